@@ -1,0 +1,1 @@
+"""Container Device Interface for Python: model, builder, validator, injection."""

@@ -1,0 +1,1 @@
+"""The teaching driver: pizzas as devices, no hardware needed."""
