@@ -1,0 +1,1 @@
+"""The rules `tools/check_house.py` applies, one module an idea."""
