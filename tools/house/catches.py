@@ -11,7 +11,7 @@ from house.files import File, Finding
 
 CORE = "packages/pydra-core/src/pydra_core/"
 ALLOWED = {
-    CORE + "_node/prepare.py:_guarded": "per claim",
+    CORE + "_node/prepare.py:_answer": "per claim",
     CORE + "_node/tasks.py:_watched": "per background task",
 }
 
