@@ -29,7 +29,7 @@ PROJECTS = {
 }
 MEMBERS = sorted(PROJECTS)
 UV = os.environ.get("UV") or shutil.which("uv") or str(ROOT / ".uv/bin/uv")
-OWN_SETTINGS = re.compile(r"^(UV|PIP|PYTHON)_?|^VIRTUAL_ENV$")
+OWN_SETTINGS = re.compile(r"(UV|PIP)_|PYTHON|VIRTUAL_ENV$")
 CLEAN = {key: value for key, value in os.environ.items() if not OWN_SETTINGS.match(key)}
 
 
@@ -83,8 +83,9 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every member's wheel, built as `make wheels` builds them."""
     out = tmp_path_factory.mktemp("dist")
     build = (UV, "build", "--all-packages", "--wheel", "--no-sources", "--out-dir", out)
-    if run(*build, "--offline").returncode:  # the build backend is in uv's cache, or is fetched
-        must(*build)
+    everything = dict(os.environ)  # the build backend is in uv's cache, or comes as it did at sync
+    if run(*build, "--offline", env=everything).returncode:
+        must(*build, env=everything)
     return out
 
 
