@@ -1,3 +1,4 @@
+import os
 import shutil
 import subprocess
 import sys
@@ -76,9 +77,7 @@ def test_without_uv_it_says_what_to_do_and_touches_nothing(tree: Path) -> None:
 
 
 def test_without_network_it_says_what_to_do(tree: Path) -> None:
-    uv = shutil.which("uv")
-    if uv is None:
-        pytest.skip("uv is not on PATH here")
+    uv = os.environ.get("UV") or shutil.which("uv") or str(ROOT / ".uv/bin/uv")
     empty = {"UV": uv, "PATH": str(tree), "UV_OFFLINE": "1", "UV_CACHE_DIR": str(tree / "cache")}
     done = gen_protos(tree, "--check", env=empty | {"HOME": str(tree)})
     assert done.returncode == 2
