@@ -1,0 +1,94 @@
+"""The two environments of cel-expr-python that a selector passes through.
+
+The checking environment knows Kubernetes' types exactly, so that what compiles here compiles there. The
+running environment takes the same tree with loose types: attribute values are `any` to Kubernetes, which
+the evaluator can only carry as `dyn`, and overloads that differ in element types collide at run time.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from cel_expr_python import cel
+
+from pydra_testbed.cel.functions import FUNCTIONS
+from pydra_testbed.cel.values import POOL
+
+_T = cel.Type
+_ORDER = {"_<_": "less", "_<=_": "less_equals", "_>_": "greater", "_>=_": "greater_equals"}
+
+
+@cache
+def _extensions_and_functions() -> str:
+    return (resources.files(__package__) / "environment.yaml").read_text(encoding="utf-8")
+
+
+def _variables(attribute: Any) -> dict[str, Any]:
+    """`device` is one message, but its maps are variables of their own: messages cannot nest maps."""
+    quantity = _T("kubernetes.Quantity")
+    return {
+        "device": _T("kubernetes.DRADevice"),
+        "device.attributes": _T.Map(_T.STRING, _T.Map(_T.STRING, attribute)),
+        "device.capacity": _T.Map(_T.STRING, _T.Map(_T.STRING, quantity)),
+    }
+
+
+@cache
+def checking_environment() -> Any:
+    """Parses and type-checks; never evaluates."""
+    return cel.NewEnv(
+        descriptor_pool=POOL,
+        config=cel.NewEnvConfigFromYaml(_extensions_and_functions()),
+        variables=_variables(_T("google.protobuf.Any")),
+        extensions=[cel.CelExtension("kubernetes", _overloads_of_known_names())],
+    )
+
+
+def _overloads_of_known_names() -> list[Any]:
+    """What YAML cannot add to a name that exists: ordering across number types, positions in lists."""
+    numbers = {"int64": _T.INT, "uint64": _T.UINT, "double": _T.DOUBLE}
+    found = [
+        cel.FunctionDecl(
+            operator,
+            [
+                cel.Overload(f"{name}_{a}_{b}", _T.BOOL, [numbers[a], numbers[b]])
+                for a in numbers
+                for b in numbers
+                if a != b
+            ],
+        )
+        for operator, name in _ORDER.items()
+    ]
+    for name in ("indexOf", "lastIndexOf"):
+        overload = cel.Overload(f"list_{name}", _T.INT, [_T.LIST, _T.DYN], is_member=True)
+        found.append(cel.FunctionDecl(name, [overload]))
+    return found
+
+
+@cache
+def running_environment() -> Any:
+    """Evaluates trees that the checking environment accepted."""
+    extensions = _extensions_and_functions().partition("\nfunctions:")[0]
+    return cel.NewEnv(
+        descriptor_pool=POOL,
+        config=cel.NewEnvConfigFromYaml(extensions),
+        variables=_variables(_T.DYN),
+        extensions=[cel.CelExtension("kubernetes", _declarations())],
+    )
+
+
+def _declarations() -> list[Any]:
+    """Untyped overloads by arity; only as an extension do they take arguments of every kind."""
+    functions: dict[str, list[Any]] = {}
+    for function in FUNCTIONS:
+        overload = cel.Overload(
+            f"{function.name}/{function.arity}/{function.is_member}",
+            return_type=_T.DYN,
+            parameters=[_T.LIST if function.on_list else _T.DYN] + [_T.DYN] * (function.arity - 1),
+            is_member=function.is_member,
+            impl=function.call,
+        )
+        functions.setdefault(function.name, []).append(overload)
+    return [cel.FunctionDecl(name, overloads) for name, overloads in functions.items()]

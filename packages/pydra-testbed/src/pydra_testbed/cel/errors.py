@@ -1,0 +1,83 @@
+"""What can go wrong with a selector, in the words Kubernetes uses.
+
+The evaluator speaks cel-cpp; users and the recordings speak cel-go. This module translates, so that a
+message in a pod's condition reads the same on the testbed and on a cluster.
+"""
+
+from __future__ import annotations
+
+import re
+
+
+class CelCompileError(Exception):
+    """The expression is no valid selector; the message is the API server's."""
+
+
+class CelEvaluationError(Exception):
+    """A selector that compiled failed on one device; the message is what the scheduler reports."""
+
+
+_STATUS = re.compile(r"^[A-Z_]+: ")
+_TAIL = re.compile(r" \[[A-Z_]+\]$")
+_EVALUATION = (
+    (r'Key not found in map : "?(.*?)"?', r"no such key: \1"),
+    (r"Index error: index=(-?\d+) size=\d+", r"index out of bounds: \1"),
+    (r"cannot convert string to (\w+)", r"type conversion error from 'string' to '\1'"),
+    (r"Type conversion error(.*)", r"type conversion error\1"),
+    (r"No matching overloads found.*", "no such overload"),
+    (r"divide by zero", "division by zero"),
+    (r"int64 out of uint64 range", "unsigned integer overflow"),
+    (r"double out of int64 range", "integer overflow"),
+    (r"Iteration budget exceeded", "operation cancelled: actual cost limit exceeded"),
+)
+_COMPILE = (
+    (r"has\(\) argument must be a field selection", "invalid argument to has() macro"),
+    (r"cannot be the range of a comprehension", "cannot be range of a comprehension"),
+    (
+        r"expression of type '(.*?)' cannot be the operand of a select operation",
+        r"type '\1' does not support field selection",
+    ),
+)
+_NO_OVERLOAD = re.compile(
+    r"(?P<at><input>:(?P<line>\d+):(?P<column>\d+): found no matching overload for '(?P<name>\w+)' "
+    r"applied to )'\((?P<types>.*?)\)'(?=\n)"
+)
+
+
+def evaluation_message(text: str) -> str:
+    """Rephrase the evaluator's error; `text` is the status as cel-cpp prints it."""
+    text = _plain(text)
+    for pattern, replacement in _EVALUATION:
+        if match := re.fullmatch(pattern, text, re.DOTALL):
+            return match.expand(replacement)
+    return text
+
+
+def compile_message(text: str, expression: str) -> str:
+    """Rephrase the checker's report about an expression."""
+    text = _plain(text)
+    for pattern, replacement in _COMPILE:
+        text = re.sub(pattern, replacement, text)
+    lines = expression.split("\n")
+
+    def receiver_first(match: re.Match[str]) -> str:
+        before = lines[int(match["line"]) - 1][: int(match["column"]) - 1]
+        first, _, rest = _split_types(match["types"])
+        is_method = before.rstrip().endswith(f".{match['name']}")
+        return f"{match['at']}'{first}.({rest})'" if is_method else match[0]
+
+    return f"compilation failed: {_NO_OVERLOAD.sub(receiver_first, text)}"
+
+
+def _plain(text: str) -> str:
+    return _TAIL.sub("", _STATUS.sub("", text))
+
+
+def _split_types(types: str) -> tuple[str, str, str]:
+    """The first type of a list in which types have commas themselves."""
+    depth = 0
+    for position, char in enumerate(types):
+        depth += (char == "(") - (char == ")")
+        if char == "," and depth == 0:
+            return types[:position], ",", types[position + 2 :]
+    return types, "", ""

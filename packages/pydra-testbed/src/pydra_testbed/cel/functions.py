@@ -1,0 +1,147 @@
+"""Kubernetes' CEL functions in Python: what each name declared in environment.yaml does.
+
+Arguments are checked at run time, because device attributes are untyped: a TypeError becomes CEL's
+"no such overload", a ValueError any other evaluation error with its own text. cel-expr-python 0.1.3 keeps
+the argument tuple of each call alive; verdicts are therefore cached by whoever evaluates in bulk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pydra_testbed.cel import lists, regexes, values
+from pydra_testbed.cel import semver as versions
+from pydra_testbed.quantity import NANO, Quantity, QuantityError, from_int, parse
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """One run-time function: several overloads of one name share it when their arity is the same."""
+
+    name: str
+    arity: int
+    is_member: bool
+    call: Callable[..., Any]
+    on_list: bool = False
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    raise TypeError("no such overload")
+
+
+def quantity(text: Any) -> Any:
+    return values.quantity_message(parse(_text(text)))
+
+
+def is_quantity(text: Any) -> bool:
+    try:
+        parse(_text(text))
+    except QuantityError:
+        return False
+    return True
+
+
+def _amount(value: Any) -> Quantity:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return from_int(value)
+    return values.to_quantity(value)
+
+
+def _add(left: Any, right: Any) -> Any:
+    return values.quantity_message(values.to_quantity(left) + _amount(right))
+
+
+def _sub(left: Any, right: Any) -> Any:
+    return values.quantity_message(values.to_quantity(left) - _amount(right))
+
+
+def _as_integer(value: Any) -> int:
+    whole = values.to_quantity(value).as_int64()
+    if whole is None:
+        raise ValueError("cannot convert value to integer")
+    return whole
+
+
+def _is_integer(value: Any) -> bool:
+    return values.to_quantity(value).as_int64() is not None
+
+
+def _as_float(value: Any) -> float:
+    return values.to_quantity(value).nano / NANO
+
+
+def _sign(value: Any) -> int:
+    return values.to_quantity(value).sign()
+
+
+def quantity_equals(left: Any, right: Any) -> bool:
+    return values.to_quantity(left) == values.to_quantity(right)
+
+
+def _compare(left: Any, right: Any) -> int:
+    if isinstance(left, values.SemverMessage):
+        return values.to_semver(left).compare(values.to_semver(right))
+    mine, other = values.to_quantity(left), values.to_quantity(right)
+    return (mine > other) - (mine < other)
+
+
+def semver(text: Any, tolerant: Any = False) -> Any:  # noqa: FBT002 -- the signature is Kubernetes'
+    plain = versions.normalize(_text(text)) if tolerant else _text(text)
+    return values.semver_message(versions.parse_semver(plain))
+
+
+def is_semver(text: Any, tolerant: Any = False) -> bool:  # noqa: FBT002 -- the signature is Kubernetes'
+    try:
+        semver(text, tolerant)
+    except versions.SemverError:
+        return False
+    return True
+
+
+def _part(index: int) -> Callable[[Any], int]:
+    def part(value: Any) -> int:
+        number = values.to_semver(value).numbers[index]
+        # Go converts uint64 to int64 and lets it wrap.
+        return number - 2**64 if number >= 2**63 else number
+
+    return part
+
+
+QUANTITY_EQUALS = "kubernetes.quantityEquals"
+
+FUNCTIONS = (
+    Function("quantity", 1, False, quantity),
+    Function("isQuantity", 1, False, is_quantity),
+    Function("sign", 1, False, _sign),
+    Function("isInteger", 1, True, _is_integer),
+    Function("asInteger", 1, True, _as_integer),
+    Function("asApproximateFloat", 1, True, _as_float),
+    Function("add", 2, True, _add),
+    Function("sub", 2, True, _sub),
+    Function("isLessThan", 2, True, lambda left, right: _compare(left, right) < 0),
+    Function("isGreaterThan", 2, True, lambda left, right: _compare(left, right) > 0),
+    Function("compareTo", 2, True, _compare),
+    Function("semver", 1, False, semver),
+    Function("semver", 2, False, semver),
+    Function("isSemver", 1, False, is_semver),
+    Function("isSemver", 2, False, is_semver),
+    Function("major", 1, True, _part(0)),
+    Function("minor", 1, True, _part(1)),
+    Function("patch", 1, True, _part(2)),
+    Function("sum", 1, True, lists.total),
+    Function("isSorted", 1, True, lists.is_sorted),
+    Function("min", 1, True, lists.extreme("min", min)),
+    Function("max", 1, True, lists.extreme("max", max)),
+    # The strings extension has functions of these names too: only a list may reach ours.
+    Function("indexOf", 2, True, lists.index_of, on_list=True),
+    Function("lastIndexOf", 2, True, lists.last_index_of, on_list=True),
+    Function("includes", 2, True, lists.includes),
+    Function("find", 2, True, regexes.find),
+    Function("findAll", 2, True, regexes.find_all),
+    Function("findAll", 3, True, regexes.find_all),
+    Function(QUANTITY_EQUALS, 2, False, quantity_equals),
+)
