@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from google.protobuf import descriptor_pool, json_format, message_factory
 from google.protobuf.message import Message
+
 from pydra_core import _proto
 
 GENERATED = Path(_proto.__file__).parent

@@ -1,0 +1,1 @@
+"""The few API calls a node driver makes: read claims and its node, keep its slices."""

@@ -1,0 +1,235 @@
+"""Keeps the API's slices equal to the inventory: at start, after each discovery, and when somebody wipes them.
+
+A kubelet that starts deletes all slices of its node. The Go helper notices after 30 to 60 seconds; this one
+watches its own slices and puts them back at once, but only while the kubelet knows the driver: slices without
+a driver behind them would send pods to a node that cannot prepare them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from pydra_core._api.client import KubeClient
+from pydra_core._api.plan import Body, Owner, Write, plan
+from pydra_core._api.render import slice_contents
+from pydra_core._api.rules import check
+from pydra_core._telemetry.metrics import Metrics
+from pydra_core._values import Inventory
+from pydra_core.errors import ApiError, DroppedFieldsError
+
+_log = logging.getLogger(__name__)
+_SLICES = "/apis/resource.k8s.io/v1/resourceslices"
+_NOT_FOUND, _CONFLICT, _GONE = 404, 409, 410
+_SLOWEST = 30.0
+
+
+class Registered(Protocol):
+    """What the publisher must know of the registration."""
+
+    async def wait(self) -> None:
+        """Return once the kubelet knows the driver."""
+
+
+class Publisher:
+    """Publishes one driver's node-local pool. `want` may be called at any time; `run` does the work."""
+
+    def __init__(
+        self, client: KubeClient, driver: str, node: str, registered: Registered, metrics: Metrics
+    ) -> None:
+        self._client = client
+        self._driver = driver
+        self._node = node
+        self._registered = registered
+        self._metrics = metrics
+        self._wanted: list[dict[str, Any]] | None = None
+        self._desired: list[dict[str, Any]] | None = (
+            None  # what is wanted, less what the server cannot hold
+        )
+        self._existing: dict[str, Body] = {}
+        self._newest = 0
+        self._wake = asyncio.Event()
+        self._settled = asyncio.Event()
+        self.problem = "nothing was published yet"
+
+    def want(self, inventory: Inventory) -> None:
+        """Set what shall be published.
+
+        Raises:
+            InventoryError: it breaks a limit of the API; what was published before stays.
+        """
+        check(inventory)
+        contents = slice_contents(inventory)
+        self._metrics.devices.set(len(inventory.devices))
+        if contents != self._wanted:
+            self._wanted, self._desired = contents, list(contents)
+            self._settled.clear()
+            self._wake.set()
+
+    async def settled(self) -> None:
+        """Return once the API holds what is wanted."""
+        await self._settled.wait()
+
+    async def run(self) -> None:
+        """Publish until cancelled. API errors are logged, counted and retried; slices stay at the end."""
+        delay = 0.2
+        while True:
+            try:
+                await self._registered.wait()
+                await self._session()
+                delay = 0.2
+            except ApiError as err:
+                self._report(err)
+            await asyncio.sleep(delay * random.uniform(0.8, 1.2))  # noqa: S311 (spreads load, no secret)
+            delay = min(delay * 2, _SLOWEST)
+
+    def _report(self, err: ApiError) -> None:
+        self.problem = str(err)
+        self._metrics.background_error(err.reason)
+        level = logging.DEBUG if err.status in (_CONFLICT, _GONE) else logging.WARNING
+        _log.log(
+            level, "slices cannot be kept in step", extra={"why": str(err), "status": err.status}
+        )
+
+    async def _session(self) -> None:
+        """List once, then follow the watch and write differences, until the watch ends or a write fails."""
+        query = {"fieldSelector": f"spec.driver={self._driver},spec.nodeName={self._node}"}
+        listed = msgspec.json.decode(await self._client.get(_SLICES, query))
+        self._existing = {s["metadata"]["name"]: s for s in listed.get("items") or []}
+        self._wake.set()
+        version = listed["metadata"]["resourceVersion"]
+        follow = asyncio.ensure_future(self._follow({**query, "resourceVersion": version}))
+        write = asyncio.ensure_future(self._write_differences())
+        try:
+            await asyncio.wait((follow, write), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (follow, write):
+                task.cancel()
+            results = await asyncio.gather(follow, write, return_exceptions=True)
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+
+    async def _follow(self, query: Mapping[str, str]) -> None:
+        async for kind, body in self._client.watch(
+            _SLICES, {**query, "allowWatchBookmarks": "true"}
+        ):
+            name = body["metadata"].get("name", "")
+            if kind == "DELETED":
+                gone = self._existing.pop(name, None)
+                _log.log(
+                    logging.INFO if gone else logging.DEBUG,
+                    "slice was deleted",
+                    extra={"slice": name},
+                )
+                self._wake.set()
+            elif kind in ("ADDED", "MODIFIED") and _newer(body, self._existing.get(name)):
+                self._existing[name] = body
+                self._wake.set()
+
+    async def _write_differences(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            await self._registered.wait()
+            if self._desired is None:
+                continue
+            owner = await self._owner()
+            writes = plan(
+                list(self._existing.values()),
+                self._desired,
+                owner,
+                self._driver,
+                newest=self._newest,
+            )
+            for write in writes:
+                await self._write(write)
+            if writes:
+                _log.info("published", extra={"slices": len(self._desired), "writes": len(writes)})
+            self.problem = ""
+            self._settled.set()
+
+    async def _owner(self) -> Owner:
+        """Read the node's UID anew each time slices are about to be compared: nodes are re-created."""
+        try:
+            node = msgspec.json.decode(await self._client.get(f"/api/v1/nodes/{self._node}"))
+        except ApiError as err:
+            if err.status != _NOT_FOUND:
+                raise
+            raise ApiError(
+                f"node {self._node}: does not exist; set NODE_NAME from the downward API (spec.nodeName)",
+                status=_NOT_FOUND,
+            ) from err
+        return Owner(self._node, node["metadata"]["uid"])
+
+    async def _write(self, write: Write) -> None:
+        self._metrics.slice_write(write.verb)
+        body = write.body
+        match write.verb:
+            case "create":
+                stored = await self._client.send("POST", _SLICES, body)
+            case "update":
+                stored = await self._client.send(
+                    "PUT", f"{_SLICES}/{body['metadata']['name']}", body
+                )
+            case _:
+                await self._delete(body)
+                return
+        self._existing[stored["metadata"]["name"]] = stored
+        self._newest = max(self._newest, body["spec"]["pool"]["generation"])
+        self._adopt_if_reduced(body, stored)
+
+    async def _delete(self, body: Body) -> None:
+        metadata = body["metadata"]
+        conditions = {
+            "preconditions": {
+                "uid": metadata["uid"],
+                "resourceVersion": metadata["resourceVersion"],
+            }
+        }
+        try:
+            await self._client.send("DELETE", f"{_SLICES}/{metadata['name']}", conditions)
+        except ApiError as err:
+            if err.status != _NOT_FOUND:
+                raise
+        self._existing.pop(metadata["name"], None)
+
+    def _adopt_if_reduced(self, sent: Body, stored: Body) -> None:
+        """If the server dropped fields of a disabled feature, say so once and want what it can hold."""
+        dropped = sorted(_dropped(sent["spec"], stored["spec"]))
+        if not dropped or self._desired is None:
+            return
+        error = DroppedFieldsError(
+            f"slice {stored['metadata']['name']}: the API server dropped {', '.join(dropped)};"
+            " switch on the feature gates these fields belong to, or stop publishing them"
+        )
+        self._metrics.background_error(error.reason)
+        _log.error("published less than wanted", extra={"why": str(error)})
+        index = int(stored["metadata"]["name"].rpartition("-")[2], 16)
+        keys = self._desired[index].keys() & stored["spec"].keys()
+        self._desired[index] = {key: stored["spec"][key] for key in keys}
+
+
+def _newer(body: Body, known: Body | None) -> bool:
+    """Whether an event tells something our own write did not already."""
+    return known is None or int(body["metadata"]["resourceVersion"]) > int(
+        known["metadata"]["resourceVersion"]
+    )
+
+
+def _dropped(sent: Any, stored: Any) -> set[str]:
+    """Names of fields that were sent and not stored, anywhere below."""
+    if isinstance(sent, dict):
+        if not isinstance(stored, dict):
+            return set()
+        return {k for k in sent if k not in stored}.union(
+            *(_dropped(v, stored[k]) for k, v in sent.items() if k in stored)
+        )
+    if isinstance(sent, list) and isinstance(stored, list):
+        return set().union(*(_dropped(a, b) for a, b in zip(sent, stored, strict=False)))
+    return set()

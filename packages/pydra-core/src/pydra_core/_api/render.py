@@ -1,0 +1,101 @@
+"""From an inventory to the bodies of `resource.k8s.io/v1` slices, split by the API's limits (`dra.md` §2.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
+
+from pydra_core._values import AttributeValue, Capacity, Device, Inventory, RequestPolicy, Version
+from pydra_core.quantity import parse
+
+_T = TypeVar("_T")
+
+MAX_DEVICES = 128
+MAX_DEVICES_ADVANCED = 64
+"""The limit as soon as one device of the slice has taints or consumes counters."""
+MAX_COUNTER_SETS = 8
+
+
+def slice_contents(inventory: Inventory) -> list[dict[str, Any]]:
+    """Return what each slice of a node-local pool holds: `devices` or `sharedCounters`, never both.
+
+    Counters need slices of their own since Kubernetes 1.35. A pool without devices is one empty slice, so
+    that the scheduler sees a complete pool.
+    """
+    contents: list[dict[str, Any]] = [
+        {"sharedCounters": [{"name": s.name, "counters": _quantities(s.counters)} for s in chunk]}
+        for chunk in _chunks(inventory.counter_sets, MAX_COUNTER_SETS)
+    ]
+    advanced = any(d.taints or d.consumes for d in inventory.devices)
+    limit = MAX_DEVICES_ADVANCED if advanced else MAX_DEVICES
+    contents += [
+        {"devices": [_device(d) for d in chunk]} for chunk in _chunks(inventory.devices, limit)
+    ]
+    return contents or [{"devices": []}]
+
+
+def _chunks(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _device(device: Device) -> dict[str, Any]:
+    body: dict[str, Any] = {"name": device.name}
+    if device.attributes:
+        body["attributes"] = {name: _attribute(value) for name, value in device.attributes.items()}
+    if device.capacity:
+        body["capacity"] = {name: _capacity(value) for name, value in device.capacity.items()}
+    if device.shareable:
+        body["allowMultipleAllocations"] = True
+    if device.consumes:
+        body["consumesCounters"] = [
+            {"counterSet": c.counter_set, "counters": _quantities(c.counters)}
+            for c in device.consumes
+        ]
+    if device.taints:
+        body["taints"] = [
+            {"key": t.key, "effect": t.effect} | ({"value": t.value} if t.value else {})
+            for t in device.taints
+        ]
+    return body
+
+
+def _attribute(value: AttributeValue) -> dict[str, Any]:
+    match value:
+        case bool():
+            return {"bool": value}
+        case int():
+            return {"int": value}
+        case Version():
+            return {"version": value.text}
+        case _:
+            return {"string": value}
+
+
+def _capacity(value: str | int | Capacity) -> dict[str, Any]:
+    if not isinstance(value, Capacity):
+        return {"value": _quantity(value)}
+    body: dict[str, Any] = {"value": _quantity(value.value)}
+    if value.policy is not None:
+        body["requestPolicy"] = _policy(value.policy)
+    return body
+
+
+def _policy(policy: RequestPolicy) -> dict[str, Any]:
+    body: dict[str, Any] = {}
+    if policy.default:
+        body["default"] = _quantity(policy.default)
+    if policy.valid_values:
+        body["validValues"] = [_quantity(v) for v in policy.valid_values]
+    if allowed := policy.valid_range:
+        pairs = (("min", allowed.minimum), ("max", allowed.maximum), ("step", allowed.step))
+        body["validRange"] = {name: _quantity(value) for name, value in pairs if value}
+    return body
+
+
+def _quantities(counters: Any) -> dict[str, Any]:
+    return {name: {"value": _quantity(value)} for name, value in counters.items()}
+
+
+def _quantity(value: str | int) -> str:
+    """Spell a quantity as the API server would, so that what was stored compares equal after a restart."""
+    return str(parse(str(value)))

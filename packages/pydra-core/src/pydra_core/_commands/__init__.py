@@ -1,0 +1,1 @@
+"""The sub-commands core brings; each module is one."""

@@ -1,0 +1,123 @@
+"""The DRA service on the driver's socket: v1 implemented once, v1beta1 adapted to it.
+
+Each call gets one operation ID and a deadline: the kubelet's own less three seconds, at most 40. Answers hold
+every UID that was asked for and no other, and one bad claim never fails its neighbours (`dra.md` §1.3).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
+
+import grpc
+
+from pydra_core._node.prepare import Answer, ClaimPath
+from pydra_core._node.rpc import Context, Unary, service
+from pydra_core._proto import dra_v1_pb2 as v1
+from pydra_core._proto import dra_v1beta1_pb2 as v1beta1
+from pydra_core._telemetry.logs import operation
+from pydra_core._telemetry.metrics import Metrics
+from pydra_core._values import ClaimRef
+
+_log = logging.getLogger(__name__)
+
+_BUDGET = 40.0
+_MARGIN = 3.0
+
+Api: TypeAlias = Any
+"""One of the two generated modules; their messages are alike except that v1beta1 knows no share ID."""
+
+
+class DraService:
+    """Serves prepare and unprepare in both versions and lets a stop wait for calls in flight."""
+
+    def __init__(self, claims: ClaimPath, metrics: Metrics) -> None:
+        self._claims = claims
+        self._metrics = metrics
+        self._in_flight = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def handlers(self) -> tuple[grpc.GenericRpcHandler, ...]:
+        """The gRPC services to put on the DRA socket."""
+        return tuple(self._service(api) for api in (v1, v1beta1))
+
+    async def drained(self) -> None:
+        """Return once no call is in flight."""
+        await self._idle.wait()
+
+    def _service(self, api: Api) -> grpc.GenericRpcHandler:
+        async def prepare(request: Any, context: Context) -> Any:
+            answers = await self._each("prepare", request, context, self._claims.prepare)
+            return api.NodePrepareResourcesResponse(
+                claims={uid: _prepared(api, answer) for uid, answer in answers.items()}
+            )
+
+        async def unprepare(request: Any, context: Context) -> Any:
+            answers = await self._each("unprepare", request, context, self._claims.unprepare)
+            return api.NodeUnprepareResourcesResponse(
+                claims={
+                    u: api.NodeUnprepareResourceResponse(error=a.error) for u, a in answers.items()
+                }
+            )
+
+        return service(
+            api.DESCRIPTOR.services_by_name["DRAPlugin"].full_name,
+            {
+                "NodePrepareResources": Unary(api.NodePrepareResourcesRequest, prepare),
+                "NodeUnprepareResources": Unary(api.NodeUnprepareResourcesRequest, unprepare),
+            },
+        )
+
+    async def _each(
+        self,
+        method: str,
+        request: Any,
+        context: Context,
+        handle: Callable[[ClaimRef, float], Awaitable[Answer]],
+    ) -> dict[str, Answer]:
+        """Handle all claims of one call at the same time."""
+        started = time.monotonic()
+        deadline = started + _budget(context)
+        refs = {
+            c.uid: ClaimRef(uid=c.uid, namespace=c.namespace, name=c.name) for c in request.claims
+        }
+        self._in_flight += 1
+        self._idle.clear()
+        try:
+            with operation():
+                _log.debug("call", extra={"method": method, "claims": len(refs)})
+                answers = await asyncio.gather(*(handle(ref, deadline) for ref in refs.values()))
+        finally:
+            self._in_flight -= 1
+            if not self._in_flight:
+                self._idle.set()
+            self._metrics.observe_call(method, time.monotonic() - started)
+        return dict(zip(refs, answers, strict=True))
+
+
+def _budget(context: Context) -> float:
+    """Seconds until the answer must be given."""
+    remaining = context.time_remaining()
+    if remaining is None:
+        return _BUDGET
+    return max(0.05, min(_BUDGET, remaining - min(_MARGIN, remaining / 10)))
+
+
+def _prepared(api: Api, answer: Answer) -> Any:
+    if answer.error:
+        return api.NodePrepareResourceResponse(error=answer.error)
+    response = api.NodePrepareResourceResponse()
+    for device in answer.devices:
+        entry = response.devices.add(
+            request_names=[device.request],
+            pool_name=device.pool,
+            device_name=device.device,
+            cdi_device_ids=device.cdi_ids,
+        )
+        if device.share_id and api is v1:
+            entry.share_id = device.share_id
+    return response

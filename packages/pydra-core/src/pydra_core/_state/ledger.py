@@ -1,0 +1,84 @@
+"""Which device is in whose hands: the last line of defence against giving the same silicon twice.
+
+Pure bookkeeping over journal records; the journal applies each record here after it is on disk (or, for
+an intent without hardware changes, in the file). Claims in progress count like prepared ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from pydra_core._state.records import DeviceUse, Intent, Prepared, Record, Released
+from pydra_core.errors import DeviceBusyError
+
+
+class Ledger:
+    """The state after all records so far."""
+
+    def __init__(self) -> None:
+        self._prepared: dict[str, Prepared] = {}
+        self._intents: dict[str, Intent] = {}
+        self._holders: dict[
+            tuple[str, str], dict[str, str]
+        ] = {}  # (pool, device) -> share -> claim UID
+
+    def apply(self, record: Record) -> None:
+        """Move on by one record. Idempotent, so a log may be replayed from any earlier point."""
+        self._drop(record.uid)
+        if isinstance(record, Prepared):
+            self._prepared[record.uid] = record
+        elif isinstance(record, Intent):
+            self._intents[record.uid] = record
+        if not isinstance(record, Released):
+            for use in _exclusive(record.uses):
+                self._holders.setdefault((use.pool, use.device), {})[use.share_id] = record.uid
+
+    def prepared(self, uid: str) -> Prepared | None:
+        return self._prepared.get(uid)
+
+    def intent(self, uid: str) -> Intent | None:
+        return self._intents.get(uid)
+
+    def all_prepared(self) -> tuple[Prepared, ...]:
+        return tuple(self._prepared.values())
+
+    def all_intents(self) -> tuple[Intent, ...]:
+        return tuple(self._intents.values())
+
+    def records(self) -> Iterator[Record]:
+        """The shortest log that leads to this state."""
+        yield from self._prepared.values()
+        yield from self._intents.values()
+
+    def check_free(self, uid: str, uses: Iterable[DeviceUse]) -> None:
+        """Refuse uses that another claim holds.
+
+        Raises:
+            DeviceBusyError: names the device and the claim that holds it.
+        """
+        for use in _exclusive(uses):
+            for share, holder in self._holders.get((use.pool, use.device), {}).items():
+                if holder != uid and ("" in (share, use.share_id) or share == use.share_id):
+                    raise self._busy(use, holder)
+
+    def _busy(self, use: DeviceUse, holder: str) -> DeviceBusyError:
+        owner = self._prepared.get(holder) or self._intents[holder]
+        return DeviceBusyError(
+            f"device {use.device!r} of pool {use.pool!r}: still in the hands of claim"
+            f" {owner.namespace}/{owner.name} (UID {holder}); it is free once that claim's last pod is gone",
+            device=use.device,
+            holder=holder,
+        )
+
+    def _drop(self, uid: str) -> None:
+        gone = self._prepared.pop(uid, None) or self._intents.pop(uid, None)
+        self._intents.pop(uid, None)
+        for use in _exclusive(gone.uses) if gone else ():
+            shares = self._holders.get((use.pool, use.device), {})
+            if shares.get(use.share_id) == uid:
+                del shares[use.share_id]
+
+
+def _exclusive(uses: Iterable[DeviceUse]) -> Iterator[DeviceUse]:
+    """Admin access excludes nobody. A share excludes itself and whoever wants the whole device."""
+    return (use for use in uses if not use.admin)

@@ -1,0 +1,71 @@
+"""The journal's records: one frozen value per thing that can happen to a claim, and their wire form."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import msgspec
+
+FORMAT = 1
+"""Version of the record format; a reader refuses newer ones and migrates older ones."""
+
+
+NO_SPEC = msgspec.Raw(b"null")
+
+
+class DeviceUse(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One use of one device by one claim: what two claims must not overlap in."""
+
+    pool: str
+    device: str
+    share_id: str = ""
+    admin: bool = False
+
+
+class DeviceAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the kubelet is told of one prepared device, and what the driver needs to undo it."""
+
+    request: str
+    pool: str
+    device: str
+    share_id: str = ""
+    cdi_ids: tuple[str, ...] = ()
+    state: dict[str, Any] = {}
+
+
+class Intent(msgspec.Struct, frozen=True, tag="intent", tag_field="op"):
+    """A driver is about to change hardware for these devices."""
+
+    uid: str
+    namespace: str
+    name: str
+    uses: tuple[DeviceUse, ...]
+
+
+class Prepared(msgspec.Struct, frozen=True, tag="prepared", tag_field="op"):
+    """The claim is prepared: everything needed to repeat the answer, the spec file and the unprepare."""
+
+    uid: str
+    namespace: str
+    name: str
+    uses: tuple[DeviceUse, ...]
+    answers: tuple[DeviceAnswer, ...]
+    spec: msgspec.Raw = NO_SPEC
+    """The spec file's content, `null` if no device needed edits."""
+
+
+class Released(msgspec.Struct, frozen=True, tag="released", tag_field="op"):
+    """Nothing of the claim is left: it was unprepared, or its intent was undone."""
+
+    uid: str
+
+
+Record: TypeAlias = Intent | Prepared | Released
+
+encode = msgspec.json.Encoder().encode
+_decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Intent | Prepared | Released)
+
+
+def decode(payload: bytes) -> Record:
+    """Read one record. Raises `msgspec.DecodeError`."""
+    return _decoder.decode(payload)

@@ -1,0 +1,160 @@
+"""Spec files of prepared claims: one per claim, devices named `<claim UID>-<request>-<device>[-<share>]`.
+
+These names make every CDI device unique over all files of this driver: runtimes drop a device that two files
+define, and claim UIDs are never used again. Files are named after the UID alone, which the API server makes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from pydra_cdi import (
+    ContainerEdits,
+    Device,
+    QualifiedName,
+    Spec,
+    SpecBuilder,
+    SpecDirectory,
+    SpecError,
+    SpecFileError,
+    decode_spec,
+    encode_spec,
+)
+from pydra_core._state.records import NO_SPEC, DeviceAnswer, Intent, Prepared
+from pydra_core._values import ClaimRef, PreparedClaim, PreparedDevice
+from pydra_core.errors import DriverFailedError, HostError
+
+_CLASS = "claim"
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """What is answered for each device, and the spec file's content that makes the answers true."""
+
+    answers: tuple[DeviceAnswer, ...]
+    spec: msgspec.Raw
+
+
+class SpecFiles:
+    """The spec files of one driver in one CDI directory."""
+
+    def __init__(self, directory: Path, driver: str) -> None:
+        self._directory = SpecDirectory(directory)
+        self._driver = driver
+        self._kind = f"{driver}/{_CLASS}"
+
+    def render(self, uid: str, devices: Sequence[PreparedDevice]) -> Rendered:
+        """Turn prepared devices into answers and one spec. Pure.
+
+        Raises:
+            DriverFailedError: the driver's edits are not valid CDI; names the field.
+        """
+        named = [(device, self._name(uid, device)) for device in devices]
+        edited = [Device(name, device.edits) for device, name in named if device.edits]
+        answers = tuple(self._answer(device, name) for device, name in named)
+        if not edited:
+            return Rendered(answers, NO_SPEC)
+        try:
+            spec = SpecBuilder(self._kind).add(*edited).build()
+            return Rendered(answers, msgspec.Raw(encode_spec(spec)))
+        except SpecError as err:
+            raise DriverFailedError(
+                f"driver {self._driver}: its container edits are not valid CDI: {err} (a bug of the driver)"
+            ) from err
+
+    def ensure(self, record: Prepared) -> bool:
+        """Make the claim's spec file be there and as recorded; returns whether it had to be written.
+
+        Raises:
+            HostError: the CDI directory cannot be written.
+        """
+        spec = self._spec(record)
+        if spec is None:
+            return False
+        with _host_errors():
+            return self._directory.write(spec, record.uid).changed
+
+    def remove(self, uid: str) -> None:
+        """Remove the claim's spec file, if there is one. Raises `HostError`."""
+        with _host_errors():
+            self._directory.remove(self._kind, uid)
+
+    def remove_all_but(self, uids: Collection[str]) -> tuple[Path, ...]:
+        """Remove this driver's spec files of other claims, and temporary files of killed writers."""
+        with _host_errors():
+            self._directory.sweep()
+            pattern = self._directory.file(self._kind, "*").name
+            known = {self._directory.file(self._kind, uid) for uid in uids}
+            orphans = tuple(sorted(set(self._directory.path.glob(pattern)) - known))
+            for orphan in orphans:
+                orphan.unlink(missing_ok=True)
+        return orphans
+
+    def prepared_claim(self, record: Prepared | Intent) -> PreparedClaim:
+        """What the driver's `unprepare` gets: the devices with their edits and state, as far as recorded."""
+        ref = ClaimRef(uid=record.uid, namespace=record.namespace, name=record.name)
+        if isinstance(record, Intent):
+            started = (
+                PreparedDevice(request="", pool=u.pool, device=u.device, share_id=u.share_id)
+                for u in record.uses
+            )
+            return PreparedClaim(ref=ref, devices=tuple(started))
+        spec = self._spec(record)
+        edits = {str(spec.device_id(d)): d.container_edits for d in spec.devices} if spec else {}
+        return PreparedClaim(
+            ref=ref, devices=tuple(_prepared_device(a, edits) for a in record.answers)
+        )
+
+    def _spec(self, record: Prepared) -> Spec | None:
+        content = bytes(record.spec)
+        return (
+            None
+            if content == bytes(NO_SPEC)
+            else decode_spec(content, source=f"journal record of {record.uid}")
+        )
+
+    def _answer(self, device: PreparedDevice, name: str) -> DeviceAnswer:
+        ids = (str(QualifiedName(self._driver, _CLASS, name)),) if device.edits else ()
+        return DeviceAnswer(
+            request=device.request,
+            pool=device.pool,
+            device=device.device,
+            share_id=device.share_id,
+            cdi_ids=ids,
+            state=dict(device.state),
+        )
+
+    def _name(self, uid: str, device: PreparedDevice) -> str:
+        return "-".join(
+            part for part in (uid, device.request, device.device, device.share_id) if part
+        )
+
+
+def _prepared_device(answer: DeviceAnswer, edits: dict[str, ContainerEdits]) -> PreparedDevice:
+    found = [edits[i] for i in answer.cdi_ids if i in edits]
+    return PreparedDevice(
+        request=answer.request,
+        pool=answer.pool,
+        device=answer.device,
+        share_id=answer.share_id,
+        edits=found[0] if found else ContainerEdits(),
+        state=answer.state,
+    )
+
+
+@contextmanager
+def _host_errors() -> Iterator[None]:
+    """The CDI directory is the node's business, whatever is wrong with it."""
+    try:
+        yield
+    except SpecFileError as err:
+        raise HostError(str(err)) from err
+    except OSError as err:
+        raise HostError(
+            f"CDI directory: {err.filename or ''}: {err.strerror}; check its file system and the driver's mounts"
+        ) from err

@@ -1,0 +1,62 @@
+"""Prometheus metrics of one driver process. Labels are bounded: never a claim, pod or device name."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40)
+
+
+class Metrics:
+    """All metrics, each registered in this instance's own registry so that two drivers can share a process."""
+
+    def __init__(self, driver: str) -> None:
+        self.registry = CollectorRegistry()
+        self._driver = driver
+        self.calls = self._histogram(
+            "pydra_grpc_request_duration_seconds", "Calls from the kubelet.", ("method",)
+        )
+        self.claims = self._counter(
+            "pydra_claims_total",
+            "Claims prepared or unprepared, by result.",
+            ("operation", "reason"),
+        )
+        self.prepared = self._gauge("pydra_prepared_claims", "Claims prepared now.")
+        self.registered = self._gauge("pydra_registered", "1 while the kubelet knows this driver.")
+        self.devices = self._gauge("pydra_devices", "Devices found by the last discovery.")
+        self.slice_writes = self._counter(
+            "pydra_slice_writes_total", "Writes to ResourceSlices, by operation.", ("operation",)
+        )
+        self.errors = self._counter(
+            "pydra_background_errors_total", "Errors outside of a claim, by reason.", ("reason",)
+        )
+
+    def exposition(self) -> bytes:
+        """Return the metrics in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def claim(self, operation: str, reason: str) -> None:
+        """Count one claim; `reason` is empty for success or an error's constant reason."""
+        self.claims.labels(self._driver, operation, reason).inc()
+
+    def observe_call(self, method: str, seconds: float) -> None:
+        """Record how long one call from the kubelet took."""
+        self.calls.labels(self._driver, method).observe(seconds)
+
+    def slice_write(self, operation: str) -> None:
+        """Count one create, update or delete of a slice."""
+        self.slice_writes.labels(self._driver, operation).inc()
+
+    def background_error(self, reason: str) -> None:
+        """Count one error that no claim can be blamed for."""
+        self.errors.labels(self._driver, reason).inc()
+
+    def _counter(self, name: str, doc: str, labels: tuple[str, ...]) -> Counter:
+        return Counter(name, doc, ("driver", *labels), registry=self.registry)
+
+    def _histogram(self, name: str, doc: str, labels: tuple[str, ...]) -> Histogram:
+        return Histogram(name, doc, ("driver", *labels), registry=self.registry, buckets=_BUCKETS)
+
+    def _gauge(self, name: str, doc: str) -> Gauge:
+        gauge = Gauge(name, doc, ("driver",), registry=self.registry)
+        return gauge.labels(self._driver)

@@ -1,0 +1,64 @@
+"""The `pydra` program, and `main` for a driver's own: both find their sub-commands by entry point."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.metadata import entry_points, version
+
+from pydra_core.command import FINDING, USAGE, Command
+from pydra_core.driver import Driver
+from pydra_core.errors import ConfigError, PydraError
+
+
+def main(driver: type[Driver] | None = None, argv: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 fine, 1 a finding, 2 usage or configuration.
+
+    Args:
+        driver: preset by a driver's own program, `main(AcmeDriver)`; None for `pydra` itself.
+        argv: arguments without the program's name; None takes the process's.
+    """
+    sys.exit(_main(driver, argv))
+
+
+def _main(driver: type[Driver] | None, argv: Sequence[str] | None) -> int:
+    parser = _parser(driver, _commands(driver))
+    arguments = parser.parse_args(argv)
+    try:
+        code: int = arguments.command.run(arguments)
+    except ConfigError as err:
+        parser.exit(USAGE, f"{parser.prog}: {err}\n")
+    except PydraError as err:
+        parser.exit(FINDING, f"{parser.prog}: {err}\n")
+    except BrokenPipeError:  # `pydra discover | head`
+        sys.stderr.close()
+        return FINDING
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def _commands(driver: type[Driver] | None) -> Iterator[Command]:
+    groups = ("pydra.driver_commands",) if driver else ("pydra.driver_commands", "pydra.commands")
+    for entry in sorted((e for g in groups for e in entry_points(group=g)), key=lambda e: e.name):
+        try:
+            yield entry.load()
+        except ImportError as err:
+            sys.stderr.write(f"command {entry.name} ({entry.value}) cannot be loaded: {err}\n")
+
+
+def _parser(driver: type[Driver] | None, commands: Iterable[Command]) -> ArgumentParser:
+    what = f"The driver {driver.name}." if driver else "Kubernetes accelerators in Python."
+    parser = ArgumentParser(description=what)
+    parser.add_argument(
+        "--version", action="version", version=f"pydra-core {version('pydra-core')}"
+    )
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    for command in commands:
+        subparser = subparsers.add_parser(command.name, help=command.help, description=command.help)
+        subparser.set_defaults(command=command)
+        if driver:
+            subparser.set_defaults(driver=driver)
+        command.configure(subparser)
+    return parser

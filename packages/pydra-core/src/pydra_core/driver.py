@@ -1,0 +1,62 @@
+"""The class a driver author writes; everything else in this package exists to serve it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar
+
+from pydra_core._values import Claim, Inventory, PreparedClaim, PreparedDevice
+
+
+class Driver(ABC):
+    """A driver for one vendor's devices on one node.
+
+    Contract, the same as the kubelet has with us (`dra.md` §1.3):
+
+    - Every method is idempotent. The same claim is prepared again after a restart of the kubelet, the driver
+      or the node, possibly by another process than the one before.
+    - Calls for different claims run at the same time; calls for one claim never overlap.
+    - The framework has fetched and checked the claim, and holds every device of it free of other claims.
+    - Whatever a method raises becomes the error of that one claim; `PydraError` texts reach the pod's events.
+    - A driver never sees gRPC, the API server, CDI files, sockets, locks or retries. It touches the host only
+      through `self.host`, which is `/` in production and a folder in tests.
+    """
+
+    name: ClassVar[str]
+    """Driver name, attribute domain and CDI vendor: a DNS subdomain of at most 63 characters."""
+
+    config: ClassVar[type | None] = None
+    """Model of this driver's opaque parameters: a `msgspec.Struct`, decoded strictly. None: none accepted."""
+
+    def __init__(self, host: Path = Path("/")) -> None:
+        self.host = host
+        self._on_rediscover: Callable[[], None] = lambda: None
+
+    @abstractmethod
+    async def discover(self) -> Inventory:
+        """Report what is there now. Pure reading, any time; the framework publishes the difference."""
+
+    @abstractmethod
+    async def prepare(self, claim: Claim) -> list[PreparedDevice]:
+        """Return one prepared device for each allocation of the claim: data, where the hardware allows."""
+
+    async def unprepare(self, prepared: PreparedClaim) -> None:  # noqa: B027 (optional on purpose)
+        """Undo what `prepare` changed in the hardware. Implement it only if `prepare` changes any.
+
+        Must succeed when the device is gone, and when `prepare` was interrupted half-way.
+        """
+
+    def rediscover(self) -> None:
+        """Ask for a fresh `discover` soon, for example on a hot-plug event. Cheap, never blocks."""
+        self._on_rediscover()
+
+    def on_rediscover(self, callback: Callable[[], None]) -> None:
+        """Set what `rediscover` calls. Called by the framework, once."""
+        self._on_rediscover = callback
+
+    @property
+    def changes_hardware(self) -> bool:
+        """Whether `unprepare` is implemented, so that an intent must be on disk before `prepare` starts."""
+        return type(self).unprepare is not Driver.unprepare

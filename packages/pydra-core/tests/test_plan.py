@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import pytest
+
+from pydra_core import Device, Inventory, Taint
+from pydra_core._api.plan import Owner, plan, slice_name
+from pydra_core._api.render import slice_contents
+
+NODE = Owner("node-1", "uid-1")
+DRIVER = "card.acme.example"
+
+
+def contents(*names, **kwargs):
+    return slice_contents(Inventory(*(Device(n, **kwargs) for n in names)))
+
+
+def apply(existing, writes):
+    """What the API holds after the writes, as the server would store it."""
+    state = {e["metadata"]["name"]: e for e in existing}
+    for write in writes:
+        name = write.body["metadata"]["name"]
+        if write.verb == "delete":
+            del state[name]
+        else:
+            state[name] = write.body
+    return list(state.values())
+
+
+def published(desired, newest=0):
+    return apply([], plan([], desired, NODE, DRIVER, newest=newest))
+
+
+def verbs(writes):
+    return [w.verb for w in writes]
+
+
+def pools(existing):
+    return {
+        (e["spec"]["pool"]["generation"], e["spec"]["pool"]["resourceSliceCount"]) for e in existing
+    }
+
+
+def test_the_first_publication_creates_one_slice_owned_by_the_node():
+    (write,) = plan([], contents("card-0"), NODE, DRIVER)
+    assert write.verb == "create"
+    assert write.body["metadata"]["ownerReferences"][0]["uid"] == "uid-1"
+    assert write.body["spec"] == {
+        "driver": DRIVER,
+        "nodeName": "node-1",
+        "pool": {"name": "node-1", "generation": 1, "resourceSliceCount": 1},
+        "devices": [{"name": "card-0"}],
+    }
+
+
+def test_an_unchanged_inventory_writes_nothing():
+    existing = published(contents("card-0", "card-1"))
+    assert plan(existing, contents("card-0", "card-1"), NODE, DRIVER) == []
+
+
+def test_a_changed_slice_keeps_the_generation():
+    existing = published(contents("card-0"))
+    writes = plan(existing, contents("card-0", "card-1"), NODE, DRIVER)
+    assert verbs(writes) == ["update"]
+    assert pools(apply(existing, writes)) == {(1, 1)}
+
+
+def test_the_order_of_devices_is_a_change():
+    existing = published(contents("card-0", "card-1"))
+    assert verbs(plan(existing, contents("card-1", "card-0"), NODE, DRIVER)) == ["update"]
+
+
+def test_129_devices_make_two_slices_of_one_generation_and_count():
+    existing = published(contents(*(f"card-{i}" for i in range(129))))
+    assert [len(e["spec"]["devices"]) for e in existing] == [128, 1]
+    assert pools(existing) == {(1, 2)}
+
+
+def test_growing_by_a_slice_moves_all_slices_to_the_next_generation():
+    names = [f"card-{i}" for i in range(129)]
+    existing = published(contents(*names[:128]))
+    writes = plan(existing, contents(*names), NODE, DRIVER)
+    assert verbs(writes) == ["update", "create"]
+    assert pools(apply(existing, writes)) == {(2, 2)}
+
+
+def test_a_taint_in_a_full_slice_splits_it_at_64():
+    names = [f"card-{i}" for i in range(128)]
+    existing = published(contents(*names))
+    devices = [
+        Device(n, taints=(Taint(key="acme.example/hot"),) if n == "card-5" else ()) for n in names
+    ]
+    after = apply(existing, plan(existing, slice_contents(Inventory(*devices)), NODE, DRIVER))
+    assert [len(e["spec"]["devices"]) for e in after] == [64, 64]
+    assert pools(after) == {(2, 2)}
+
+
+def test_the_time_the_server_sets_on_a_taint_is_no_change():
+    desired = slice_contents(Inventory(Device("card-0", taints=(Taint(key="acme.example/hot"),))))
+    existing = published(desired)
+    stored = [
+        {
+            **e,
+            "spec": {
+                **e["spec"],
+                "devices": [
+                    {
+                        **d,
+                        "taints": [{**t, "timeAdded": "2026-01-01T00:00:00Z"} for t in d["taints"]],
+                    }
+                    for d in e["spec"]["devices"]
+                ],
+            },
+        }
+        for e in existing
+    ]
+    assert plan(stored, desired, NODE, DRIVER) == []
+
+
+def test_a_slice_somebody_deleted_comes_back_as_it_was():
+    desired = contents(*(f"card-{i}" for i in range(200)))
+    existing = published(desired)
+    writes = plan(existing[1:], desired, NODE, DRIVER, newest=1)
+    assert verbs(writes) == ["create"]
+    assert writes[0].body == existing[0]
+
+
+def test_after_a_wipe_the_generation_still_grows():
+    desired = contents("card-0")
+    assert pools(published(desired, newest=7)) == {(8, 1)}
+
+
+def test_slices_of_another_naming_are_deleted_first():
+    existing = published(contents("card-0"))
+    foreign = {**existing[0], "metadata": {**existing[0]["metadata"], "name": "00000-old-x7k2p"}}
+    writes = plan([foreign], contents("card-0"), NODE, DRIVER)
+    assert verbs(writes) == ["delete", "create"]
+    assert writes[1].body["spec"]["pool"]["generation"] == 2
+
+
+def test_a_node_recreated_under_its_name_owns_the_slices_anew():
+    existing = published(contents("card-0"))
+    (write,) = plan(existing, contents("card-0"), Owner("node-1", "uid-2"), DRIVER)
+    assert write.verb == "update"
+    assert write.body["metadata"]["ownerReferences"][0]["uid"] == "uid-2"
+
+
+def test_an_empty_inventory_is_one_empty_slice():
+    (only,) = published(contents())
+    assert only["spec"]["devices"] == []
+
+
+def test_names_sort_as_their_indexes_and_fit():
+    owner = Owner("n" * 250, "uid")
+    names = [slice_name(owner, DRIVER, i) for i in (0, 1, 15, 16, 255)]
+    assert names == sorted(names)
+    assert all(len(n) <= 253 for n in names)
+    assert slice_name(Owner("n" * 249 + "x", "uid"), DRIVER, 0) != names[0]
+
+
+@pytest.mark.parametrize("count", [0, 1, 128, 129, 300])
+def test_a_second_plan_after_the_first_is_empty(count):
+    desired = contents(
+        *(f"card-{i}" for i in range(count)),
+        attributes={"model": "A1"},
+        capacity={"memory": 1 << 30},
+    )
+    assert plan(published(desired), desired, NODE, DRIVER) == []
