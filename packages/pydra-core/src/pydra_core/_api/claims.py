@@ -103,11 +103,15 @@ class Claims:
         try:
             return await self._client.get(path)
         except ApiError as err:
-            if err.status != _NOT_FOUND:
-                raise
-            raise ClaimReplacedError(
-                f"claim {ref}: does not exist (UID {ref.uid} was asked for); delete the pod that waits for it",
-                uid=ref.uid,
+            if err.status == _NOT_FOUND:
+                raise ClaimReplacedError(
+                    f"claim {ref}: does not exist (UID {ref.uid} was asked for); delete the pod that waits for it",
+                    uid=ref.uid,
+                ) from err
+            raise ApiError(
+                f"claim {ref}: cannot be read: {err}",
+                status=err.status,
+                retry_after=err.retry_after,
             ) from err
 
 

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pydra_cdi import ContainerEdits, DeviceNode, Mount
+from pydra_core import PreparedDevice
+from pydra_core._state.records import DeviceUse, Prepared
+from pydra_core._state.spec_files import SpecFiles
+from pydra_core.errors import DriverFailedError, HostError
+
+UID = "0b8b4567-327b-43c6-a439-8f0fd6b7a4f2"
+
+
+def card(request="card", share_id="", edits=None, device="card-0"):
+    edits = edits or ContainerEdits(env=["CARD=0"], device_nodes=[DeviceNode("/dev/null")])
+    return PreparedDevice(
+        request=request, pool="n", device=device, share_id=share_id, edits=edits, state={"k": 1}
+    )
+
+
+def record(specs, *devices, uid=UID):
+    rendered = specs.render(uid, devices)
+    uses = tuple(DeviceUse(d.pool, d.device, d.share_id) for d in devices)
+    return Prepared(
+        uid=uid, namespace="ns", name="c", uses=uses, answers=rendered.answers, spec=rendered.spec
+    )
+
+
+@pytest.fixture
+def specs(tmp_path):
+    return SpecFiles(tmp_path / "cdi", "card.acme.example")
+
+
+def test_a_claim_is_one_file_with_a_device_for_each_answer(specs, tmp_path):
+    both = record(specs, card(), card("second"), card("shared", "5e0f2b6c"))
+    assert specs.ensure(both)
+    (file,) = (tmp_path / "cdi").iterdir()
+    content = json.loads(file.read_bytes())
+    assert content["kind"] == "card.acme.example/claim"
+    names = [d["name"] for d in content["devices"]]
+    assert names == [f"{UID}-card-card-0", f"{UID}-second-card-0", f"{UID}-shared-card-0-5e0f2b6c"]
+    assert [a.cdi_ids for a in both.answers] == [(f"card.acme.example/claim={n}",) for n in names]
+
+
+def test_an_unchanged_file_is_not_written_again_and_a_lost_one_is(specs, tmp_path):
+    prepared = record(specs, card())
+    assert specs.ensure(prepared)
+    assert not specs.ensure(prepared)
+    (file,) = (tmp_path / "cdi").iterdir()
+    before = file.read_bytes()
+    file.unlink()
+    assert specs.ensure(prepared)
+    assert file.read_bytes() == before
+
+
+def test_a_device_without_edits_needs_no_file(specs, tmp_path):
+    prepared = record(specs, PreparedDevice(request="card", pool="n", device="card-0"))
+    assert prepared.answers[0].cdi_ids == ()
+    assert not specs.ensure(prepared)
+    assert not (tmp_path / "cdi").exists()
+
+
+def test_edits_that_are_no_cdi_are_the_drivers_bug_and_name_the_field(specs):
+    with pytest.raises(DriverFailedError, match=r"mounts\[0\]"):
+        specs.render(UID, [card(edits=ContainerEdits(mounts=[Mount("", "/x")]))])
+
+
+def test_what_unprepare_gets_survives_the_journal(specs):
+    claim = specs.prepared_claim(record(specs, card()))
+    assert claim.devices == (card(),)
+    assert str(claim.ref) == "ns/c"
+
+
+def test_files_of_unknown_claims_go_and_those_of_others_stay(specs, tmp_path):
+    specs.ensure(record(specs, card()))
+    specs.ensure(record(specs, card(), uid="gone"))
+    foreign = tmp_path / "cdi" / "other.example-claim_x.json"
+    foreign.write_text("{}")
+    specs.remove_all_but({UID})
+    left = sorted(f.name for f in (tmp_path / "cdi").iterdir())
+    assert left == [f"card.acme.example-claim_{UID}.json", "other.example-claim_x.json"]
+
+
+def test_a_directory_that_cannot_be_made_is_the_nodes_fault(tmp_path):
+    (tmp_path / "cdi").write_text("")
+    specs = SpecFiles(tmp_path / "cdi", "card.acme.example")
+    with pytest.raises(HostError, match="cdi"):
+        specs.ensure(record(specs, card()))
