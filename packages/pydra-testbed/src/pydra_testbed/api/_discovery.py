@@ -1,0 +1,95 @@
+"""What kubectl and clients ask first: groups, versions, resources, the server's version and health."""
+
+from __future__ import annotations
+
+from pydra_testbed.api._kinds import MAIN_VERBS, STATUS_VERBS, Catalog, Kind
+from pydra_testbed.objects import KubeObject
+
+SERVED_VERSION = "v1.36.2"
+_SUBRESOURCE_KINDS = {
+    "binding": ("Binding", ("create",)),
+    "log": ("Pod", ("get",)),
+}
+HEALTH_PATHS = frozenset({"/healthz", "/livez", "/readyz"})
+
+
+def document(catalog: Catalog, path: str) -> KubeObject | None:
+    """The discovery document at a path, None when the path is none."""
+    parts = [part for part in path.split("/") if part]
+    found: KubeObject | None = None
+    match parts:
+        case ["version"]:
+            found = _version()
+        case ["api"]:
+            found = {"kind": "APIVersions", "versions": list(catalog.versions(""))}
+        case ["apis"]:
+            groups = [_group(catalog, group) for group in catalog.groups()]
+            found = {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
+        case ["api", version]:
+            found = _resources(catalog, "", version)
+        case ["apis", group] if group in catalog.groups():
+            found = {"kind": "APIGroup", "apiVersion": "v1"} | _group(catalog, group)
+        case ["apis", group, version]:
+            found = _resources(catalog, group, version)
+        case _:
+            pass
+    return found
+
+
+def _version() -> KubeObject:
+    major, minor = SERVED_VERSION.removeprefix("v").split(".")[:2]
+    return {
+        "major": major,
+        "minor": minor,
+        "gitVersion": f"{SERVED_VERSION}+pydra-testbed",
+        "gitCommit": "",
+        "gitTreeState": "",
+        "buildDate": "",
+        "goVersion": "",
+        "compiler": "",
+        "platform": "",
+    }
+
+
+def _group(catalog: Catalog, group: str) -> KubeObject:
+    versions = [
+        {"groupVersion": f"{group}/{version}", "version": version}
+        for version in catalog.versions(group)
+    ]
+    return {"name": group, "versions": versions, "preferredVersion": versions[0]}
+
+
+def _resources(catalog: Catalog, group: str, version: str) -> KubeObject | None:
+    kinds = catalog.of(group, version)
+    if not kinds:
+        return None
+    return {
+        "kind": "APIResourceList",
+        "apiVersion": "v1",
+        "groupVersion": f"{group}/{version}" if group else version,
+        "resources": [entry for kind in kinds for entry in _entries(kind)],
+    }
+
+
+def _entries(kind: Kind) -> list[KubeObject]:
+    main: KubeObject = {
+        "name": kind.plural,
+        "singularName": kind.singular,
+        "namespaced": kind.namespaced,
+        "kind": kind.kind,
+        "verbs": list(MAIN_VERBS),
+    }
+    if kind.short_names:
+        main["shortNames"] = list(kind.short_names)
+    return [main, *(_subresource(kind, name) for name in kind.subresources)]
+
+
+def _subresource(kind: Kind, name: str) -> KubeObject:
+    served, verbs = _SUBRESOURCE_KINDS.get(name, (kind.kind, STATUS_VERBS))
+    return {
+        "name": f"{kind.plural}/{name}",
+        "singularName": "",
+        "namespaced": kind.namespaced,
+        "kind": served,
+        "verbs": list(verbs),
+    }

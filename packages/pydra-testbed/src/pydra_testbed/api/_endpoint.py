@@ -1,0 +1,231 @@
+"""One request, one answer, without a transport: verbs, parameters, bodies, codes, warnings.
+
+The HTTP adapter hands everything here that is neither a watch nor a log.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from pydra_testbed.api import _problems
+from pydra_testbed.api._bindings import bind
+from pydra_testbed.api._core import Core, Options, Target, Written
+from pydra_testbed.api._creates import create
+from pydra_testbed.api._reads import delete_selected, list_body, select
+from pydra_testbed.api._removal import DeleteOptions, delete
+from pydra_testbed.api._selectors import matcher
+from pydra_testbed.api._updates import patch, update
+from pydra_testbed.api._views import body_of
+from pydra_testbed.objects import Patch, Preconditions, Selection
+
+BODY_LIMIT = 3 * 1024 * 1024
+_JSON_TYPES = frozenset({"", "application/json"})
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request on a resource, its body read."""
+
+    verb: str
+    target: Target
+    query: Mapping[str, str]
+    content_type: str = ""
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A successful answer; errors are `ApiStatusError`."""
+
+    code: int
+    body: bytes
+    warnings: tuple[str, ...] = field(default=())
+
+
+def verb_of(method: str, target: Target, *, watching: bool) -> str:
+    """Kubernetes' verb for a method on a target.
+
+    Raises:
+        ApiStatusError: 405.
+    """
+    if method == "GET" and not target.name:
+        return "watch" if watching else "list"
+    one = {"GET": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+    many = {"POST": "create", "DELETE": "deletecollection"}
+    verb = one.get(method) if target.name else many.get(method)
+    if target.subresource == "binding":
+        verb = "create" if method == "POST" else None
+    elif target.subresource and verb == "delete":
+        verb = None
+    if verb is None:
+        raise _problems.method_not_allowed()
+    return verb
+
+
+def respond(core: Core, request: Request) -> Answer:
+    """Carry out a request.
+
+    Raises:
+        ApiStatusError: everything that is not a success.
+    """
+    _need_namespace(request)
+    return _HANDLERS[request.verb](core, request)
+
+
+def _need_namespace(request: Request) -> None:
+    """Single objects of namespaced kinds are only reached through their namespace."""
+    target = request.target
+    across = request.verb in {"list", "deletecollection"}
+    if target.kind.namespaced and not target.namespace and not across:
+        raise _problems.no_such_path()
+
+
+def _get(core: Core, request: Request) -> Answer:
+    return Answer(200, body_of(request.target.kind, core.find(request.target)))
+
+
+def _list(core: Core, request: Request) -> Answer:
+    target = request.target
+    found = select(core, target, matcher(target.kind, selection(request)))
+    return Answer(200, list_body(core, target, found))
+
+
+def _create(core: Core, request: Request) -> Answer:
+    target = request.target
+    if target.subresource == "binding":
+        bind(core, target, _json(request), _options(request))
+        return Answer(201, _encode(_problems.success(target.kind, target.name)))
+    return _written(target, create(core, target, _json(request), _options(request)))
+
+
+def _update(core: Core, request: Request) -> Answer:
+    return _written(request.target, update(core, request.target, _json(request), _options(request)))
+
+
+def selection(request: Request) -> Selection:
+    """The objects a collection request means."""
+    query = request.query
+    return Selection(
+        request.target.namespace, query.get("labelSelector", ""), query.get("fieldSelector", "")
+    )
+
+
+def _options(request: Request) -> Options:
+    validation = request.query.get("fieldValidation") or "Warn"
+    if validation not in {"Ignore", "Warn", "Strict"}:
+        raise _problems.bad_request(f'fieldValidation: Unsupported value: "{validation}"')
+    return Options(_is_dry(request.query.get("dryRun", "")), validation)
+
+
+def _is_dry(value: str) -> bool:
+    if value not in {"", "All"}:
+        raise _problems.bad_request(
+            f'dryRun: Unsupported value: "{value}": supported values: "All"'
+        )
+    return value == "All"
+
+
+def _json(request: Request) -> Any:
+    if request.content_type not in _JSON_TYPES:
+        raise _problems.unsupported_media(request.content_type, ["application/json"])
+    return _parsed(request)
+
+
+def _parsed(request: Request) -> Any:
+    """The body's JSON; under strict validation a field given twice is an error."""
+    try:
+        if request.query.get("fieldValidation") == "Strict":
+            json.loads(request.body, object_pairs_hook=_no_doubles)
+        return msgspec.json.decode(request.body)
+    except _DoubleFieldError as error:
+        kind = request.target.kind
+        raise _problems.bad_request(
+            f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: '
+            f'strict decoding error: duplicate field "{error}"'
+        ) from None
+    except (ValueError, RecursionError) as error:
+        message = f"the object provided is unrecognized (must be of type JSON): {error}"
+        raise _problems.bad_request(message) from None
+
+
+class _DoubleFieldError(Exception):
+    """A JSON object has a field twice."""
+
+
+def _no_doubles(pairs: list[tuple[str, Any]]) -> None:
+    names = [name for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise _DoubleFieldError(name)
+
+
+def _written(target: Target, written: Written) -> Answer:
+    code = 201 if written.created else 200
+    return Answer(code, body_of(target.kind, written.stored), written.warnings)
+
+
+def _patch(core: Core, request: Request) -> Answer:
+    query = request.query
+    document = Patch(
+        _parsed(request),
+        request.content_type,
+        query.get("fieldManager", ""),
+        query.get("force") in {"1", "true"},
+    )
+    return _written(request.target, patch(core, request.target, document, _options(request)))
+
+
+def _delete(core: Core, request: Request) -> Answer:
+    target = request.target
+    removed = delete(core, target, _delete_options(request))
+    if removed.gone and not target.kind.returns_deleted:
+        body = _problems.success(target.kind, target.name, removed.stored.uid)
+        return Answer(200, _encode(body))
+    return Answer(200, body_of(target.kind, removed.stored))
+
+
+def _delete_collection(core: Core, request: Request) -> Answer:
+    chosen = matcher(request.target.kind, selection(request))
+    removed = delete_selected(core, request.target, chosen, _delete_options(request))
+    return Answer(200, list_body(core, request.target, [entry.stored for entry in removed]))
+
+
+def _delete_options(request: Request) -> DeleteOptions:
+    """From the body or, in its absence, the query."""
+    body = _parsed(request) if request.body.strip() else {}
+    if not isinstance(body, dict):
+        raise _problems.bad_request("the body of a delete must be DeleteOptions")
+    asked = body.get("preconditions") or {}
+    grace = body.get("gracePeriodSeconds", request.query.get("gracePeriodSeconds"))
+    dry = (body.get("dryRun") or [request.query.get("dryRun", "")])[0]
+    try:
+        seconds = None if grace is None else int(grace)
+    except ValueError:
+        message = f"gracePeriodSeconds must be a whole number, not {grace!r}"
+        raise _problems.bad_request(message) from None
+    return DeleteOptions(
+        seconds,
+        Preconditions(asked.get("uid") or "", asked.get("resourceVersion") or ""),
+        body.get("propagationPolicy") or request.query.get("propagationPolicy", ""),
+        _is_dry(dry),
+    )
+
+
+_HANDLERS: Mapping[str, Callable[[Core, Request], Answer]] = {
+    "get": _get,
+    "list": _list,
+    "create": _create,
+    "update": _update,
+    "patch": _patch,
+    "delete": _delete,
+    "deletecollection": _delete_collection,
+}
+
+
+def _encode(body: Any) -> bytes:
+    return msgspec.json.encode(body)

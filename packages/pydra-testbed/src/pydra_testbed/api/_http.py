@@ -1,0 +1,123 @@
+"""HTTP on top of the request core: aiohttp in, Kubernetes answers out.
+
+One handler for every path: taking paths apart is cheaper than a router over patterns, and errors become
+`Status` objects in one place.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+
+import msgspec
+from aiohttp import web
+from multidict import CIMultiDict
+
+from pydra_testbed.api import _problems
+from pydra_testbed.api._core import Core, Target
+from pydra_testbed.api._discovery import HEALTH_PATHS, document
+from pydra_testbed.api._endpoint import BODY_LIMIT, Answer, Request, respond, selection, verb_of
+from pydra_testbed.api._paths import place_of, target_of
+from pydra_testbed.api._selectors import matcher
+from pydra_testbed.api._streams import send_log, wants, watch_stream
+from pydra_testbed.api.faults import Faults
+from pydra_testbed.api.logs import LogSource
+from pydra_testbed.objects import ApiStatusError
+
+_LOG = logging.getLogger(__name__)
+_JSON = "application/json"
+
+
+class HttpFront:
+    """The server's one request handler."""
+
+    def __init__(self, core: Core, faults: Faults, token: str | None, logs: LogSource) -> None:
+        self._core = core
+        self._faults = faults
+        self._token = token
+        self._logs = logs
+        self.closing: list[bool] = []
+
+    def application(self) -> web.Application:
+        """A fresh aiohttp application; each listening needs its own."""
+        application = web.Application(client_max_size=BODY_LIMIT)
+        application.router.add_route("*", "/{path:.*}", self.handle)
+        return application
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        if not self._faults.reachable:
+            return _cut(request)
+        try:
+            return await self._answer(request)
+        except ApiStatusError as error:
+            return _failure(error)
+        except web.HTTPRequestEntityTooLarge:
+            return _failure(_problems.too_large(BODY_LIMIT))
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        path = request.path
+        if path in HEALTH_PATHS:
+            return web.Response(text="ok")
+        self._authenticate(request)
+        found = document(self._core.catalog, path) if request.method == "GET" else None
+        if found is not None:
+            return _json_response(200, msgspec.json.encode(found))
+        place = place_of(path)
+        if place is None:
+            raise _problems.no_such_path()
+        return await self._resource(request, target_of(self._core.catalog, place))
+
+    def _authenticate(self, request: web.Request) -> None:
+        if self._token is None:
+            return
+        given = request.headers.get("Authorization", "")
+        if not hmac.compare_digest(given.encode(), f"Bearer {self._token}".encode()):
+            raise _problems.unauthorized()
+
+    async def _resource(self, request: web.Request, target: Target) -> web.StreamResponse:
+        verb = verb_of(request.method, target, watching=wants(request.query, "watch"))
+        self._faults.check(verb, target.kind.plural, target.subresource)
+        body = await request.read() if request.can_read_body else b""
+        media = request.headers.get("Content-Type", "").partition(";")[0].strip()
+        wanted = Request(verb, target, request.query, media, body)
+        if verb == "watch":
+            chosen = matcher(target.kind, selection(wanted))
+            stream = watch_stream(
+                self._core, self._faults, target, chosen, request.query, self.closing
+            )
+            return await stream.run(request)
+        if target.subresource == "log":
+            return await send_log(self._core, self._logs, target, request)
+        return _success(respond(self._core, wanted))
+
+
+def _json_response(code: int, body: bytes) -> web.Response:
+    return web.Response(status=code, body=body, content_type=_JSON)
+
+
+def _success(answer: Answer) -> web.Response:
+    if not answer.warnings:
+        return _json_response(answer.code, answer.body)
+    headers = CIMultiDict(("Warning", f'299 - "{_escaped(text)}"') for text in answer.warnings)
+    headers["Content-Type"] = _JSON
+    return web.Response(status=answer.code, body=answer.body, headers=headers)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def _failure(error: ApiStatusError) -> web.Response:
+    _LOG.debug("request refused", extra={"code": error.code, "reason": error.reason})
+    response = _json_response(error.code, msgspec.json.encode(_problems.status_body(error)))
+    seconds = error.details.get("retryAfterSeconds")
+    if seconds is not None:
+        response.headers["Retry-After"] = str(seconds)
+    return response
+
+
+def _cut(request: web.Request) -> web.Response:
+    """Drop the connection without an answer."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=503)

@@ -1,0 +1,111 @@
+"""How each kind is read, filled in, judged and written: one `Strategy` per kind.
+
+The request core asks `strategy_of` and knows nothing about single kinds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeAlias
+
+from pydra_testbed.api import _defaults, _gates
+from pydra_testbed.api._causes import Causes
+from pydra_testbed.api._context import Context
+from pydra_testbed.api._kinds import Kind
+from pydra_testbed.api._names import dns_label, dns_subdomain
+from pydra_testbed.api._rules import claims, classes, pods, slices, status
+from pydra_testbed.api._rules.meta import NameCheck, metadata, metadata_update
+from pydra_testbed.api._shapes.claims import DEVICE_CLASS, RESOURCE_CLAIM, RESOURCE_CLAIM_TEMPLATE
+from pydra_testbed.api._shapes.devices import RESOURCE_SLICE
+from pydra_testbed.api._shapes.meta import ANY_OBJECT
+from pydra_testbed.api._shapes.pods import POD
+from pydra_testbed.api._shapes.types import Struct
+from pydra_testbed.objects import KubeObject
+
+JudgeNew: TypeAlias = Callable[[KubeObject, Context], Causes]
+JudgeChange: TypeAlias = Callable[[KubeObject, KubeObject, Context], Causes]
+
+
+def _plain_change(new: KubeObject, old: KubeObject, _context: Context) -> Causes:
+    return metadata_update(new, old)
+
+
+def _plain_new(
+    name_check: NameCheck, obj: KubeObject, _context: Context, *, namespaced: bool
+) -> Causes:
+    return metadata(obj, namespaced=namespaced, name_check=name_check)
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """One kind's field table, defaults, gated fields and rules."""
+
+    create: JudgeNew
+    update: JudgeChange = _plain_change
+    status: JudgeChange = _plain_change
+    shape: Struct = ANY_OBJECT
+    default: Callable[[KubeObject, Context], None] = _defaults.nothing
+    gated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    status_gated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    initial_status: Mapping[str, str] = field(default_factory=dict)
+
+
+_NAMESPACED = Strategy(partial(_plain_new, dns_subdomain, namespaced=True))
+_CLUSTER = Strategy(partial(_plain_new, dns_subdomain, namespaced=False))
+_NAMESPACE = Strategy(
+    partial(_plain_new, dns_label, namespaced=False),
+    default=_defaults.namespace_defaults,
+    initial_status={"phase": "Active"},
+)
+_SECRET = Strategy(_NAMESPACED.create, default=_defaults.secret_defaults)
+_POD = Strategy(
+    pods.new_pod,
+    pods.changed_pod,
+    pods.changed_pod_status,
+    POD,
+    _defaults.pod_defaults,
+    initial_status={"phase": "Pending"},
+)
+_SLICE = Strategy(
+    slices.new_slice,
+    slices.changed_slice,
+    shape=RESOURCE_SLICE,
+    default=_defaults.slice_defaults,
+    gated=_gates.SLICE_FIELDS,
+)
+_CLAIM = Strategy(
+    claims.new_claim,
+    claims.changed_claim,
+    status.changed_status,
+    RESOURCE_CLAIM,
+    _defaults.claim_defaults,
+    _gates.claim_fields("spec"),
+    _gates.STATUS_FIELDS,
+)
+_TEMPLATE = Strategy(
+    claims.new_template,
+    claims.changed_template,
+    shape=RESOURCE_CLAIM_TEMPLATE,
+    default=_defaults.template_defaults,
+    gated=_gates.claim_fields("spec.spec"),
+)
+_CLASS = Strategy(
+    classes.new_class, classes.changed_class, shape=DEVICE_CLASS, gated=_gates.CLASS_FIELDS
+)
+
+_BY_KIND: Mapping[tuple[str, str], Strategy] = {
+    ("", "Namespace"): _NAMESPACE,
+    ("", "Secret"): _SECRET,
+    ("", "Pod"): _POD,
+    ("resource.k8s.io", "ResourceSlice"): _SLICE,
+    ("resource.k8s.io", "ResourceClaim"): _CLAIM,
+    ("resource.k8s.io", "ResourceClaimTemplate"): _TEMPLATE,
+    ("resource.k8s.io", "DeviceClass"): _CLASS,
+}
+
+
+def strategy_of(kind: Kind) -> Strategy:
+    """The kind's own strategy, or metadata rules alone."""
+    return _BY_KIND.get((kind.group, kind.kind), _NAMESPACED if kind.namespaced else _CLUSTER)

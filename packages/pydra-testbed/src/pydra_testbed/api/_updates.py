@@ -1,0 +1,142 @@
+"""Changing objects: whole, by status, by patch; always against the version they were read at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydra_testbed.api._causes import invalid as cause_invalid
+from pydra_testbed.api._core import Core, Options, Target, Written
+from pydra_testbed.api._creates import create
+from pydra_testbed.api._emit import emit
+from pydra_testbed.api._gates import drop_disabled
+from pydra_testbed.api._intake import take_in
+from pydra_testbed.api._patches import apply_patch
+from pydra_testbed.api._problems import bad_request, conflict, invalid, not_found, wrong_uid
+from pydra_testbed.api._removal import finish
+from pydra_testbed.api._store import Stored, pack
+from pydra_testbed.api._strategies import strategy_of
+from pydra_testbed.api._views import outward
+from pydra_testbed.objects import ApiStatusError, KubeObject, Patch
+
+_KEPT = (
+    "uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds",
+)  # fmt: skip
+
+
+def update(core: Core, target: Target, body: Any, options: Options) -> Written:
+    """Replace an object, or with the subresource `status` its status.
+
+    Raises:
+        ApiStatusError: 400, 404, 409 (stale resourceVersion, other uid), 422.
+    """
+    _check_name(target, body)
+    current = core.bucket(target.kind).objects.get((target.namespace, target.name))
+    if current is None:
+        if target.kind.create_on_update and not target.subresource:
+            return create(core, target, body, options)
+        raise not_found(target.kind, target.name)
+    new, warnings = take_in(target, body, options)
+    _check_version(target, new["metadata"], current)
+    return _replace(core, target, new, current, options, warnings)
+
+
+def patch(core: Core, target: Target, document: Patch, options: Options) -> Written:
+    """Apply a patch to the newest version.
+
+    Raises:
+        ApiStatusError: as `update`, and 415 for a patch format that is not served.
+    """
+    current = core.find(target)
+    served = outward(target.kind, current.decode())
+    patched = apply_patch(served, document.content_type, document.body)
+    return update(core, target, patched, options)
+
+
+def _check_name(target: Target, body: Any) -> None:
+    meta = body.get("metadata") if isinstance(body, dict) else None
+    name = meta.get("name") if isinstance(meta, dict) else None
+    if not name:
+        raise bad_request(
+            f"the name of the object ({target.name} based on URL) was undeterminable: "
+            "name must be provided"
+        )
+    if name != target.name:
+        raise bad_request(
+            f"the name of the object ({name}) does not match the name on the URL ({target.name})"
+        )
+
+
+def _check_version(target: Target, meta: KubeObject, current: Stored) -> None:
+    """A resourceVersion or uid in the body must be the stored one."""
+    version, uid = meta.get("resourceVersion", ""), meta.get("uid", "")
+    if version and not version.isdecimal():
+        message = f'strconv.ParseUint: parsing "{version}": invalid syntax'
+        raise ApiStatusError(500, "", message)
+    if version in {"", "0"} and not target.kind.unconditional_update:
+        detail = "must be specified for an update"
+        cause = cause_invalid("metadata.resourceVersion", "", detail)
+        raise invalid(target.kind, target.name, [cause])
+    if uid and uid != current.uid:
+        raise wrong_uid(target.kind, target.name, uid, current.uid)
+    if version not in {"", "0"} and int(version) != current.version:
+        raise conflict(target.kind, target.name)
+
+
+def _replace(
+    core: Core,
+    target: Target,
+    new: KubeObject,
+    current: Stored,
+    options: Options,
+    warnings: tuple[str, ...],
+) -> Written:
+    old = current.decode()
+    written = _judged(core, target, new, old)
+    written["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
+    if written == old:
+        return Written(current, warnings)
+    bucket = core.bucket(target.kind)
+    if options.dry_run:
+        return Written(pack(written, current.version, bucket.selectable), warnings)
+    if _is_finished(written):
+        return Written(finish(core, target.kind, written), warnings)
+    return Written(core.store.put(bucket, written), warnings)
+
+
+def _judged(core: Core, target: Target, new: KubeObject, old: KubeObject) -> KubeObject:
+    """The new object in stored form: only what this path may change, filled in and valid."""
+    strategy, status = strategy_of(target.kind), target.subresource == "status"
+    context = core.context(target.namespace)
+    keep_server_made(new, old)
+    if status:
+        new = old | {"status": new.get("status", {}), "metadata": dict(old["metadata"])}
+    elif target.kind.has_status:
+        new["status"] = old.get("status", {})
+    gated = strategy.status_gated if status else strategy.gated
+    drop_disabled(new, old, context.gates, gated)
+    strategy.default(new, context)
+    judge = strategy.status if status else strategy.update
+    causes = judge(new, old, context)
+    if causes:
+        raise invalid(target.kind, target.name, causes)
+    written = emit(new, strategy.shape)
+    if target.kind.has_generation and written.get("spec") != old.get("spec"):
+        written["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+    return written
+
+
+def keep_server_made(new: KubeObject, old: KubeObject) -> None:
+    """Metadata that only the server writes stays as it is."""
+    meta = new["metadata"]
+    for name in _KEPT:
+        if name in old["metadata"]:
+            meta[name] = old["metadata"][name]
+        else:
+            meta.pop(name, None)
+
+
+def _is_finished(obj: KubeObject) -> bool:
+    """A deleted object goes when nothing holds it any more."""
+    meta = obj["metadata"]
+    held = meta.get("finalizers") or meta.get("deletionGracePeriodSeconds")
+    return bool(meta.get("deletionTimestamp")) and not held

@@ -1,0 +1,152 @@
+"""`LocalApi`: the API server without HTTP, for the testbed's own scheduler, controllers and kubelets.
+
+The same core as behind the socket: same rules, same errors, own copies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import msgspec
+
+from pydra_testbed.api._bindings import bind
+from pydra_testbed.api._core import Core, Options, Target
+from pydra_testbed.api._creates import create
+from pydra_testbed.api._problems import bad_request, no_such_path
+from pydra_testbed.api._reads import delete_selected, select
+from pydra_testbed.api._removal import DeleteOptions, delete
+from pydra_testbed.api._selectors import matcher
+from pydra_testbed.api._store import Stored
+from pydra_testbed.api._updates import patch, update
+from pydra_testbed.api._views import body_of
+from pydra_testbed.api._watch import Seen, Watcher
+from pydra_testbed.api.faults import Faults
+from pydra_testbed.objects import (
+    EVERYTHING,
+    ApiStatusError,
+    KubeObject,
+    ObjectList,
+    ObjectRef,
+    Patch,
+    Preconditions,
+    Selection,
+    WatchEvent,
+)
+
+_OPTIONS = Options()
+
+
+class LocalApi:
+    """The `Api` protocol over one server's core.
+
+    `resource` may carry a subresource (`pods/binding`), as an alternative to the parameter.
+    """
+
+    def __init__(self, core: Core, faults: Faults) -> None:
+        self._core = core
+        self._faults = faults
+
+    async def get(self, resource: str, name: str, namespace: str = "") -> KubeObject:
+        target = self._target(resource, namespace, name)
+        self._check("get", target)
+        return _copy(target, self._core.find(target))
+
+    async def list(self, resource: str, selection: Selection = EVERYTHING) -> ObjectList:
+        target = self._target(resource, selection.namespace)
+        self._check("list", target)
+        found = select(self._core, target, matcher(target.kind, selection))
+        items = tuple(_copy(target, stored) for stored in found)
+        return ObjectList(items, str(self._core.store.version))
+
+    async def create(self, resource: str, body: KubeObject, namespace: str = "") -> KubeObject:
+        meta = body.get("metadata") or {}
+        target = self._target(
+            resource, namespace or meta.get("namespace", ""), meta.get("name", "")
+        )
+        self._check("create", target)
+        if target.subresource == "binding":
+            return _copy(target, bind(self._core, target, _own(body), _OPTIONS))
+        if target.subresource:
+            raise no_such_path()
+        return _copy(target, create(self._core, target, _own(body), _OPTIONS).stored)
+
+    async def update(self, resource: str, body: KubeObject, subresource: str = "") -> KubeObject:
+        meta = body.get("metadata") or {}
+        target = self._target(
+            resource, meta.get("namespace", ""), meta.get("name", ""), subresource
+        )
+        self._check("update", target)
+        return _copy(target, update(self._core, target, _own(body), _OPTIONS).stored)
+
+    async def patch(self, ref: ObjectRef, patch_: Patch, subresource: str = "") -> KubeObject:
+        target = self._target(ref.resource, ref.namespace, ref.name, subresource)
+        self._check("patch", target)
+        return _copy(target, patch(self._core, target, patch_, _OPTIONS).stored)
+
+    async def delete(
+        self,
+        ref: ObjectRef,
+        grace_seconds: int | None = None,
+        preconditions: Preconditions | None = None,
+    ) -> KubeObject:
+        target = self._target(ref.resource, ref.namespace, ref.name)
+        self._check("delete", target)
+        removed = delete(self._core, target, DeleteOptions(grace_seconds, preconditions))
+        return _copy(target, removed.stored)
+
+    async def delete_collection(self, resource: str, selection: Selection) -> None:
+        target = self._target(resource, selection.namespace)
+        self._check("deletecollection", target)
+        delete_selected(self._core, target, matcher(target.kind, selection), DeleteOptions())
+
+    async def watch(
+        self, resource: str, selection: Selection = EVERYTHING, resource_version: str = ""
+    ) -> AsyncIterator[WatchEvent]:
+        """Events from `resource_version` on; without one, first what is there now.
+
+        Ends when the server's faults drop watches. Raises `ApiStatusError` 410 when it fell behind.
+        """
+        target = self._target(resource, selection.namespace)
+        self._check("watch", target)
+        watcher = Watcher(self._core, target, matcher(target.kind, selection), resource_version)
+        epoch = self._faults.watch_epoch
+        for seen in watcher.initial():
+            yield _event(target, seen)
+        while epoch == self._faults.watch_epoch:
+            events = watcher.next_events()
+            for seen in events:
+                yield _event(target, seen)
+            if not events:
+                await watcher.changed()
+
+    def _target(
+        self, resource: str, namespace: str = "", name: str = "", subresource: str = ""
+    ) -> Target:
+        plain, _, inline = resource.partition("/")
+        kind = self._core.catalog.named(plain)
+        wanted = subresource or inline
+        if kind is None:
+            raise ApiStatusError(404, "NotFound", f'resource "{resource}" is not served')
+        if wanted and wanted not in kind.subresources:
+            raise no_such_path()
+        if name and kind.namespaced and not namespace:
+            raise bad_request(f'{kind.plural} "{name}": a namespace must be given')
+        return Target(kind, namespace if kind.namespaced else "", name, wanted)
+
+    def _check(self, verb: str, target: Target) -> None:
+        self._faults.check(verb, target.kind.plural, target.subresource)
+
+
+def _own(body: KubeObject) -> KubeObject:
+    """A copy by way of JSON: what cannot be sent cannot be stored."""
+    copied: KubeObject = msgspec.json.decode(msgspec.json.encode(body))
+    return copied
+
+
+def _copy(target: Target, stored: Stored) -> KubeObject:
+    copied: KubeObject = msgspec.json.decode(body_of(target.kind, stored))
+    return copied
+
+
+def _event(target: Target, seen: Seen) -> WatchEvent:
+    return WatchEvent(seen.type, _copy(target, seen.stored))

@@ -1,0 +1,109 @@
+"""The embedded Kubernetes API server: one process, one event loop, everything in memory.
+
+`ApiServer` is what `pydra_testbed.cluster`, `pydra demo` and boundary tests start. Drivers and kubectl come
+over HTTP, the testbed's own components through `local`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from aiohttp import web
+
+from pydra_testbed.api._context import DEFAULT_GATES, CelCheck, no_cel_check
+from pydra_testbed.api._core import Core, Options, Target
+from pydra_testbed.api._creates import create
+from pydra_testbed.api._http import HttpFront
+from pydra_testbed.api._kinds import Catalog
+from pydra_testbed.api.faults import Faults
+from pydra_testbed.api.local import LocalApi
+from pydra_testbed.api.logs import LogSource, NoLogs
+from pydra_testbed.clock import Clock
+
+NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
+_TICK_SECONDS = 1.0
+_SHUTDOWN_SECONDS = 1.0
+
+
+class ApiServer:
+    """An API server and its objects, which outlive any listening.
+
+    `cel_check` compiles device selectors (none: every expression passes), `token` is the one bearer token that is
+    accepted (none: everybody is), `logs` serves pod logs, `gates` overrides feature gates of Kubernetes 1.36.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        cel_check: CelCheck = no_cel_check,
+        token: str | None = None,
+        logs: LogSource | None = None,
+        gates: Mapping[str, bool] = DEFAULT_GATES,
+    ) -> None:
+        self._clock = clock
+        self._core = Core(clock, Catalog(), cel_check, gates)
+        self.token = token
+        self.faults = Faults(self._core.store.wake)
+        self.local = LocalApi(self._core, self.faults)
+        self._front = HttpFront(self._core, self.faults, token, logs or NoLogs())
+        self._make_namespaces()
+
+    @asynccontextmanager
+    async def listen(self, *, port: int = 0, socket: Path | None = None) -> AsyncIterator[str]:
+        """Serve on 127.0.0.1 (port 0: a free one) or a unix socket, until the block is left.
+
+        Yields the server's URL (`http://127.0.0.1:PORT`, or `unix:PATH`). Raises `OSError` when the address is
+        taken. Running watches end when the block is left.
+        """
+        runner = web.AppRunner(
+            self._front.application(),
+            access_log=None,
+            handler_cancellation=True,
+            shutdown_timeout=_SHUTDOWN_SECONDS,
+        )
+        await runner.setup()
+        ticking = asyncio.create_task(self._tick())
+        try:
+            self._front.closing.clear()
+            yield await _start(runner, port, socket)
+        finally:
+            self._front.closing.append(True)
+            self._core.store.wake()
+            ticking.cancel()
+            await asyncio.gather(ticking, return_exceptions=True)
+            await runner.cleanup()
+
+    async def _tick(self) -> None:
+        """Let watches look at the clock now and then: they have deadlines and bookmarks."""
+        while True:
+            await self._clock.sleep(_TICK_SECONDS)
+            self._core.store.wake()
+
+    def forget_changes(self, resource: str) -> None:
+        """Empty a resource's replay window, so that watches from before are answered 410 Expired."""
+        kind = self._core.catalog.named(resource)
+        if kind is None:
+            raise KeyError(resource)
+        bucket = self._core.bucket(kind)
+        bucket.forget(len(bucket.changes))
+
+    def _make_namespaces(self) -> None:
+        kind = self._core.catalog.named("namespaces")
+        if kind is None:
+            return
+        for name in NAMESPACES:
+            create(self._core, Target(kind), {"metadata": {"name": name}}, Options())
+
+
+async def _start(runner: web.AppRunner, port: int, socket: Path | None) -> str:
+    if socket is not None:
+        await web.UnixSite(runner, str(socket)).start()
+        return f"unix:{socket}"
+    site = web.TCPSite(runner, "127.0.0.1", port)
+    await site.start()
+    host, chosen = runner.addresses[0][:2]
+    return f"http://{host}:{chosen}"
