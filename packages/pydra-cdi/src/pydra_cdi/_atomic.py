@@ -1,0 +1,74 @@
+"""One file replaced at once and whole; `files` is the only caller.
+
+A temporary file is locked for as long as its writer lives, so that cleaning up can tell the leftover of a
+killed writer from the work of a live one without guessing by age.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+TEMP_PREFIX = ".pydra-cdi."
+TEMP_SUFFIX = ".tmp"
+MODE = 0o644
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+
+
+def replace(target: Path, data: bytes, *, fsync: bool) -> None:
+    """Give `target` the content and mode 0644; readers see the old file or the new one, never a part.
+
+    Raises:
+        OSError: Nothing changed, and no temporary file is left.
+    """
+    temp, descriptor = _open_temp(target.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(descriptor, MODE)  # whatever the umask
+            file.write(data)
+            file.flush()
+            if fsync:
+                os.fsync(descriptor)
+            temp.rename(target)
+    except BaseException:
+        with suppress(OSError):
+            temp.unlink()
+        raise
+
+
+def _open_temp(directory: Path) -> tuple[Path, int]:
+    while True:
+        temp = directory / f"{TEMP_PREFIX}{secrets.token_hex(8)}{TEMP_SUFFIX}"
+        descriptor = os.open(temp, _CREATE, MODE)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if os.fstat(descriptor).st_nlink:
+                return temp, descriptor
+        except BaseException:
+            os.close(descriptor)
+            temp.unlink(missing_ok=True)
+            raise
+        os.close(descriptor)  # a cleaner took it between open and lock: try another name
+
+
+def remove_if_abandoned(temp: Path) -> bool:
+    """Remove a temporary file whose writer is gone; tell whether it was removed.
+
+    Raises:
+        OSError: It is abandoned and cannot be removed.
+    """
+    try:
+        descriptor = os.open(temp, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        temp.unlink()
+    except (BlockingIOError, FileNotFoundError):
+        return False
+    finally:
+        os.close(descriptor)
+    return True

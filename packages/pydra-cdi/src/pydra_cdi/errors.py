@@ -1,0 +1,88 @@
+"""What can go wrong with CDI, as exceptions a driver, a writer or a runtime can act on.
+
+Every other module of the package raises only these; `reason` is the constant CamelCase word that
+callers use as log key, event reason and metric label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One broken rule.
+
+    Attributes:
+        path: Where, as the file spells it: `devices[2].containerEdits.mounts[0].containerPath`;
+            empty when the document as a whole cannot be read.
+        message: What is wrong, with the value found.
+        remedy: What to do about it.
+    """
+
+    path: str
+    message: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path}: {self.message}; {self.remedy}"
+            if self.path
+            else f"{self.message}; {self.remedy}"
+        )
+
+
+class CdiError(Exception):
+    """Base of every error of this package."""
+
+    reason = "CdiError"
+
+
+class SpecError(CdiError, ValueError):
+    """A spec, a spec file or a device ID breaks rules; `faults` holds all of them, never only the first."""
+
+    reason = "CdiSpecInvalid"
+
+    def __init__(self, subject: str, faults: Sequence[Fault]) -> None:
+        self.subject = subject
+        self.faults = tuple(faults)
+        separator = " " if len(self.faults) == 1 else "\n  "
+        super().__init__(separator.join([f"{subject} is not valid:", *map(str, self.faults)]))
+
+
+class SpecFileError(CdiError):
+    """The file system stands in the way of a spec file: read-only, full, forbidden, not a file."""
+
+    reason = "CdiFileFailed"
+
+    def __init__(self, path: Path, message: str, remedy: str) -> None:
+        self.path = path
+        self.message = message
+        self.remedy = remedy
+        super().__init__(f"{path}: {message}; {remedy}")
+
+
+class InjectionError(CdiError):
+    """Devices could not be injected; the OCI spec given is untouched."""
+
+    reason = "CdiInjectionFailed"
+
+
+class UnresolvedDevicesError(InjectionError):
+    """No loaded spec file defines these device IDs, or files contradict each other about them."""
+
+    reason = "CdiDeviceUnresolved"
+
+    def __init__(self, device_ids: Sequence[str], causes: Sequence[str]) -> None:
+        self.device_ids = tuple(device_ids)
+        super().__init__("unresolvable CDI devices: " + "; ".join(causes))
+
+
+class UnreadableError(Exception):
+    """Text that is no document. Stays inside the package: `codec` turns its fault into a `SpecError`."""
+
+    def __init__(self, message: str, remedy: str) -> None:
+        self.fault = Fault("", message, remedy)
+        super().__init__(str(self.fault))
