@@ -13,7 +13,7 @@ from pydra_core._values import Claim, Inventory, PreparedClaim, PreparedDevice
 class Driver(ABC):
     """A driver for one vendor's devices on one node.
 
-    Contract, the same as the kubelet has with us (`dra.md` §1.3):
+    Contract, the same as the kubelet has with us:
 
     - Every method is idempotent. The same claim is prepared again after a restart of the kubelet, the driver
       or the node, possibly by another process than the one before.

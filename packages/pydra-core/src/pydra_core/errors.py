@@ -138,7 +138,7 @@ class DroppedFieldsError(ApiError):
 class TerminalError(PydraError):
     """Mixed into another error by a driver: retrying will not help, so the claim is answered at once.
 
-    The kubelet has no word for this : the error text starts with `TerminalError:`, and the
+    The kubelet has no word for this: the error text starts with `TerminalError:`, and the
     retries that would otherwise happen inside the call are skipped.
     """
 

@@ -1,7 +1,7 @@
 """Opaque parameters of a claim, decoded with Kubernetes' precedence.
 
 Entries from the class come before entries from the claim, the last that matches wins, an empty request list
-matches all, and a base request name covers its subrequests (`dra.md` §2.2; most drivers miss the last one).
+matches all, and a base request name covers its subrequests.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What to write so that the API holds the desired slices: a pure function, tested by tables.
 
-Rules (`dra.md` §3.2): consumers use a pool only when all its slices carry its highest generation, so a change
+Rules: consumers use a pool only when all its slices carry its highest generation, so a change
 to more than one slice moves all of them to the next; a change to one keeps it, and a slice that was merely
 deleted is put back as it was. Order of devices is meaning: the scheduler tries them first to last.
 """

@@ -1,4 +1,4 @@
-"""From an inventory to the bodies of `resource.k8s.io/v1` slices, split by the API's limits (`dra.md` §2.1)."""
+"""From an inventory to the bodies of `resource.k8s.io/v1` slices, split by the API's limits."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The limits of `resource.k8s.io/v1` a driver's inventory can break, checked before anything is written.
 
 The API server would refuse the slice with one of these faults and the driver would look dead; naming all of
-them, with the device and the remedy, is what its author needs (`dra.md` §2.1).
+them, with the device and the remedy, is what its author needs.
 """
 
 from __future__ import annotations

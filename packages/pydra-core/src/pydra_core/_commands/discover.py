@@ -50,7 +50,7 @@ async def _slices(driver: Driver, node: str) -> list[dict[str, Any]]:
 
 def _print_table(name: str, slices: list[dict[str, Any]]) -> None:
     from rich.console import Console  # noqa: PLC0415 (only tables need it)
-    from rich.table import Table  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415 (only tables need it)
 
     table = Table(
         "DEVICE",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -45,28 +45,18 @@ async def serve(driver: Driver, settings: Settings, environ: Mapping[str, str]) 
         HostError: the journal or the CDI directory cannot be used.
     """
     _check(driver, settings)
-    sockets = locate(settings, driver.name)
-    metrics = Metrics(driver.name)
-    specs = SpecFiles(settings.cdi_dir, driver.name)
+    sockets, metrics = locate(settings, driver.name), Metrics(driver.name)
     async with AsyncExitStack() as stack:
         stop = stack.enter_context(_stop_signals())
         client = KubeClient(access.find(settings.kubeconfig, environ))
         stack.push_async_callback(client.close)
-        journal = Journal(sockets.data_dir / "journal")
-        stack.push_async_callback(journal.close)
-        claims = ClaimPath(
-            driver, Claims(client, driver.name, driver.config), journal, specs, metrics
-        )
-        await recover(driver, journal, specs)
-        service = DraService(claims, metrics)
-        stack.push_async_callback(claims.settle, settings.drain_timeout)
-        await stack.enter_async_context(
-            _server(sockets.service, *service.handlers(), grace=settings.drain_timeout)
-        )
+        claims = await _claim_path(stack, driver, settings, client, metrics)
         registration = Registration(driver.name, sockets.endpoint, metrics)
-        await stack.enter_async_context(
-            _server(sockets.registration, registration.handler(), grace=0)
-        )
+        for path, handlers, grace in (
+            (sockets.service, DraService(claims, metrics).handlers(), settings.drain_timeout),
+            (sockets.registration, (registration.handler(),), 0.0),
+        ):
+            await stack.enter_async_context(_server(path, handlers, grace))
         publisher = Publisher(client, driver.name, settings.node_name, registration, metrics)
         if settings.http_address:
             probe = http.serve(
@@ -86,6 +76,19 @@ async def serve(driver: Driver, settings: Settings, environ: Mapping[str, str]) 
             await stop.wait()
         _log.info("stopping", extra={"driver": driver.name})
     _log.info("stopped", extra={"driver": driver.name})
+
+
+async def _claim_path(
+    stack: AsyncExitStack, driver: Driver, settings: Settings, client: KubeClient, metrics: Metrics
+) -> ClaimPath:
+    """Open the journal, bring disk and journal together, and build the claim path on them."""
+    journal = Journal(locate(settings, driver.name).data_dir / "journal")
+    stack.push_async_callback(journal.close)
+    specs = SpecFiles(settings.cdi_dir, driver.name)
+    await recover(driver, journal, specs)
+    claims = ClaimPath(driver, Claims(client, driver.name, driver.config), journal, specs, metrics)
+    stack.push_async_callback(claims.settle, settings.drain_timeout)
+    return claims
 
 
 def _check(driver: Driver, settings: Settings) -> None:
@@ -118,7 +121,7 @@ def _stop_signals() -> Iterator[asyncio.Event]:
 
 @asynccontextmanager
 async def _server(
-    path: Path, *handlers: grpc.GenericRpcHandler, grace: float
+    path: Path, handlers: Sequence[grpc.GenericRpcHandler], grace: float
 ) -> AsyncIterator[None]:
     """Serve handlers on a Unix socket; at the end the socket goes first, then calls in flight finish."""
     remove_stale(path)

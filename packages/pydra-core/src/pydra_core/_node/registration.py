@@ -1,4 +1,4 @@
-"""How the kubelet learns of this driver (`dra.md` §1.1): GetInfo, then NotifyRegistrationStatus.
+"""How the kubelet learns of this driver: GetInfo, then NotifyRegistrationStatus.
 
 GetInfo has one second and must answer while a vendor library still loads, so nothing here waits for anything.
 NotifyRegistrationStatus must never fail: an error there makes the kubelet forget the driver it just accepted.

@@ -1,7 +1,7 @@
 """The DRA service on the driver's socket: v1 implemented once, v1beta1 adapted to it.
 
 Each call gets one operation ID and a deadline: the kubelet's own less three seconds, at most 40. Answers hold
-every UID that was asked for and no other, and one bad claim never fails its neighbours (`dra.md` §1.3).
+every UID that was asked for and no other, and one bad claim never fails its neighbours.
 """
 
 from __future__ import annotations
@@ -32,22 +32,15 @@ Api: TypeAlias = Any
 
 
 class DraService:
-    """Serves prepare and unprepare in both versions and lets a stop wait for calls in flight."""
+    """Serves prepare and unprepare in both versions of the API."""
 
     def __init__(self, claims: ClaimPath, metrics: Metrics) -> None:
         self._claims = claims
         self._metrics = metrics
-        self._in_flight = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
 
     def handlers(self) -> tuple[grpc.GenericRpcHandler, ...]:
         """The gRPC services to put on the DRA socket."""
         return tuple(self._service(api) for api in (v1, v1beta1))
-
-    async def drained(self) -> None:
-        """Return once no call is in flight."""
-        await self._idle.wait()
 
     def _service(self, api: Api) -> grpc.GenericRpcHandler:
         async def prepare(request: Any, context: Context) -> Any:
@@ -85,16 +78,11 @@ class DraService:
         refs = {
             c.uid: ClaimRef(uid=c.uid, namespace=c.namespace, name=c.name) for c in request.claims
         }
-        self._in_flight += 1
-        self._idle.clear()
         try:
             with operation():
                 _log.debug("call", extra={"method": method, "claims": len(refs)})
                 answers = await asyncio.gather(*(handle(ref, deadline) for ref in refs.values()))
         finally:
-            self._in_flight -= 1
-            if not self._in_flight:
-                self._idle.set()
             self._metrics.observe_call(method, time.monotonic() - started)
         return dict(zip(refs, answers, strict=True))
 

@@ -2,7 +2,7 @@
 
 `sun_path` holds 107 bytes and a NUL. The kubelet root and the driver name are not ours to choose, so a path
 that would not fit is shortened, always to the same name, and one that cannot be is refused with the bytes
-counted (`dra.md` §1.1, trap 4).
+counted.
 """
 
 from __future__ import annotations

@@ -1,0 +1,98 @@
+"""What a demo has to tell, as values; how it is told is the renderer's business."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class DriverStarted:
+    """The driver runs as its own process, the kubelet has registered it and its slices are published."""
+
+    driver: str
+    node: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class SliceRow:
+    """One slice in the columns `kubectl get resourceslices` shows, and how many devices it holds."""
+
+    name: str
+    node: str
+    driver: str
+    pool: str
+    devices: int
+
+
+@dataclass(frozen=True, slots=True)
+class SlicesPublished:
+    """All slices of the driver."""
+
+    rows: tuple[SliceRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """One manifest file was applied."""
+
+    file: str
+    objects: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimAllocated:
+    """The scheduler chose devices for a claim; one text per device, with what it takes of it."""
+
+    claim: str
+    devices: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DriverCalled:
+    """The kubelet called the driver over gRPC."""
+
+    method: str
+    version: str
+    claims: int
+    milliseconds: float
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpecWritten:
+    """A spec file the driver wrote: its name and, per CDI device, the environment it injects."""
+
+    file: str
+    devices: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PodFinished:
+    """A pod came to its end: phase, and what it printed."""
+
+    pod: str
+    phase: str
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class CleanedUp:
+    """Everything the manifests made is gone again."""
+
+    claims: int
+    specs: int
+    seconds: float
+
+
+Event: TypeAlias = (
+    DriverStarted
+    | SlicesPublished
+    | Applied
+    | ClaimAllocated
+    | DriverCalled
+    | SpecWritten
+    | PodFinished
+    | CleanedUp
+)

@@ -1,0 +1,88 @@
+"""The demo as text for people: plain lines that stream, at 80 columns, with and without colour."""
+
+from __future__ import annotations
+
+import re
+from functools import singledispatchmethod
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from pydra_testbed.demo import events
+
+_UID = re.compile(r"\b([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
+_LABEL = 10
+
+
+class TextTeller:
+    """Prints each event as it comes. UUIDs are cut to their first eight digits."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def tell(self, event: events.Event) -> None:
+        self._tell(event)
+
+    @singledispatchmethod
+    def _tell(self, event: object) -> None:
+        raise TypeError(f"no words for {type(event).__name__}")
+
+    @_tell.register
+    def _(self, event: events.DriverStarted) -> None:
+        self._title(f"Driver {event.driver} registered with the kubelet of node {event.node}", event.seconds)
+
+    @_tell.register
+    def _(self, event: events.SlicesPublished) -> None:
+        table = Table("NAME", "NODE", "DRIVER", "POOL", "DEVICES", box=None, pad_edge=False, header_style="dim")
+        for row in event.rows:
+            table.add_row(row.name, row.node, row.driver, row.pool, str(row.devices))
+        self._console.print(Padding(table, (0, 0, 0, 2)))
+
+    @_tell.register
+    def _(self, event: events.Applied) -> None:
+        self._title(f"Applied {event.file}")
+        self._line("", ", ".join(event.objects), "dim")
+
+    @_tell.register
+    def _(self, event: events.ClaimAllocated) -> None:
+        self._line("allocated", f"claim {event.claim}: {'; '.join(event.devices)}")
+
+    @_tell.register
+    def _(self, event: events.DriverCalled) -> None:
+        claims = f"{event.claims} claim" + ("s" if event.claims != 1 else "")
+        outcome = "" if event.outcome == "OK" else f" {event.outcome}"
+        self._line("gRPC", f"{event.version} {event.method}, {claims}: {event.milliseconds:.1f} ms{outcome}")
+
+    @_tell.register
+    def _(self, event: events.SpecWritten) -> None:
+        self._line("CDI spec", event.file)
+        for name, env in event.devices:
+            self._line("", f"device {name}", "dim")
+            for variable in env:
+                self._line("", f"  {variable}", "dim")
+
+    @_tell.register
+    def _(self, event: events.PodFinished) -> None:
+        for line in event.output.splitlines() or ["(no output)"]:
+            self._line(f"pod {event.pod}", line, "bold green" if event.phase == "Succeeded" else "bold red")
+        if event.phase != "Succeeded":
+            self._line("", f"phase {event.phase}", "red")
+
+    @_tell.register
+    def _(self, event: events.CleanedUp) -> None:
+        self._title("Deleted the pods: claims unprepared and gone", event.seconds)
+        self._line("", f"{event.claims} claims left, {event.specs} spec files left", "dim")
+
+    def _title(self, text: str, seconds: float | None = None) -> None:
+        took = f" ({seconds:.2f} s)" if seconds is not None else ""
+        self._console.print()
+        self._console.print(Text(text + took, "bold"))
+
+    def _line(self, label: str, text: str, style: str = "") -> None:
+        grid = Table.grid(padding=(0, 1))
+        grid.add_column(width=_LABEL)
+        grid.add_column(overflow="fold")
+        grid.add_row(Text(label, "cyan"), Text(_UID.sub(r"\1", text), style))
+        self._console.print(Padding(grid, (0, 0, 0, 2)))

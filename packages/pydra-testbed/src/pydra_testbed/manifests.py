@@ -1,0 +1,75 @@
+"""Kubernetes manifests from files: read, check their shape, apply them to an API in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources.abc import Traversable
+
+import yaml
+
+from pydra_core.errors import PydraError
+from pydra_testbed.objects import Api, KubeObject, ObjectRef
+
+
+class ManifestError(PydraError):
+    """The author of a manifest must act; names the file, the document and the field."""
+
+    reason = "InvalidManifest"
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One file and the objects in it."""
+
+    name: str
+    objects: tuple[KubeObject, ...]
+
+
+def read(file: Traversable) -> Manifest:
+    """Read all documents of one YAML file.
+
+    Raises:
+        ManifestError: it is no YAML, or a document is no Kubernetes object.
+    """
+    try:
+        documents = list(yaml.safe_load_all(file.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError) as err:
+        raise ManifestError(f"manifest {file.name}: cannot be read: {err}") from err
+    except yaml.YAMLError as err:
+        raise ManifestError(f"manifest {file.name}: is no YAML: {err}") from err
+    return Manifest(file.name, tuple(_checked(file.name, documents)))
+
+
+def read_folder(folder: Traversable) -> tuple[Manifest, ...]:
+    """Read every `.yaml` file of a folder in the order of their names. Raises `ManifestError`."""
+    files = sorted((f for f in folder.iterdir() if f.name.endswith(".yaml")), key=lambda f: f.name)
+    if not files:
+        raise ManifestError(f"manifest folder {folder}: holds no .yaml file")
+    return tuple(read(file) for file in files)
+
+
+def _checked(name: str, documents: list[object]) -> Iterator[KubeObject]:
+    for number, document in enumerate(documents, 1):
+        if document is None:
+            continue
+        where = f"manifest {name}: document {number}"
+        if not isinstance(document, dict):
+            raise ManifestError(f"{where}: is {type(document).__name__}, not a mapping with apiVersion and kind")
+        for field in ("apiVersion", "kind"):
+            if not isinstance(document.get(field), str):
+                raise ManifestError(f"{where}: {field}: is missing; every object needs it")
+        metadata = document.get("metadata")
+        if not isinstance(metadata, dict) or not (metadata.get("name") or metadata.get("generateName")):
+            raise ManifestError(f"{where}: metadata.name: is missing; give {document['kind']} a name")
+        yield document
+
+
+async def apply(api: Api, manifest: Manifest, plurals: PluralNames) -> tuple[ObjectRef, ...]:
+    """Create every object of a manifest, in its order.
+
+    Raises:
+        ManifestError: a kind is unknown.
+        ApiStatusError: the API server refused an object.
+    """
+    return tuple([await _create(api, manifest, body, plurals) for body in manifest.objects])
