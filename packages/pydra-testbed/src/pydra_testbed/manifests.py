@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.resources.abc import Traversable
+from typing import TypeAlias
 
 import yaml
 
 from pydra_core.errors import PydraError
-from pydra_testbed.objects import Api, KubeObject, ObjectRef
+from pydra_testbed.objects import Api, ApiStatusError, KubeObject, ObjectRef, name_of, namespace_of
 
 
 class ManifestError(PydraError):
@@ -55,21 +56,47 @@ def _checked(name: str, documents: list[object]) -> Iterator[KubeObject]:
             continue
         where = f"manifest {name}: document {number}"
         if not isinstance(document, dict):
-            raise ManifestError(f"{where}: is {type(document).__name__}, not a mapping with apiVersion and kind")
+            raise ManifestError(
+                f"{where}: is {type(document).__name__}, not a mapping with apiVersion and kind"
+            )
         for field in ("apiVersion", "kind"):
             if not isinstance(document.get(field), str):
                 raise ManifestError(f"{where}: {field}: is missing; every object needs it")
         metadata = document.get("metadata")
-        if not isinstance(metadata, dict) or not (metadata.get("name") or metadata.get("generateName")):
-            raise ManifestError(f"{where}: metadata.name: is missing; give {document['kind']} a name")
+        if not isinstance(metadata, dict) or not (
+            metadata.get("name") or metadata.get("generateName")
+        ):
+            raise ManifestError(
+                f"{where}: metadata.name: is missing; give {document['kind']} a name"
+            )
         yield document
 
 
-async def apply(api: Api, manifest: Manifest, plurals: PluralNames) -> tuple[ObjectRef, ...]:
+ResourceOf: TypeAlias = Callable[[str, str], str | None]
+"""From apiVersion and kind to the plural resource name, None if the API server does not know the kind."""
+
+
+async def apply(api: Api, manifest: Manifest, resource_of: ResourceOf) -> tuple[ObjectRef, ...]:
     """Create every object of a manifest, in its order.
 
     Raises:
-        ManifestError: a kind is unknown.
-        ApiStatusError: the API server refused an object.
+        ManifestError: a kind is unknown, or the API server refused an object; later objects are not tried.
     """
-    return tuple([await _create(api, manifest, body, plurals) for body in manifest.objects])
+    return tuple([await _create(api, manifest, body, resource_of) for body in manifest.objects])
+
+
+async def _create(
+    api: Api, manifest: Manifest, body: KubeObject, resource_of: ResourceOf
+) -> ObjectRef:
+    kind, version = body["kind"], body["apiVersion"]
+    where = f"manifest {manifest.name}: {kind} {body['metadata'].get('name', '')}"
+    resource = resource_of(version, kind)
+    if resource is None:
+        raise ManifestError(
+            f"{where}: the API server knows no {kind} in {version}; check apiVersion and kind"
+        )
+    try:
+        created = await api.create(resource, body, body["metadata"].get("namespace", ""))
+    except ApiStatusError as err:
+        raise ManifestError(f"{where}: refused: {err.message}") from err
+    return ObjectRef(resource, name_of(created), namespace_of(created))

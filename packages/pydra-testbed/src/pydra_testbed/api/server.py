@@ -83,6 +83,16 @@ class ApiServer:
             await self._clock.sleep(_TICK_SECONDS)
             self._core.store.wake()
 
+    def resource_of(self, api_version: str, kind: str) -> str | None:
+        """The plural name under which `Api` knows a manifest's kind; None if this server does not serve it."""
+        found = next(
+            (k for k in self._core.catalog.kinds if (k.api_version, k.kind) == (api_version, kind)),
+            None,
+        )
+        if found is None:
+            return None
+        return f"{found.plural}.{found.group}" if found.group else found.plural
+
     def forget_changes(self, resource: str) -> None:
         """Empty a resource's replay window, so that watches from before are answered 410 Expired."""
         kind = self._core.catalog.named(resource)

@@ -31,11 +31,22 @@ class TextTeller:
 
     @_tell.register
     def _(self, event: events.DriverStarted) -> None:
-        self._title(f"Driver {event.driver} registered with the kubelet of node {event.node}", event.seconds)
+        self._title(
+            f"Driver {event.driver} registered with the kubelet of node {event.node}", event.seconds
+        )
 
     @_tell.register
     def _(self, event: events.SlicesPublished) -> None:
-        table = Table("NAME", "NODE", "DRIVER", "POOL", "DEVICES", box=None, pad_edge=False, header_style="dim")
+        table = Table(
+            "NAME",
+            "NODE",
+            "DRIVER",
+            "POOL",
+            "DEVICES",
+            box=None,
+            pad_edge=False,
+            header_style="dim",
+        )
         for row in event.rows:
             table.add_row(row.name, row.node, row.driver, row.pool, str(row.devices))
         self._console.print(Padding(table, (0, 0, 0, 2)))
@@ -53,7 +64,10 @@ class TextTeller:
     def _(self, event: events.DriverCalled) -> None:
         claims = f"{event.claims} claim" + ("s" if event.claims != 1 else "")
         outcome = "" if event.outcome == "OK" else f" {event.outcome}"
-        self._line("gRPC", f"{event.version} {event.method}, {claims}: {event.milliseconds:.1f} ms{outcome}")
+        self._line(
+            "gRPC",
+            f"{event.version} {event.method}, {claims}: {event.milliseconds:.1f} ms{outcome}",
+        )
 
     @_tell.register
     def _(self, event: events.SpecWritten) -> None:
@@ -66,7 +80,9 @@ class TextTeller:
     @_tell.register
     def _(self, event: events.PodFinished) -> None:
         for line in event.output.splitlines() or ["(no output)"]:
-            self._line(f"pod {event.pod}", line, "bold green" if event.phase == "Succeeded" else "bold red")
+            self._line(
+                f"pod {event.pod}", line, "bold green" if event.phase == "Succeeded" else "bold red"
+            )
         if event.phase != "Succeeded":
             self._line("", f"phase {event.phase}", "red")
 

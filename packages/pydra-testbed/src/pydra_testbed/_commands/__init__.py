@@ -1,0 +1,1 @@
+"""The sub-commands the testbed brings to `pydra`; each module is one."""

@@ -1,0 +1,107 @@
+"""`pydra demo`: a driver and its manifests on a cluster in one process, told as it happens."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import importlib.resources
+import shlex
+import signal
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Coroutine, Sequence
+from importlib.metadata import entry_points
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from pydra_core.command import FINDING, FINE, Command
+from pydra_core.errors import ConfigError
+from pydra_testbed.demo.story import Outcome, Story
+from pydra_testbed.demo.text import TextTeller
+from pydra_testbed.manifests import Manifest, read_folder
+
+_INTERRUPTED = 130
+
+
+def _configure(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--driver", default="pizza", metavar="NAME", help="which installed driver (default: pizza)"
+    )
+    parser.add_argument(
+        "--start", default="", metavar="COMMAND", help="start this command as the driver instead"
+    )
+    parser.add_argument(
+        "--manifests",
+        type=Path,
+        metavar="DIR",
+        help="apply these .yaml files instead of the driver's",
+    )
+
+
+def _run(arguments: Namespace) -> int:
+    command = _driver_command(arguments)
+    manifests = read_folder(arguments.manifests or _own_manifests(arguments.driver))
+    console = Console(highlight=False)
+    try:
+        outcome = asyncio.run(_interruptible(_play(command, manifests, console)))
+    except asyncio.CancelledError:
+        console.print("interrupted: everything was stopped and removed")
+        return _INTERRUPTED
+    pods = f"{outcome.succeeded} of {outcome.succeeded + outcome.failed} pods succeeded"
+    console.print(f"\n{pods}; nothing is left of the testbed", style="bold")
+    return FINDING if outcome.failed else FINE
+
+
+def _driver_command(arguments: Namespace) -> Sequence[str]:
+    if not arguments.start:
+        return [sys.executable, "-m", "pydra_core", "run", "--driver", arguments.driver]
+    if not arguments.manifests:
+        raise ConfigError(
+            "demo: --start needs --manifests DIR to know what to apply",
+            key="manifests",
+            source="flag",
+        )
+    return [*shlex.split(arguments.start), "run"]
+
+
+def _own_manifests(driver: str) -> Traversable:
+    demos = {e.name: e.value for e in entry_points(group="pydra.demos")}
+    if driver not in demos:
+        known = ", ".join(sorted(demos)) or "none; install pydra-pizza"
+        raise ConfigError(
+            f"demo: driver {driver!r} brings no demo; those that do: {known}",
+            key="driver",
+            source="flag",
+        )
+    return importlib.resources.files(importlib.import_module(demos[driver]))
+
+
+async def _play(command: Sequence[str], manifests: Sequence[Manifest], console: Console) -> Outcome:
+    from pydra_testbed.cluster import start  # noqa: PLC0415 (a refused command line answers at once)
+    from pydra_testbed.driver_process import run_driver  # noqa: PLC0415 (same)
+
+    async with start() as testbed:
+        node = testbed.nodes[0]
+        async with run_driver(testbed, node, command) as driver:
+            return await Story(testbed, node, TextTeller(console).tell).play(driver, manifests)
+
+
+async def _interruptible(work: Coroutine[Any, Any, Outcome]) -> Outcome:
+    """Run `work`; the first SIGINT or SIGTERM cancels it, later ones cannot disturb its cleaning up."""
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(work)
+
+    def stop() -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, lambda: None)
+        task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    return await task
+
+
+command = Command("demo", "order pizzas on a cluster in one process", _configure, _run)

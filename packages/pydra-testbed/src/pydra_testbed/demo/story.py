@@ -1,0 +1,215 @@
+"""The demo's course: driver up, manifests applied one file after the other, pods run, everything deleted.
+
+Everything told is read back from where a user would look: the API, the kubelet's calls, the spec files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from pydra_core.errors import PydraError
+from pydra_testbed.cluster import Node, Testbed
+from pydra_testbed.demo import events
+from pydra_testbed.driver_process import DriverProcess, published
+from pydra_testbed.kubelet import DriverCall
+from pydra_testbed.manifests import Manifest, apply
+from pydra_testbed.objects import KubeObject, ObjectRef, Selection, key_of, name_of, namespace_of
+
+Tell: TypeAlias = Callable[[events.Event], None]
+
+_PATIENCE = 60.0
+"""Seconds a pod may take before the demo gives up and says what it waits for."""
+
+
+class DemoError(PydraError):
+    """A pod did not come to its end; names the pod and what the cluster says of it."""
+
+    reason = "DemoFailed"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How the pods of a demo ended."""
+
+    succeeded: int
+    failed: int
+
+
+class Story:
+    """Tells one demo on one node of a running testbed."""
+
+    def __init__(self, testbed: Testbed, node: Node, tell: Tell) -> None:
+        self._testbed = testbed
+        self._api = testbed.api
+        self._node = node
+        self._tell = tell
+        self._specs: set[Path] = set()
+        self._claims: set[str] = set()
+        self._applied: list[ObjectRef] = []
+
+    async def play(self, driver: DriverProcess, manifests: Sequence[Manifest]) -> Outcome:
+        """Run the demo to its end.
+
+        Raises:
+            DriverDiedError: the driver ended.
+            ManifestError: a manifest was refused.
+            DemoError: a pod did not finish.
+        """
+        started = time.monotonic()
+        name = await published(self._testbed, self._node, driver)
+        self._tell(events.DriverStarted(name, self._node.name, time.monotonic() - started))
+        self._tell(events.SlicesPublished(await self._slices()))
+        self._testbed.observe(self._called)
+        phases = [phase for manifest in manifests for phase in await self._act(manifest)]
+        await self._clean_up()
+        return Outcome(phases.count("Succeeded"), len(phases) - phases.count("Succeeded"))
+
+    async def _slices(self) -> tuple[events.SliceRow, ...]:
+        listed = await self._api.list("resourceslices")
+        specs = [(name_of(item), item["spec"]) for item in listed.items]
+        return tuple(
+            events.SliceRow(
+                name,
+                s.get("nodeName", ""),
+                s["driver"],
+                s["pool"]["name"],
+                len(s.get("devices") or []),
+            )
+            for name, s in specs
+        )
+
+    async def _act(self, manifest: Manifest) -> list[str]:
+        """Apply one file and wait for its pods; returns their phases."""
+        refs = await apply(self._api, manifest, self._testbed.server.resource_of)
+        self._applied += refs
+        kinds = [
+            f"{body['kind']} {ref.name}" for body, ref in zip(manifest.objects, refs, strict=True)
+        ]
+        self._tell(events.Applied(manifest.name, tuple(kinds)))
+        pods = [ref for ref in refs if ref.resource == "pods"]
+        if not pods:
+            return []
+        claims = asyncio.ensure_future(self._tell_allocations())
+        try:
+            finished = await asyncio.gather(*(self._finished(pod) for pod in pods))
+        finally:
+            claims.cancel()
+            await asyncio.gather(claims, return_exceptions=True)
+        for pod in finished:
+            await self._tell_pod(pod)
+        return [pod["status"]["phase"] for pod in finished]
+
+    async def _tell_allocations(self) -> None:
+        async for event in self._api.watch("resourceclaims"):
+            claim = event.object
+            allocation = claim.get("status", {}).get("allocation")
+            if (
+                event.type in ("ADDED", "MODIFIED")
+                and allocation
+                and key_of(claim) not in self._claims
+            ):
+                self._claims.add(key_of(claim))
+                chosen = tuple(_chosen(result) for result in allocation["devices"]["results"])
+                self._tell(events.ClaimAllocated(key_of(claim), chosen))
+
+    async def _finished(self, ref: ObjectRef) -> KubeObject:
+        selection = Selection(ref.namespace, field_selector=f"metadata.name={ref.name}")
+        last: KubeObject = {}
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                async for event in self._api.watch("pods", selection):
+                    last = event.object
+                    if last.get("status", {}).get("phase") in ("Succeeded", "Failed"):
+                        return last
+        except TimeoutError as err:
+            why = "; ".join(
+                c.get("message", "")
+                for c in last.get("status", {}).get("conditions", [])
+                if c.get("message")
+            )
+            raise DemoError(
+                f"pod {ref.namespace}/{ref.name}: not finished after {_PATIENCE:.0f} s: {why}"
+            ) from err
+        raise DemoError(f"pod {ref.namespace}/{ref.name}: the watch ended before the pod did")
+
+    async def _tell_pod(self, pod: KubeObject) -> None:
+        container = pod["spec"]["containers"][0]["name"]
+        chunks = [
+            chunk
+            async for chunk in self._testbed.logs.read(
+                namespace_of(pod), name_of(pod), container, follow=False
+            )
+        ]
+        output = b"".join(chunks).decode(errors="replace")
+        self._tell(events.PodFinished(name_of(pod), pod["status"]["phase"], output))
+
+    def _called(self, call: DriverCall) -> None:
+        if not call.method.startswith("Node") or "Prepare" not in call.method.replace(
+            "Unprepare", "Prepare"
+        ):
+            return
+        errors = "; ".join(text for _, text in call.claim_errors)
+        outcome = errors or (call.code if call.code == "OK" else f"{call.code}: {call.error}")
+        version = call.service.rpartition(".")[0].rpartition(".")[2]
+        self._tell(
+            events.DriverCalled(
+                call.method, version, len(call.claims), call.duration * 1000, outcome
+            )
+        )
+        for file in sorted(set(self._node.cdi_dir.glob("*.json")) - self._specs):
+            self._specs.add(file)
+            self._tell(_spec_written(file))
+
+    async def _clean_up(self) -> None:
+        """Delete what was applied, last first, and wait until claims are unprepared and gone."""
+        started = time.monotonic()
+        for ref in [r for r in reversed(self._applied) if r.resource == "pods"]:
+            await self._api.delete(ref)
+            await self._gone(ref.resource, ref)
+        for ref in [r for r in reversed(self._applied) if r.resource != "pods"]:
+            await self._api.delete(ref)
+        await self._gone("resourceclaims")
+        left = await self._api.list("resourceclaims")
+        specs = len(list(self._node.cdi_dir.glob("*.json")))
+        self._tell(events.CleanedUp(len(left.items), specs, time.monotonic() - started))
+
+    async def _gone(self, resource: str, ref: ObjectRef | None = None) -> None:
+        """Wait until the object, or every object of the resource, is gone."""
+        selector = f"metadata.name={ref.name}" if ref else ""
+        selection = Selection(ref.namespace if ref else "", field_selector=selector)
+        left = await self._api.list(resource, selection)
+        names = {key_of(item) for item in left.items}
+        if not names:
+            return
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                async for event in self._api.watch(resource, selection, left.resource_version):
+                    if event.type == "DELETED":
+                        names.discard(key_of(event.object))
+                    if not names:
+                        return
+        except TimeoutError as err:
+            raise DemoError(
+                f"{resource} {', '.join(sorted(names))}: not gone after {_PATIENCE:.0f} s"
+            ) from err
+
+
+def _chosen(result: KubeObject) -> str:
+    consumed = result.get("consumedCapacity") or {}
+    parts = ", ".join(f"{amount} {name.rpartition('/')[2]}" for name, amount in consumed.items())
+    return f"{result['device']} of {result['pool']}" + (f" ({parts})" if parts else "")
+
+
+def _spec_written(file: Path) -> events.SpecWritten:
+    spec = json.loads(file.read_bytes())
+    devices = (
+        (f"{spec['kind']}={d['name']}", tuple(d["containerEdits"].get("env", [])))
+        for d in spec["devices"]
+    )
+    return events.SpecWritten(file.name, tuple(devices))

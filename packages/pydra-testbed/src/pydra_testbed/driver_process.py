@@ -1,0 +1,109 @@
+"""A driver as its own process on a testbed's node: started, waited for, and gone afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydra_core.errors import PydraError
+from pydra_testbed.cluster import Node, Testbed
+from pydra_testbed.objects import Selection
+
+_GRACE = 5.0
+_TAIL = 2000
+
+
+class DriverDiedError(PydraError):
+    """The driver's process ended before it served; the text ends with what it logged last."""
+
+    reason = "DriverDied"
+
+
+@dataclass(slots=True)
+class DriverProcess:
+    """A running driver; `log` holds its standard error."""
+
+    process: asyncio.subprocess.Process
+    log: Path
+
+    def kill(self) -> None:
+        """End it as a power cut would: SIGKILL to all its processes."""
+        if self.process.returncode is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+    async def stop(self) -> int:
+        """Ask it to stop, insist after five seconds, and return its exit code."""
+        if self.process.returncode is None:
+            self.process.terminate()
+            try:
+                async with asyncio.timeout(_GRACE):
+                    await self.process.wait()
+            except TimeoutError:
+                self.kill()
+        return await self.process.wait()
+
+
+@asynccontextmanager
+async def run_driver(
+    testbed: Testbed, node: Node, command: Sequence[str]
+) -> AsyncIterator[DriverProcess]:
+    """Run `command` as a driver on `node` until the block is left.
+
+    It runs in a session of its own: a Ctrl-C at the terminal reaches the testbed alone, which then stops the
+    driver as a kubelet's pod would be stopped.
+    """
+    log = node.kubelet_root.parent / "driver.log"
+    with log.open("ab") as stderr:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            env=os.environ | testbed.driver_environment(node),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=stderr,
+            stderr=stderr,
+            start_new_session=True,
+        )
+    driver = DriverProcess(process, log)
+    try:
+        yield driver
+    finally:
+        await asyncio.shield(driver.stop())
+        driver.kill()
+
+
+async def published(testbed: Testbed, node: Node, driver: DriverProcess) -> str:
+    """Wait until a complete pool of the node is published, and return the driver's name.
+
+    Raises:
+        DriverDiedError: the driver ended first.
+    """
+    watch = asyncio.ensure_future(_complete_pool(testbed, node))
+    death = asyncio.ensure_future(driver.process.wait())
+    try:
+        await asyncio.wait((watch, death), return_when=asyncio.FIRST_COMPLETED)
+        if watch.done():
+            return watch.result()
+    finally:
+        watch.cancel()
+        death.cancel()
+        await asyncio.gather(watch, death, return_exceptions=True)
+    text = driver.log.read_text(errors="replace")[-_TAIL:]
+    raise DriverDiedError(
+        f"driver process: ended with code {driver.process.returncode} before it served:\n{text}"
+    )
+
+
+async def _complete_pool(testbed: Testbed, node: Node) -> str:
+    seen: set[str] = set()
+    async for event in testbed.api.watch(
+        "resourceslices", Selection(field_selector=f"spec.nodeName={node.name}")
+    ):
+        if event.type in ("ADDED", "MODIFIED"):
+            seen.add(event.object["metadata"]["name"])
+            if len(seen) >= event.object["spec"]["pool"]["resourceSliceCount"]:
+                return str(event.object["spec"]["driver"])
+    raise DriverDiedError("testbed: the watch of slices ended")
