@@ -38,6 +38,7 @@ def create(core: Core, target: Target, body: Any, options: Options) -> Written:
         message = "resourceVersion should not be set on objects to be created"
         raise ApiStatusError(500, "", message)
     complete(core, target.kind, obj)
+    warnings += strategy_of(target.kind).warn(obj)
     bucket = core.bucket(target.kind)
     key = (target.namespace, obj["metadata"]["name"])
     if key in bucket.objects:

@@ -29,7 +29,7 @@ _JSON = "application/json"
 
 
 class HttpFront:
-    """The server's one request handler."""
+    """The one request handler of one listening."""
 
     def __init__(self, core: Core, faults: Faults, token: str | None, logs: LogSource) -> None:
         self._core = core
@@ -39,7 +39,7 @@ class HttpFront:
         self.closing: list[bool] = []
 
     def application(self) -> web.Application:
-        """A fresh aiohttp application; each listening needs its own."""
+        """The aiohttp application around it."""
         application = web.Application(client_max_size=BODY_LIMIT)
         application.router.add_route("*", "/{path:.*}", self.handle)
         return application

@@ -65,6 +65,9 @@ class Kind:
         return self.storage or self.qualified_plural
 
 
+BOOLEAN_FIELDS = frozenset({"spec.hostNetwork", "spec.unschedulable"})
+"""Selectable fields that mean `false` when they are absent."""
+
 _POD_FIELDS = {
     name: name
     for name in (

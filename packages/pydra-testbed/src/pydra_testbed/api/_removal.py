@@ -143,5 +143,7 @@ def _orphan_dependents(core: Core, uid: str) -> None:
             owners = obj["metadata"].get("ownerReferences") or []
             kept = [owner for owner in owners if owner.get("uid") != uid]
             if len(kept) < len(owners):
-                obj["metadata"]["ownerReferences"] = kept
+                obj["metadata"].pop("ownerReferences")
+                if kept:
+                    obj["metadata"]["ownerReferences"] = kept
                 core.store.put(bucket, obj)

@@ -14,13 +14,14 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from pydra_testbed.api._kinds import BOOLEAN_FIELDS
 from pydra_testbed.objects import KubeObject
 
 Key: TypeAlias = tuple[str, str]
 """Namespace (empty for cluster scope) and name."""
 
 WINDOW_CHANGES = 10_000
-WINDOW_BYTES = 64 * 1024 * 1024
+WINDOW_BYTES = 32 * 1024 * 1024
 _FIRST_VERSION = 1
 
 
@@ -175,6 +176,6 @@ def value_at(obj: KubeObject, path: str) -> str:
     value: Any = obj
     for step in path.split("."):
         value = value.get(step) if isinstance(value, dict) else None
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return "" if value is None else str(value)
+    if value is None:
+        return "false" if path in BOOLEAN_FIELDS else ""
+    return str(value).lower() if isinstance(value, bool) else str(value)

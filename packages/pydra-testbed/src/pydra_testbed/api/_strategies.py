@@ -38,6 +38,10 @@ def _plain_new(
     return metadata(obj, namespaced=namespaced, name_check=name_check)
 
 
+def _silent(_obj: KubeObject) -> tuple[str, ...]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Strategy:
     """One kind's field table, defaults, gated fields and rules."""
@@ -50,6 +54,7 @@ class Strategy:
     gated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     status_gated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     initial_status: Mapping[str, str] = field(default_factory=dict)
+    warn: Callable[[KubeObject], tuple[str, ...]] = _silent
 
 
 _NAMESPACED = Strategy(partial(_plain_new, dns_subdomain, namespaced=True))
@@ -74,6 +79,7 @@ _SLICE = Strategy(
     shape=RESOURCE_SLICE,
     default=_defaults.slice_defaults,
     gated=_gates.SLICE_FIELDS,
+    warn=slices.advice,
 )
 _CLAIM = Strategy(
     claims.new_claim,

@@ -92,6 +92,7 @@ def _replace(
 ) -> Written:
     old = current.decode()
     written = _judged(core, target, new, old)
+    warnings += strategy_of(target.kind).warn(written)
     written["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
     if written == old:
         return Written(current, warnings)

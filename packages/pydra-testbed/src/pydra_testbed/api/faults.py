@@ -84,7 +84,8 @@ class Faults:
             if planned.left > 0 and planned.fits(verb, resource, subresource):
                 planned.left -= 1
                 self._planned = [other for other in self._planned if other.left > 0]
-                raise planned.error
+                error = planned.error
+                raise ApiStatusError(error.code, error.reason, error.message, dict(error.details))
 
     def drop_watches(self) -> None:
         """Cut every running watch without a word, as a broken connection does."""

@@ -12,7 +12,8 @@ _NAME = "pydra-testbed"
 def write_kubeconfig(path: Path, url: str, token: str | None = None) -> Path:
     """Write a kubeconfig whose only context is this server; readable by its owner alone.
 
-    Returns `path`. Raises `OSError` when the directory cannot be written.
+    kubectl and other Go clients send a token over TLS alone, which this server does not speak: give them a
+    server without one. Returns `path`. Raises `OSError` when the directory cannot be written.
     """
     config = {
         "apiVersion": "v1",

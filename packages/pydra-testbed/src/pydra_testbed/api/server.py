@@ -49,7 +49,7 @@ class ApiServer:
         self.token = token
         self.faults = Faults(self._core.store.wake)
         self.local = LocalApi(self._core, self.faults)
-        self._front = HttpFront(self._core, self.faults, token, logs or NoLogs())
+        self._logs = logs or NoLogs()
         self._make_namespaces()
 
     @asynccontextmanager
@@ -59,8 +59,9 @@ class ApiServer:
         Yields the server's URL (`http://127.0.0.1:PORT`, or `unix:PATH`). Raises `OSError` when the address is
         taken. Running watches end when the block is left.
         """
+        front = HttpFront(self._core, self.faults, self.token, self._logs)
         runner = web.AppRunner(
-            self._front.application(),
+            front.application(),
             access_log=None,
             handler_cancellation=True,
             shutdown_timeout=_SHUTDOWN_SECONDS,
@@ -68,10 +69,9 @@ class ApiServer:
         await runner.setup()
         ticking = asyncio.create_task(self._tick())
         try:
-            self._front.closing.clear()
             yield await _start(runner, port, socket)
         finally:
-            self._front.closing.append(True)
+            front.closing.append(True)
             self._core.store.wake()
             ticking.cancel()
             await asyncio.gather(ticking, return_exceptions=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from pydra_testbed.api._causes import Causes, forbidden, invalid, required
+from pydra_testbed.api._causes import Causes, forbidden, invalid, not_found, required
 from pydra_testbed.api._names import qualified_name
 from pydra_testbed.api._rules.lists import entries, unique
 from pydra_testbed.objects import KubeObject
@@ -121,4 +121,26 @@ def _step(
         for value in values
         if value is not None and (value.value() - low.value()) % step.value()
     ]
+    return found
+
+
+def allocatable(field: str, device: KubeObject) -> Causes:
+    """What a device takes from the node's own resources (KEP-5517, behind its gate)."""
+    known = device.get("capacity") or {}
+    mappings = device.get("nodeAllocatableResourceMappings") or {}
+    found: Causes = []
+    for name, mapping in mappings.items():
+        path = f"{field}.nodeAllocatableResourceMappings[{name}]"
+        if "/" in name and "kubernetes.io/" not in name:
+            found.append(invalid(path, name, "must be a node allocatable resource name"))
+        key = mapping.get("capacityKey")
+        if key == "":
+            detail = "capacityKey must not be an empty string"
+            found.append(invalid(f"{path}.capacityKey", "", detail))
+        elif key is not None and key not in known:
+            found.append(not_found(f"{path}.capacityKey", key))
+        factor = parse(mapping.get("allocationMultiplier", "1"))
+        if factor.sign() <= 0:
+            detail = "must be positive"
+            found.append(invalid(f"{path}.allocationMultiplier", str(factor), detail))
     return found

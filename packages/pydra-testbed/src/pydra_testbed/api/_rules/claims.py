@@ -102,7 +102,10 @@ def claim_spec(field: str, spec: KubeObject, context: Context) -> Causes:
         lambda request: request.get("name", ""),
     )
     found += each(
-        f"{path}.constraints", devices.get("constraints"), LIST_MAX, partial(_constraint, names)
+        f"{path}.constraints",
+        devices.get("constraints"),
+        LIST_MAX,
+        partial(_constraint, context, names),
     )
     return found + each(
         f"{path}.config", devices.get("config"), LIST_MAX, partial(_claim_configuration, names)
@@ -172,13 +175,17 @@ def toleration(field: str, entry: KubeObject) -> Causes:
     return found
 
 
-def _constraint(names: RequestNames, field: str, constraint: KubeObject) -> Causes:
+def _constraint(
+    context: Context, names: RequestNames, field: str, constraint: KubeObject
+) -> Causes:
     found = unique(
         f"{field}.requests", constraint.get("requests"), LIST_MAX, partial(reference, names)
     )
     for name in ("matchAttribute", "distinctAttribute"):
         if constraint.get(name) is not None:
             return found + fully_qualified_name(f"{field}.{name}", constraint[name])
+    if not context.gates["DRAConsumableCapacity"]:
+        return [*found, required(f"{field}.matchAttribute")]
     detail = (
         'exactly one of "matchAttribute" or "distinctAttribute" is required, '
         "but multiple fields are set"

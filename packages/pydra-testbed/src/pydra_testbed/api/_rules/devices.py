@@ -14,7 +14,7 @@ from pydra_testbed.api._causes import (
     too_long,
 )
 from pydra_testbed.api._names import key_named, label, label_value, qualified_name, size
-from pydra_testbed.api._rules.capacity import capacity
+from pydra_testbed.api._rules.capacity import allocatable, capacity
 from pydra_testbed.api._rules.lists import each, entries, fine, repeated, unique
 from pydra_testbed.api._rules.nodes import node_name, node_selector
 from pydra_testbed.objects import KubeObject
@@ -71,7 +71,8 @@ def device(field: str, entry: KubeObject, old: KubeObject | None, *, per_device:
         lambda item: item.get("counterSet", ""),
     )
     found += _own_nodes(field, entry) if per_device else _no_nodes(field, entry)
-    return found + binding_conditions(field, entry)
+    found += binding_conditions(field, entry)
+    return found + allocatable(field, entry)
 
 
 def _counts(field: str, entry: KubeObject) -> Causes:

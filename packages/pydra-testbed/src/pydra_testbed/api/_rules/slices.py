@@ -30,6 +30,15 @@ def changed_slice(new: KubeObject, old: KubeObject, _context: Context) -> Causes
     return metadata_update(new, old) + _spec(new.get("spec", {}), old.get("spec", {}))
 
 
+def advice(obj: KubeObject) -> tuple[str, ...]:
+    """Accepted, but better avoided."""
+    driver = obj["spec"]["driver"]
+    if driver == driver.lower():
+        return ()
+    text = f'driver names should be lowercase; "{driver}" contains uppercase characters'
+    return (f"spec.driver: {text}",)
+
+
 def _spec(spec: KubeObject, old: KubeObject | None) -> Causes:
     found = driver_name("spec.driver", spec.get("driver", ""))
     found += _pool(spec.get("pool", {}))

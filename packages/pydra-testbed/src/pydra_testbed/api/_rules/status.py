@@ -15,7 +15,6 @@ from pydra_testbed.api._rules.claims import (
     RequestNames,
     reference,
     request_names,
-    toleration,
 )
 from pydra_testbed.api._rules.device_status import device_status
 from pydra_testbed.api._rules.devices import binding_conditions
@@ -127,7 +126,6 @@ def _result(names: RequestNames, field: str, result: KubeObject) -> Causes:
     found += pool_name(f"{field}.pool", result.get("pool", ""))
     found += label(f"{field}.device", result.get("device", ""))
     found += binding_conditions(field, result)
-    found += each(f"{field}.tolerations", result.get("tolerations"), -1, toleration)
     share = result.get("shareID")
     return found if share is None else found + share_id(f"{field}.shareID", share)
 
