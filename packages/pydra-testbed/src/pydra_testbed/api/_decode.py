@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from pydra_testbed.api._shapes.types import (
     Field,
@@ -41,20 +41,32 @@ class Decoded:
     unknown: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _At:
-    """Where the reader stands: the enclosing struct, the path as Go prints it, and the exact path."""
+_At: TypeAlias = tuple[Any, str, str]
+"""Where the reader stands: the way there so far, the enclosing struct, the last step.
 
-    owner: str
-    plain: str
-    exact: str
+A step is a field name, or `[index]`; texts are made of it only when something is wrong.
+"""
 
-    def child(self, owner: str, name: str) -> _At:
-        plain = f"{self.plain}.{name}" if self.plain else name
-        return _At(owner, plain, f"{self.exact}.{name}" if self.exact else name)
+_TOP: _At = ((), "", "")
 
-    def entry(self, index: int | str) -> _At:
-        return _At(self.owner, self.plain, f"{self.exact}[{index}]")
+
+def _exact(at: _At) -> str:
+    """`spec.devices[0].name`."""
+    parts: list[str] = []
+    while at[0]:
+        parts.append(at[2] if at[2].startswith("[") else f".{at[2]}")
+        at = at[0]
+    return "".join(reversed(parts)).removeprefix(".")
+
+
+def _plain_path(at: _At) -> str:
+    """`spec.devices.name`, as Go prints it."""
+    parts: list[str] = []
+    while at[0]:
+        if not at[2].startswith("["):
+            parts.append(at[2])
+        at = at[0]
+    return ".".join(reversed(parts))
 
 
 def decode(body: Any, shape: Struct) -> Decoded:
@@ -64,8 +76,7 @@ def decode(body: Any, shape: Struct) -> Decoded:
         DecodeError: a value has another type than its field.
     """
     reader = _Reader()
-    top = _At(shape.go, "", "")
-    return Decoded(reader.struct(body, shape, top), tuple(reader.unknown))
+    return Decoded(reader.struct(body, shape, _TOP), tuple(reader.unknown))
 
 
 @dataclass(slots=True)
@@ -98,20 +109,22 @@ class _Reader:
             elif _plain(raw, entry.shape):
                 result[name] = raw
             elif raw is not None or entry.shape is Special.RAW:
-                result[name] = self.value(raw, entry.shape, at.child(shape.go, name))
+                result[name] = self.value(raw, entry.shape, (at, shape.go, name))
         return result
 
     def beyond(self, result: KubeObject, shape: Struct, at: _At, name: str, raw: Any) -> None:
         if shape.open:
             result[name] = raw
         else:
-            self.unknown.append(f"{at.exact}.{name}" if at.exact else name)
+            self.unknown.append(_exact((at, shape.go, name)))
 
     def items(self, value: Any, shape: ListOf, at: _At) -> list[Any]:
         if not isinstance(value, list):
             raise _mismatch(value, shape, at)
         return [
-            raw if _plain(raw, shape.item) else self.entry(raw, shape.item, at.entry(index))
+            raw
+            if _plain(raw, shape.item)
+            else self.entry(raw, shape.item, (at, at[1], f"[{index}]"))
             for index, raw in enumerate(value)
         ]
 
@@ -119,7 +132,9 @@ class _Reader:
         if not isinstance(value, dict):
             raise _mismatch(value, shape, at)
         return {
-            key: raw if _plain(raw, shape.item) else self.entry(raw, shape.item, at.entry(key))
+            key: raw
+            if _plain(raw, shape.item)
+            else self.entry(raw, shape.item, (at, at[1], f"[{key}]"))
             for key, raw in value.items()
         }
 
@@ -204,7 +219,8 @@ def _time(value: Any, shape: Special) -> str:
 
 
 def _mismatch(value: Any, shape: Shape, at: _At, number: str = "") -> DecodeError:
-    name = f"{at.owner}.{at.plain}" if at.plain else at.owner
+    path = _plain_path(at)
+    name = f"{at[1]}.{path}" if path else go_type(shape).rpartition(".")[2]
     return DecodeError(
         f"json: cannot unmarshal {_json_kind(value)}{number} into Go struct field {name} "
         f"of type {go_type(shape)}"

@@ -23,9 +23,7 @@ SLICE_FIELDS: Mapping[str, tuple[str, ...]] = {
         f"{_DEVICE}.bindingFailureConditions",
     ),
     "DRADeviceTaints": (f"{_DEVICE}.taints",),
-    "DRAListTypeAttributes": tuple(
-        f"{_DEVICE}.attributes[].{name}" for name in ("ints", "bools", "strings", "versions")
-    ),
+    "DRAListTypeAttributes": (f"{_DEVICE}.attributes[].ints|bools|strings|versions",),
     "DRANodeAllocatableResources": (f"{_DEVICE}.nodeAllocatableResourceMappings",),
     "DRAPartitionableDevices": (
         "spec.sharedCounters",
@@ -77,26 +75,35 @@ def drop_disabled(
         if gates.get(gate, True) or (old is not None and _in_use(old, paths)):
             continue
         for path in paths:
-            for holder, name in _holders(obj, path.split(".")):
-                holder.pop(name, None)
+            steps, names = _steps(path)
+            for holder in _holders(obj, steps):
+                for name in names:
+                    holder.pop(name, None)
 
 
 def _in_use(obj: KubeObject, paths: tuple[str, ...]) -> bool:
-    return any(
-        holder.get(name) for path in paths for holder, name in _holders(obj, path.split("."))
-    )
+    for path in paths:
+        steps, names = _steps(path)
+        if any(holder.get(name) for holder in _holders(obj, steps) for name in names):
+            return True
+    return False
 
 
-def _holders(node: Any, steps: list[str]) -> Iterator[tuple[KubeObject, str]]:
-    """Every object that may hold the path's last field."""
+def _steps(path: str) -> tuple[list[str], list[str]]:
+    """The way to the objects that may hold the gated fields, and those fields (`a|b`)."""
+    *steps, names = path.split(".")
+    return steps, names.split("|")
+
+
+def _holders(node: Any, steps: list[str]) -> Iterator[KubeObject]:
+    """Every object at the end of the way; `name[]` goes through all entries of a list or map."""
     if not isinstance(node, dict):
         return
-    if len(steps) == 1:
-        yield node, steps[0]
+    if not steps:
+        yield node
         return
-    name, many = steps[0].removesuffix("[]"), steps[0].endswith("[]")
-    child = node.get(name)
-    if not many:
+    child = node.get(steps[0].removesuffix("[]"))
+    if not steps[0].endswith("[]"):
         yield from _holders(child, steps[1:])
     elif child:
         for entry in child.values() if isinstance(child, dict) else child:
