@@ -45,10 +45,10 @@ SERVER_MADE = ("uid", "resourceVersion", "creationTimestamp", "generation", "gen
 TOLERATED = defaultdict(
     lambda: (0, 0, 0),
     {
-        "claim-cel": (11, 11, 11),
-        "class": (1, 1, 1),
-        "gate-listattr": (2, 2, 2),
-        "gate-off": (1, 1, 1),
+        "claim-cel": (8, 5, 3),
+        "class": (1, 0, 1),
+        "gate-listattr": (1, 1, 0),
+        "gate-off": (1, 0, 1),
         "slice-reqpolicy": (0, 1, 0),
     },
 )
