@@ -1,5 +1,7 @@
-"""What cel-go refuses beyond the type checker, in the order it does: syntax that Kubernetes leaves off,
-literals (mixed types, patterns, formats), the result type, constants that cannot be converted.
+"""What cel-go refuses beyond the type checker, in the order it does.
+
+Syntax that Kubernetes leaves off, literals (mixed types, patterns, formats), the result type, and constants
+that cannot be converted.
 
 Rests on the options Kubernetes sets for each CEL environment: homogeneous aggregate literals, literal
 validators, constant folding when a program is made.
@@ -114,7 +116,9 @@ def _format_problems(tree: Tree, node: Any) -> Iterator[_Problem]:
         error := _evaluation_error(tree, node)
     ):
         wrong_type = "clause can only be used on" in error
-        yield _Problem(node.call_expr.args[0], f"error during formatting: {error}" if wrong_type else error)
+        yield _Problem(
+            node.call_expr.args[0], f"error during formatting: {error}" if wrong_type else error
+        )
 
 
 def _pattern_error(pattern: Any) -> str:

@@ -34,10 +34,12 @@ def _text(value: Any) -> str:
 
 
 def quantity(text: Any) -> Any:
+    """`quantity(string)`."""
     return values.quantity_message(parse(_text(text)))
 
 
 def is_quantity(text: Any) -> bool:
+    """`isQuantity(string)`."""
     try:
         parse(_text(text))
     except QuantityError:
@@ -79,6 +81,7 @@ def _sign(value: Any) -> int:
 
 
 def quantity_equals(left: Any, right: Any) -> bool:
+    """`==` on quantities: by value, whatever the spelling."""
     return values.to_quantity(left) == values.to_quantity(right)
 
 
@@ -90,11 +93,13 @@ def _compare(left: Any, right: Any) -> int:
 
 
 def semver(text: Any, tolerant: Any = False) -> Any:  # noqa: FBT002 -- the signature is Kubernetes'
+    """`semver(string)` and `semver(string, bool)`."""
     plain = versions.normalize(_text(text)) if tolerant else _text(text)
     return values.semver_message(versions.parse_semver(plain))
 
 
 def is_semver(text: Any, tolerant: Any = False) -> bool:  # noqa: FBT002 -- the signature is Kubernetes'
+    """`isSemver(string)` and `isSemver(string, bool)`."""
     try:
         semver(text, tolerant)
     except versions.SemverError:

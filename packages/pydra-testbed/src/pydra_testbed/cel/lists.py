@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 NO_OVERLOAD = "no such overload"
@@ -20,8 +21,8 @@ def total(value: Any) -> Any:
 
 
 def is_sorted(value: Any) -> bool:
-    items = _list(value)
-    return all(a <= b for a, b in zip(items, items[1:], strict=False))
+    """`isSorted()`: no item is smaller than the one before."""
+    return all(a <= b for a, b in pairwise(_list(value)))
 
 
 def extreme(name: str, choose: Callable[[list[Any]], Any]) -> Callable[[Any], Any]:

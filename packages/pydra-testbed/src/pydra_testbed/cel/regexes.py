@@ -13,7 +13,9 @@ from typing import Any
 from cel_expr_python import cel
 
 # An escape, a character class, the start of a named group, or a plain opening parenthesis.
-_TOKEN = re.compile(r"\\Q.*?(?:\\E|$)|\\.|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]|\(\?P?<\w+>|\((?!\?)", re.S)
+_TOKEN = re.compile(
+    r"\\Q.*?(?:\\E|$)|\\.|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]|\(\?P?<\w+>|\((?!\?)", re.DOTALL
+)
 
 
 @cache

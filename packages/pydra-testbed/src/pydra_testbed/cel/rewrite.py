@@ -98,7 +98,7 @@ def _is_domain_map(tree: Tree, node: Any) -> bool:
     if kind is None or not kind.map_type.value_type.HasField("map_type"):
         return False
     value = kind.map_type.value_type.map_type.value_type
-    return value.well_known == _ANY or value.message_type == _QUANTITY
+    return bool(value.well_known == _ANY or value.message_type == _QUANTITY)
 
 
 def _message(tree: Tree, node: Any) -> str:

@@ -124,7 +124,9 @@ def _identifier(text: str) -> _Identifier:
         raise SemverError("Prerelease is empty")
     if text.isascii() and text.isdigit():
         if len(text) > 1 and text.startswith("0"):
-            raise SemverError(f'Numeric PreRelease version must not contain leading zeroes "{text}"')
+            raise SemverError(
+                f'Numeric PreRelease version must not contain leading zeroes "{text}"'
+            )
         if int(text) > _MAX:
             raise SemverError(f'strconv.ParseUint: parsing "{text}": value out of range')
     elif not set(text) <= _IDENTIFIER:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 _PRIMITIVES = ("", "bool", "int", "uint", "double", "string", "bytes")
@@ -10,26 +11,23 @@ _WELL_KNOWN = ("", "google.protobuf.Any", "google.protobuf.Timestamp", "google.p
 
 def type_text(kind: Any) -> str:
     """Spell a `cel.expr.Type` message."""
-    match kind.WhichOneof("kind"):
-        case "primitive":
-            return _PRIMITIVES[kind.primitive]
-        case "well_known":
-            return _WELL_KNOWN[kind.well_known]
-        case "wrapper":
-            return f"wrapper({_PRIMITIVES[kind.wrapper]})"
-        case "list_type":
-            return f"list({type_text(kind.list_type.elem_type)})"
-        case "map_type":
-            key, value = kind.map_type.key_type, kind.map_type.value_type
-            return f"map({type_text(key)}, {type_text(value)})"
-        case "message_type":
-            return str(kind.message_type)
-        case "type":
-            return f"type({type_text(kind.type)})"
-        case "abstract_type":
-            parameters = ", ".join(map(type_text, kind.abstract_type.parameter_types))
-            return f"{kind.abstract_type.name}({parameters})" if parameters else kind.abstract_type.name
-        case "null":
-            return "null"
-        case _:
-            return "dyn"
+    case = kind.WhichOneof("kind")
+    return _SPELLINGS[case](getattr(kind, case)) if case in _SPELLINGS else "dyn"
+
+
+def _parametric(name: str, parameters: Iterable[Any]) -> str:
+    inner = ", ".join(map(type_text, parameters))
+    return f"{name}({inner})" if inner else name
+
+
+_SPELLINGS: dict[str, Callable[[Any], str]] = {
+    "primitive": lambda number: _PRIMITIVES[number],
+    "well_known": lambda number: _WELL_KNOWN[number],
+    "wrapper": lambda number: f"wrapper({_PRIMITIVES[number]})",
+    "list_type": lambda kind: _parametric("list", [kind.elem_type]),
+    "map_type": lambda kind: _parametric("map", [kind.key_type, kind.value_type]),
+    "message_type": str,
+    "type": lambda kind: _parametric("type", [kind]),
+    "abstract_type": lambda kind: _parametric(kind.name, kind.parameter_types),
+    "null": lambda _: "null",
+}

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-from google.protobuf.message import Message
 
 _Field = descriptor_pb2.FieldDescriptorProto
 _SCALARS = {
@@ -112,9 +111,7 @@ def _describe() -> descriptor_pb2.FileDescriptorProto:
     return file
 
 
-def _add_field(
-    message: descriptor_pb2.DescriptorProto, name: str, number: int, kind: str
-) -> None:
+def _add_field(message: descriptor_pb2.DescriptorProto, name: str, number: int, kind: str) -> None:
     plain = kind.lstrip("*|")
     field = message.field.add(name=name, number=number, label=_Field.LABEL_OPTIONAL)
     if kind.startswith("*"):
@@ -131,7 +128,7 @@ _POOL = descriptor_pool.DescriptorPool()
 _POOL.Add(_describe())
 
 
-def _message_class(name: str) -> type[Message]:
+def _message_class(name: str) -> Any:
     return message_factory.GetMessageClass(_POOL.FindMessageTypeByName(f"cel.expr.{name}"))
 
 
@@ -147,6 +144,7 @@ class Tree:
         self._any: Any = _ANY.FromString(serialized)
         self._checked: Any = _CHECKED.FromString(self._any.value)
         self.types: dict[int, Any] = {e.key: e.value for e in self._checked.type_map}
+        self._last_id = max(self.types, default=0)
 
     @property
     def root(self) -> Any:
@@ -168,7 +166,7 @@ class Tree:
 
     def fresh_id(self) -> int:
         """A node id that is not in use."""
-        self._last_id = getattr(self, "_last_id", max(self.types, default=0)) + 1
+        self._last_id += 1
         return self._last_id
 
     def serialize(self, root: Any = None) -> bytes:
@@ -177,7 +175,9 @@ class Tree:
         if root is not None:
             checked = _CHECKED.FromString(checked.SerializeToString())
             checked.expr.CopyFrom(root)
-        return bytes(_ANY(type_url=self._any.type_url, value=checked.SerializeToString()).SerializeToString())
+        return bytes(
+            _ANY(type_url=self._any.type_url, value=checked.SerializeToString()).SerializeToString()
+        )
 
 
 def new_node() -> Any:
@@ -203,4 +203,10 @@ def children(node: Any) -> Iterator[Any]:
             yield entry.value
     elif kind == "comprehension_expr":
         loop = node.comprehension_expr
-        yield from (loop.iter_range, loop.accu_init, loop.loop_condition, loop.loop_step, loop.result)
+        yield from (
+            loop.iter_range,
+            loop.accu_init,
+            loop.loop_condition,
+            loop.loop_step,
+            loop.result,
+        )

@@ -1,0 +1,189 @@
+"""One scheduling decision for one pod, from a frozen view of the cluster; nothing is written here.
+
+Steps and texts are the scheduler's: gate, check classes, filter nodes, allocate on each, score, choose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pydra_testbed.objects import KubeObject, key_of
+from pydra_testbed.scheduler import filters, scoring
+from pydra_testbed.scheduler.allocate import allocate
+from pydra_testbed.scheduler.model import AllocationError, DeviceClass, InUse, Node
+from pydra_testbed.scheduler.nodes import selector_matches
+from pydra_testbed.scheduler.parsing import parse_claim, parse_node
+from pydra_testbed.scheduler.podclaims import (
+    ClaimNotReadyError,
+    claims_of,
+    is_allocated,
+    is_reserved_for,
+    reservations,
+)
+from pydra_testbed.scheduler.pools import Inventory
+from pydra_testbed.scheduler.task import Allocated, AllocationInput, ClaimAllocation
+from pydra_testbed.scheduler.verdicts import Verdicts
+
+UNSCHEDULABLE = "Unschedulable"
+SCHEDULER_ERROR = "SchedulerError"
+NOT_AVAILABLE = "resourceclaim not available on the node"
+_MAX_CONSUMERS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The cluster as one decision sees it; claims by namespace/name, nodes in order of preference at a tie."""
+
+    nodes: Sequence[KubeObject]
+    claims: Mapping[str, KubeObject]
+    classes: Mapping[str, DeviceClass]
+    inventory: Inventory
+    in_use: InUse
+    verdicts: Verdicts
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """Run the pod on `node`, after giving claims these allocations and reserving all of `claims` for it."""
+
+    node: str
+    allocations: tuple[ClaimAllocation, ...]
+    claims: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Gated:
+    """The pod waits for a claim; nothing is written."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The pod cannot run now; `deallocate` names a claim to be allocated anew elsewhere."""
+
+    reason: str
+    message: str
+    deallocate: str = ""
+
+
+Decision = Bind | Gated | Failed
+
+
+def decide(pod: KubeObject, snapshot: Snapshot) -> Decision:
+    """Decide about a pod that has no node yet."""
+    try:
+        claims = claims_of(pod, snapshot.claims)
+    except ClaimNotReadyError as problem:
+        return Gated(str(problem))
+    try:
+        return _Cycle(pod, claims, snapshot).run()
+    except AllocationError as problem:
+        return Failed(SCHEDULER_ERROR, f'running "DynamicResources" filter plugin: {problem}')
+
+
+@dataclass(frozen=True, slots=True)
+class _Feasible:
+    node: Node
+    allocations: tuple[ClaimAllocation, ...]
+
+
+class _Cycle:
+    """The work of one decision."""
+
+    def __init__(self, pod: KubeObject, claims: tuple[KubeObject, ...], snapshot: Snapshot) -> None:
+        self._pod = pod
+        self._claims = claims
+        self._snapshot = snapshot
+        self._open = tuple(parse_claim(claim) for claim in claims if not is_allocated(claim))
+        self._unavailable: set[str] = set()
+        self._refusals: list[str] = []
+
+    def run(self) -> Decision:
+        if problem := self._before_nodes():
+            return Failed(UNSCHEDULABLE, self._message(problem, "no new claims to deallocate"))
+        feasible: list[_Feasible] = []
+        enough = scoring.enough_nodes(len(self._snapshot.nodes))
+        for body in self._snapshot.nodes:
+            node = parse_node(body)
+            found = self._try_node(body, node)
+            if isinstance(found, str):
+                self._refusals.append(found)
+                continue
+            feasible.append(_Feasible(node, found))
+            if len(feasible) >= enough:
+                break
+        if not feasible:
+            return self._nowhere()
+        best = scoring.best(self._pod, [(each.node, each.allocations) for each in feasible])
+        chosen = feasible[best]
+        return Bind(
+            chosen.node.name, chosen.allocations, tuple(key_of(claim) for claim in self._claims)
+        )
+
+    def _before_nodes(self) -> str:
+        for claim in self._claims:
+            full = len(reservations(claim)) >= _MAX_CONSUMERS
+            if full and not is_reserved_for(claim, self._pod):
+                return "resourceclaim in use"
+        for request in (
+            r for claim in self._open for group in claim.groups for r in group.alternatives
+        ):
+            if request.class_name not in self._snapshot.classes:
+                return (
+                    f"request {request.full_name}: device class {request.class_name} does not exist"
+                )
+        return ""
+
+    def _try_node(self, body: KubeObject, node: Node) -> tuple[ClaimAllocation, ...] | str:
+        if why := filters.refusal(self._pod, body, node):
+            return why
+        unavailable = [key_of(claim) for claim in self._claims if not _is_available(claim, node)]
+        if unavailable:
+            self._unavailable.update(unavailable)
+            return NOT_AVAILABLE
+        if not self._open:
+            return ()
+        snapshot = self._snapshot
+        result = allocate(
+            AllocationInput(
+                node,
+                self._open,
+                snapshot.classes,
+                snapshot.inventory,
+                snapshot.in_use,
+                snapshot.verdicts,
+            )
+        )
+        return result.claims if isinstance(result, Allocated) else result.reason
+
+    def _nowhere(self) -> Failed:
+        counts = {why: self._refusals.count(why) for why in self._refusals}
+        summary = ", ".join(sorted(f"{count} {why}" for why, count in counts.items()))
+        for claim in self._claims:
+            if key_of(claim) in self._unavailable and self._is_ours_alone(claim):
+                message = self._message(summary, "deallocation of ResourceClaim completed")
+                return Failed(UNSCHEDULABLE, message, key_of(claim))
+        afterwards = "still not schedulable" if self._claims else "no new claims to deallocate"
+        return Failed(UNSCHEDULABLE, self._message(summary, afterwards))
+
+    def _is_ours_alone(self, claim: KubeObject) -> bool:
+        consumers = reservations(claim)
+        return not consumers or (len(consumers) == 1 and is_reserved_for(claim, self._pod))
+
+    def _message(self, summary: str, afterwards: str) -> str:
+        total = len(self._snapshot.nodes)
+        if total == 0:
+            return "no nodes available to schedule pods"
+        available = f"0/{total} nodes are available"
+        return (
+            f"{available}: {summary}. {afterwards}, preemption: {available}: "
+            f"{total} Preemption is not helpful for scheduling."
+        )
+
+
+def _is_available(claim: KubeObject, node: Node) -> bool:
+    allocation = (claim.get("status") or {}).get("allocation") or {}
+    selector = allocation.get("nodeSelector")
+    return selector is None or selector_matches(selector, node)
