@@ -1,0 +1,106 @@
+"""The testbed's kubelet: one node, its drivers, its claims and its pods.
+
+`pydra_testbed.cluster` runs one per node. It behaves towards drivers as kubelet 1.36 does (recordings
+in the tests). It leaves out: images, probes and life-cycle hooks (a running container is ready),
+sidecars (refused), volumes (recorded only), pod networks (pods share the host's address) and resource
+limits. A kubelet that stops takes its containers with it, unlike a real one; the next kubelet on the
+same root starts them again, whatever their restart policy, and prepares their claims anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import AsyncExitStack
+from dataclasses import KW_ONLY, dataclass, field
+from pathlib import Path
+
+from pydra_testbed.clock import Clock
+from pydra_testbed.kubelet.calls import CallObserver, ignore_call
+from pydra_testbed.kubelet.claims import ClaimCache
+from pydra_testbed.kubelet.claims_file import load_claims
+from pydra_testbed.kubelet.context import NodeContext
+from pydra_testbed.kubelet.dra import DraManager
+from pydra_testbed.kubelet.drivers import DriverRegistry
+from pydra_testbed.kubelet.events import EventRecorder
+from pydra_testbed.kubelet.node import NodeReporter
+from pydra_testbed.kubelet.podmanager import PodManager
+from pydra_testbed.kubelet.podsource import PodSource
+from pydra_testbed.kubelet.reconciler import RegistrationReconciler
+from pydra_testbed.kubelet.registration import Registrar
+from pydra_testbed.kubelet.settings import KubeletPaths, KubeletSettings
+from pydra_testbed.kubelet.wipe import SliceWiper
+from pydra_testbed.objects import Api
+from pydra_testbed.runtime import Runtime
+from pydra_testbed.runtime.waiting import first_of
+
+# The registration type of DRA drivers; device plugins would be another handler.
+_DRA_TYPE = "DRAPlugin"
+
+
+@dataclass(frozen=True)
+class Kubelet:
+    """One node's kubelet below `root` (`/var/lib/kubelet` on a node).
+
+    `runtime` runs the containers and knows the CDI directories. `observer` is called after each gRPC
+    call to a driver. `seed` fixes jitter and the order of drivers.
+    """
+
+    api: Api
+    clock: Clock
+    node_name: str
+    root: Path
+    runtime: Runtime
+    _: KW_ONLY
+    address: str = "127.0.0.1"
+    settings: KubeletSettings = field(default_factory=KubeletSettings)
+    observer: CallObserver = ignore_call
+    seed: int = 0
+
+    async def run(self) -> None:
+        """Be the node's kubelet until cancelled; raises `ClaimsFileError` if its record is damaged."""
+        paths = KubeletPaths(self.root)
+        paths.create()
+        claims = ClaimCache(load_claims(paths.claims_file))
+        node = NodeReporter(self.api, self.clock, self.node_name, self.address, self.settings)
+        await node.announce()
+        async with AsyncExitStack() as closing, asyncio.TaskGroup() as tasks:
+            rng = random.Random(self.seed)  # noqa: S311 jitter is no secret
+            wiper = SliceWiper(
+                tasks, self.api, self.clock, self.node_name, self.settings.wipe_delay, rng
+            )
+            drivers = DriverRegistry(
+                tasks, self.clock, self.observer, self.settings.call_timeout, wiper
+            )
+            closing.push_async_callback(drivers.close)
+            pods = PodManager(tasks, self._context(drivers, claims, node, rng))
+            tasks.create_task(node.run())
+            tasks.create_task(wiper.wipe())
+            registrations = self._reconciler(drivers)
+            tasks.create_task(registrations.run())
+            tasks.create_task(pods.sweep())
+            await first_of(registrations.settled.wait(), self.clock.sleep(self.settings.pods_after))
+            tasks.create_task(PodSource(self.api, self.clock, self.node_name, pods).run())
+
+    def _reconciler(self, drivers: DriverRegistry) -> RegistrationReconciler:
+        registry = KubeletPaths(self.root).registry
+        registrar = Registrar(self.clock, self.settings, {_DRA_TYPE: drivers}, self.observer)
+        return RegistrationReconciler(registry, registrar, self.clock, self.settings)
+
+    def _context(
+        self, drivers: DriverRegistry, claims: ClaimCache, node: NodeReporter, rng: random.Random
+    ) -> NodeContext:
+        file = KubeletPaths(self.root).claims_file
+        append = self.settings.append_devices
+        dra = DraManager(self.api, drivers, claims, file, rng, append_devices=append)
+        return NodeContext(
+            api=self.api,
+            clock=self.clock,
+            settings=self.settings,
+            rng=rng,
+            dra=dra,
+            runtime=self.runtime,
+            events=EventRecorder(self.api, self.clock, self.node_name),
+            address=self.address,
+            labels=node.labels(),
+        )

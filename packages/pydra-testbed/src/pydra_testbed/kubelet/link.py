@@ -1,0 +1,82 @@
+"""A connection to one socket of a driver on which every call is timed and told to the observer.
+
+Registration opens one for the length of its conversation, a driver instance keeps one while it is
+registered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import grpc
+
+from pydra_testbed.clock import Clock
+from pydra_testbed.kubelet.calls import CallObserver, ClaimRef, DriverCall
+from pydra_testbed.kubelet.rpc import LOCALHOST, Method, RpcError, open_channel, unary
+from pydra_testbed.runtime.waiting import within
+
+
+class DriverLink:
+    """One gRPC channel; `driver` is filled in as soon as the driver has told its name."""
+
+    def __init__(
+        self, endpoint: str, clock: Clock, observer: CallObserver, authority: str = LOCALHOST
+    ) -> None:
+        self.endpoint = endpoint
+        self.driver = ""
+        self._clock = clock
+        self._observer = observer
+        self._channel = open_channel(endpoint, authority)
+
+    async def dial(self, deadline: float) -> None:
+        """Wait until connected; raises `TimeoutError`."""
+        await within(self._clock, deadline, self._channel.channel_ready())
+
+    async def follow(self, changed: Callable[[bool], None]) -> None:
+        """Keep connecting and report each change between connected and not; runs until cancelled."""
+        connected = False
+        while True:
+            state = self._channel.get_state(try_to_connect=True)
+            if (state is grpc.ChannelConnectivity.READY) is not connected:
+                connected = not connected
+                changed(connected)
+            await self._channel.wait_for_state_change(state)
+
+    async def call(
+        self, method: Method, request: Any, deadline: float, claims: Sequence[ClaimRef] = ()
+    ) -> Any:
+        """One call; `deadline` in seconds; raises `RpcError`."""
+        started = self._clock.monotonic()
+        code, error, response = "Canceled", "", None
+        try:
+            response = await unary(self._channel, method, request, deadline, self._clock)
+            code = "OK"
+        except RpcError as failure:
+            code, error = failure.code, str(failure)
+            raise
+        finally:
+            self._observer(
+                DriverCall(
+                    service=method.service,
+                    method=method.name,
+                    driver=self.driver or getattr(response, "name", ""),
+                    endpoint=self.endpoint,
+                    claims=tuple(claims),
+                    started=started,
+                    duration=self._clock.monotonic() - started,
+                    code=code,
+                    error=error,
+                    claim_errors=_claim_errors(response),
+                )
+            )
+        return response
+
+    async def close(self) -> None:
+        """Drop the connection; calls in flight are cancelled."""
+        await self._channel.close()
+
+
+def _claim_errors(response: Any) -> tuple[tuple[str, str], ...]:
+    claims = getattr(response, "claims", None) or {}
+    return tuple((uid, claims[uid].error) for uid in sorted(claims) if claims[uid].error)

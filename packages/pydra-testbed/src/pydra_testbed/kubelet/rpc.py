@@ -1,0 +1,112 @@
+"""gRPC as the kubelet speaks it: one unary call over a Unix socket, with its deadline and its words.
+
+Used by `link`. Errors carry Go's code names and format, because those words end up in pod events that
+users search for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import grpc
+import grpc.aio
+
+from pydra_testbed.clock import Clock
+from pydra_testbed.runtime.waiting import within
+
+_GO_NAMES = {
+    grpc.StatusCode.CANCELLED: "Canceled",
+    grpc.StatusCode.UNKNOWN: "Unknown",
+    grpc.StatusCode.INVALID_ARGUMENT: "InvalidArgument",
+    grpc.StatusCode.DEADLINE_EXCEEDED: "DeadlineExceeded",
+    grpc.StatusCode.NOT_FOUND: "NotFound",
+    grpc.StatusCode.ALREADY_EXISTS: "AlreadyExists",
+    grpc.StatusCode.PERMISSION_DENIED: "PermissionDenied",
+    grpc.StatusCode.RESOURCE_EXHAUSTED: "ResourceExhausted",
+    grpc.StatusCode.FAILED_PRECONDITION: "FailedPrecondition",
+    grpc.StatusCode.ABORTED: "Aborted",
+    grpc.StatusCode.OUT_OF_RANGE: "OutOfRange",
+    grpc.StatusCode.UNIMPLEMENTED: "Unimplemented",
+    grpc.StatusCode.INTERNAL: "Internal",
+    grpc.StatusCode.UNAVAILABLE: "Unavailable",
+    grpc.StatusCode.DATA_LOSS: "DataLoss",
+    grpc.StatusCode.UNAUTHENTICATED: "Unauthenticated",
+}
+
+# gRPC's C core rounds a deadline up to three digits; the kubelet's Go client stays just below.
+_ON_WIRE = 0.999
+
+LOCALHOST = "localhost"
+
+
+class RpcError(Exception):
+    """A call that did not succeed, in the words of Go's status package."""
+
+    def __init__(self, code: str, description: str) -> None:
+        super().__init__(f"rpc error: code = {code} desc = {description}")
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One unary method: full service name, method name, parser of its answer."""
+
+    service: str
+    name: str
+    parse: Callable[[bytes], Any]
+
+    @property
+    def path(self) -> str:
+        """The HTTP/2 path."""
+        return f"/{self.service}/{self.name}"
+
+
+def open_channel(socket: str, authority: str) -> grpc.aio.Channel:
+    """A channel of its own to a Unix socket; idle connections are kept, as the kubelet's are."""
+    return grpc.aio.insecure_channel(
+        f"unix:{socket}",
+        options=(
+            ("grpc.default_authority", authority),
+            ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.client_idle_timeout_ms", 2**31 - 1),
+        ),
+    )
+
+
+def registration_authority(socket: str) -> str:
+    """The `:authority` the kubelet sends on a registration socket: its path, percent-encoded."""
+    return quote(socket, safe="")
+
+
+async def unary(
+    channel: grpc.aio.Channel, method: Method, request: Any, deadline: float, clock: Clock
+) -> Any:
+    """Make one call; the driver sees `deadline`, in seconds. Raises `RpcError`."""
+    invoke: Any = channel.unary_unary(
+        method.path,
+        request_serializer=lambda message: message.SerializeToString(),
+        response_deserializer=method.parse,
+    )
+    try:
+        return await within(clock, deadline, _finish(invoke(request, timeout=deadline * _ON_WIRE)))
+    except TimeoutError:
+        raise RpcError("DeadlineExceeded", "context deadline exceeded") from None
+    except grpc.aio.AioRpcError as error:
+        raise _translated(error) from error
+
+
+async def _finish(pending: Any) -> Any:
+    try:
+        return await pending
+    finally:
+        pending.cancel()
+
+
+def _translated(error: grpc.aio.AioRpcError) -> RpcError:
+    name = _GO_NAMES.get(error.code(), "Unknown")
+    if name == "DeadlineExceeded":
+        return RpcError(name, "context deadline exceeded")
+    return RpcError(name, error.details() or "")

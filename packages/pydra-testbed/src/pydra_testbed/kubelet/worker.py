@@ -1,0 +1,178 @@
+"""The life of one pod on this node, from admission to its removal from the API.
+
+One worker per pod UID, run as a task by `PodManager`. Its story is told in order: admit, prepare
+claims, init containers, containers with restarts; at the end, or as soon as the pod is to be deleted,
+stop, unprepare, report, remove. Cancelling the worker (the kubelet stops) kills its containers and
+leaves the API and the claims as they are, for the next kubelet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from pydra_testbed.clock import rfc3339
+from pydra_testbed.kubelet.admission import rejection
+from pydra_testbed.kubelet.containers import ContainerRunner, PodSide
+from pydra_testbed.kubelet.context import NodeContext
+from pydra_testbed.kubelet.dra import DraError
+from pydra_testbed.kubelet.states import restored
+from pydra_testbed.kubelet.status import PodSituation, pod_status
+from pydra_testbed.kubelet.statuswriter import PodStatusWriter
+from pydra_testbed.kubelet.wakeup import Wakeup
+from pydra_testbed.objects import KubeObject, key_of, uid_of
+from pydra_testbed.runtime.waiting import first_of
+
+_log = logging.getLogger(__name__)
+
+_FINAL = ("Succeeded", "Failed")
+_DEFAULT_GRACE = 30.0
+
+# The shortest time between SIGTERM and SIGKILL, also for a pod that was deleted by force.
+_LEAST_GRACE = 1.0
+
+
+class PodWorker:
+    """Runs one pod; told of changes by `changed` and `removed`. `others` counts the node's other pods."""
+
+    def __init__(self, pod: KubeObject, node: NodeContext, others: Callable[[], int]) -> None:
+        self.pod = pod
+        self._node = node
+        self._others = others
+        self._writer = PodStatusWriter(node.api, node.clock, pod)
+        self._touched = Wakeup()
+        self._ending = asyncio.Event()
+        self.gone = False
+        self._prepared = False
+        self._over = False
+        self._rejected: tuple[str, str] | None = None
+        self._init = self._runners("initContainers", "initContainerStatuses")
+        self._main = self._runners("containers", "containerStatuses")
+        self._note_deletion()
+
+    def changed(self, pod: KubeObject) -> None:
+        """The pod object is different; what a user changed wakes a worker that waits to retry."""
+        before, self.pod = self.pod, pod
+        self._note_deletion()
+        if _user_part(before) != _user_part(pod):
+            self._touched.ring()
+
+    def removed(self) -> None:
+        """The pod object is gone from the API."""
+        self.gone = True
+        self._ending.set()
+        self._touched.ring()
+
+    async def run(self) -> None:
+        """Live the pod's life; returns when nothing of it is left on the node."""
+        try:
+            final = (self.pod.get("status") or {}).get("phase") in _FINAL
+            if not final:
+                await first_of(self._live(), self._ending.wait())
+                await self._stop()
+            await self._unprepare()
+            if not final:
+                self._over = True
+                await self._publish()
+            await self._ending.wait()
+            await self._writer.delete()
+        finally:
+            await asyncio.gather(*(runner.kill() for runner in (*self._init, *self._main)))
+
+    async def _live(self) -> None:
+        node = self._node
+        self._rejected = rejection(self.pod, node.labels, self._others(), node.settings.max_pods)
+        if self._rejected:
+            await node.events.record(self.pod, "Warning", *self._rejected)
+            return
+        await self._publish()
+        await self._prepare()
+        policy = str(self.pod["spec"].get("restartPolicy", "Always"))
+        for runner in self._init:
+            await runner.run("Never" if policy == "Never" else "OnFailure")
+            if not runner.succeeded:
+                return
+        async with asyncio.TaskGroup() as containers:
+            for runner in self._main:
+                containers.create_task(runner.run(policy))
+
+    async def _prepare(self) -> None:
+        """Prepare the pod's claims; after a failure again at the resync, or when the pod is touched."""
+        settings = self._node.settings
+        while True:
+            ticket = self._touched.ticket()
+            try:
+                await self._node.dra.prepare(self.pod)
+            except DraError as error:
+                text = f"Failed to prepare dynamic resources: {error}"
+                await self._node.events.record(
+                    self.pod, "Warning", "FailedPrepareDynamicResources", text
+                )
+            else:
+                self._prepared = True
+                return
+            pause = self._node.jittered(settings.resync_period, settings.resync_jitter)
+            await first_of(self._node.clock.sleep(pause), ticket.wait())
+
+    async def _stop(self) -> None:
+        runners = (*self._main, *self._init)
+        await asyncio.gather(*(runner.stop(self._grace) for runner in runners))
+
+    async def _unprepare(self) -> None:
+        """Until this succeeds the pod stays, and with it the claim's reservation."""
+        settings = self._node.settings
+        while True:
+            try:
+                await self._node.dra.unprepare(uid_of(self.pod))
+            except DraError as error:
+                extra = {"pod": key_of(self.pod), "error": str(error)}
+                _log.warning("claims not unprepared, trying again", extra=extra)
+            else:
+                return
+            pause = self._node.jittered(settings.sync_backoff, settings.sync_jitter)
+            await self._node.clock.sleep(pause)
+
+    async def _publish(self) -> None:
+        await self._writer.write(self._status)
+
+    def _status(self, pod: KubeObject) -> KubeObject:
+        situation = PodSituation(
+            init=tuple(runner.record for runner in self._init),
+            main=tuple(runner.record for runner in self._main),
+            prepared=self._prepared,
+            over=self._over,
+            rejected=self._rejected,
+        )
+        return pod_status(pod, situation, self._node.address, rfc3339(self._node.clock.now()))
+
+    def _grace(self) -> float:
+        """Seconds between SIGTERM and SIGKILL; a later, shorter deletion shortens it."""
+        if self.gone:
+            return _LEAST_GRACE
+        asked = self.pod["metadata"].get("deletionGracePeriodSeconds")
+        if asked is None:
+            asked = self.pod["spec"].get("terminationGracePeriodSeconds", _DEFAULT_GRACE)
+        return max(float(asked), _LEAST_GRACE)
+
+    def _note_deletion(self) -> None:
+        if self.pod["metadata"].get("deletionTimestamp"):
+            self._ending.set()
+
+    def _runners(self, field: str, statuses: str) -> tuple[ContainerRunner, ...]:
+        reported = {s["name"]: s for s in (self.pod.get("status") or {}).get(statuses) or ()}
+        side = PodSide(lambda: self.pod, self._publish, self._touched)
+        now = self._node.clock.now()
+        return tuple(
+            ContainerRunner(
+                spec, restored(spec["name"], reported.get(spec["name"]), now), side, self._node
+            )
+            for spec in self.pod["spec"].get(field) or ()
+        )
+
+
+def _user_part(pod: KubeObject) -> tuple[object, ...]:
+    """What wakes a waiting worker when it changes: not the status, which the kubelet writes itself."""
+    metadata = pod["metadata"]
+    fields = ("labels", "annotations", "deletionTimestamp", "deletionGracePeriodSeconds")
+    return (pod["spec"], *(metadata.get(field) for field in fields))
