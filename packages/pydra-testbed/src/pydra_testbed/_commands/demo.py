@@ -17,6 +17,7 @@ from typing import Any
 
 from rich.console import Console
 
+from pydra_core._telemetry import logs
 from pydra_core.command import FINDING, FINE, Command
 from pydra_core.errors import ConfigError
 from pydra_testbed.demo.story import Outcome, Story
@@ -27,6 +28,7 @@ _INTERRUPTED = 130
 
 
 def _configure(parser: ArgumentParser) -> None:
+    parser.add_argument("-v", "--verbose", action="store_true", help="show the testbed's own log")
     parser.add_argument(
         "--driver", default="pizza", metavar="NAME", help="which installed driver (default: pizza)"
     )
@@ -44,6 +46,7 @@ def _configure(parser: ArgumentParser) -> None:
 def _run(arguments: Namespace) -> int:
     command = _driver_command(arguments)
     manifests = read_folder(arguments.manifests or _own_manifests(arguments.driver))
+    logs.configure("info" if arguments.verbose else "error", "text")
     console = Console(highlight=False)
     try:
         outcome = asyncio.run(_interruptible(_play(command, manifests, console)))

@@ -17,13 +17,14 @@ class DriverStarted:
 
 @dataclass(frozen=True, slots=True)
 class SliceRow:
-    """One slice in the columns `kubectl get resourceslices` shows, and how many devices it holds."""
+    """One slice in the columns `kubectl get resourceslices` shows (age in seconds), and its devices."""
 
     name: str
     node: str
     driver: str
     pool: str
-    devices: int
+    age: int
+    devices: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
 
@@ -49,7 +50,6 @@ class Story:
         self._api = testbed.api
         self._node = node
         self._tell = tell
-        self._specs: set[Path] = set()
         self._claims: set[str] = set()
         self._applied: list[ObjectRef] = []
 
@@ -72,17 +72,7 @@ class Story:
 
     async def _slices(self) -> tuple[events.SliceRow, ...]:
         listed = await self._api.list("resourceslices")
-        specs = [(name_of(item), item["spec"]) for item in listed.items]
-        return tuple(
-            events.SliceRow(
-                name,
-                s.get("nodeName", ""),
-                s["driver"],
-                s["pool"]["name"],
-                len(s.get("devices") or []),
-            )
-            for name, s in specs
-        )
+        return tuple(_row(item) for item in listed.items)
 
     async def _act(self, manifest: Manifest) -> list[str]:
         """Apply one file and wait for its pods; returns their phases."""
@@ -97,13 +87,16 @@ class Story:
             return []
         claims = asyncio.ensure_future(self._tell_allocations())
         try:
-            finished = await asyncio.gather(*(self._finished(pod) for pod in pods))
+            return await asyncio.gather(*(self._run(pod) for pod in pods))
         finally:
             claims.cancel()
             await asyncio.gather(claims, return_exceptions=True)
-        for pod in finished:
-            await self._tell_pod(pod)
-        return [pod["status"]["phase"] for pod in finished]
+
+    async def _run(self, ref: ObjectRef) -> str:
+        """Wait for a pod's end, tell what it printed, and return its phase."""
+        pod = await self._finished(ref)
+        await self._tell_pod(pod)
+        return str(pod["status"]["phase"])
 
     async def _tell_allocations(self) -> None:
         async for event in self._api.watch("resourceclaims"):
@@ -150,9 +143,7 @@ class Story:
         self._tell(events.PodFinished(name_of(pod), pod["status"]["phase"], output))
 
     def _called(self, call: DriverCall) -> None:
-        if not call.method.startswith("Node") or "Prepare" not in call.method.replace(
-            "Unprepare", "Prepare"
-        ):
+        if call.method not in ("NodePrepareResources", "NodeUnprepareResources"):
             return
         errors = "; ".join(text for _, text in call.claim_errors)
         outcome = errors or (call.code if call.code == "OK" else f"{call.code}: {call.error}")
@@ -162,9 +153,9 @@ class Story:
                 call.method, version, len(call.claims), call.duration * 1000, outcome
             )
         )
-        for file in sorted(set(self._node.cdi_dir.glob("*.json")) - self._specs):
-            self._specs.add(file)
-            self._tell(_spec_written(file))
+        for claim in call.claims if call.method == "NodePrepareResources" else ():
+            for file in sorted(self._node.cdi_dir.glob(f"*{claim.uid}.json")):
+                self._tell(_spec_written(file))
 
     async def _clean_up(self) -> None:
         """Delete what was applied, last first, and wait until claims are unprepared and gone."""
@@ -198,6 +189,16 @@ class Story:
             raise DemoError(
                 f"{resource} {', '.join(sorted(names))}: not gone after {_PATIENCE:.0f} s"
             ) from err
+
+
+def _row(body: KubeObject) -> events.SliceRow:
+    spec = body["spec"]
+    made = datetime.fromisoformat(body["metadata"]["creationTimestamp"])
+    age = max(0, int((datetime.now(UTC) - made).total_seconds()))
+    devices = tuple(device["name"] for device in spec.get("devices") or [])
+    return events.SliceRow(
+        name_of(body), spec.get("nodeName", ""), spec["driver"], spec["pool"]["name"], age, devices
+    )
 
 
 def _chosen(result: KubeObject) -> str:

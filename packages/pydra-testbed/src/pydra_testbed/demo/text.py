@@ -12,7 +12,9 @@ from rich.text import Text
 
 from pydra_testbed.demo import events
 
-_UID = re.compile(r"\b([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
+_UID = re.compile(
+    r"(?<![0-9a-f])([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(?![0-9a-f])"
+)
 _LABEL = 10
 
 
@@ -38,18 +40,13 @@ class TextTeller:
     @_tell.register
     def _(self, event: events.SlicesPublished) -> None:
         table = Table(
-            "NAME",
-            "NODE",
-            "DRIVER",
-            "POOL",
-            "DEVICES",
-            box=None,
-            pad_edge=False,
-            header_style="dim",
+            "NAME", "NODE", "DRIVER", "POOL", "AGE", box=None, pad_edge=False, header_style="dim"
         )
         for row in event.rows:
-            table.add_row(row.name, row.node, row.driver, row.pool, str(row.devices))
-        self._console.print(Padding(table, (0, 0, 0, 2)))
+            table.add_row(row.name, row.node, row.driver, row.pool, f"{row.age}s")
+        self._console.print(Padding(table, (0, 0, 0, 2), expand=False))
+        devices = [device for row in event.rows for device in row.devices]
+        self._line("devices", ", ".join(devices))
 
     @_tell.register
     def _(self, event: events.Applied) -> None:
@@ -88,8 +85,8 @@ class TextTeller:
 
     @_tell.register
     def _(self, event: events.CleanedUp) -> None:
-        self._title("Deleted the pods: claims unprepared and gone", event.seconds)
-        self._line("", f"{event.claims} claims left, {event.specs} spec files left", "dim")
+        self._title("Deleted everything that was applied", event.seconds)
+        self._line("left", f"{event.claims} claims, {event.specs} spec files")
 
     def _title(self, text: str, seconds: float | None = None) -> None:
         took = f" ({seconds:.2f} s)" if seconds is not None else ""
@@ -101,4 +98,4 @@ class TextTeller:
         grid.add_column(width=_LABEL)
         grid.add_column(overflow="fold")
         grid.add_row(Text(label, "cyan"), Text(_UID.sub(r"\1", text), style))
-        self._console.print(Padding(grid, (0, 0, 0, 2)))
+        self._console.print(Padding(grid, (0, 0, 0, 2), expand=False))

@@ -1,0 +1,3 @@
+from driver_world import world
+
+__all__ = ["world"]
