@@ -221,6 +221,14 @@ async def test_a_node_takes_no_more_pods_than_its_capacity(node):
     assert pod["status"]["reason"] == "OutOfpods"
 
 
+async def test_finished_pods_leave_room_for_others(node):
+    await node.start(KubeletSettings(reconcile_period=0.01, max_pods=1))
+    await node.pod("first", command=("true",), restartPolicy="Never")
+    await node.until_phase("Succeeded", "first")
+    await node.pod("second")
+    await node.until_phase("Running", "second")
+
+
 async def test_a_sidecar_is_rejected_by_name(node):
     await node.start()
     side = {"name": "side", "image": "none", "command": ["true"], "restartPolicy": "Always"}

@@ -1,5 +1,7 @@
 """Claims prepared for a pod: what is checked, what is called, what the pod is told."""
 
+import asyncio
+
 import grpc
 import pytest
 
@@ -188,6 +190,36 @@ async def test_a_driver_that_hangs_is_given_up_after_45_seconds(stepped):
     )
 
 
+async def test_a_driver_that_is_deregistered_during_a_call_fails_the_call_only(node):
+    await node.start()
+    driver = await node.driver()
+    driver.hold("NodePrepareResources")
+    await node.claiming_pod("p", "c")
+    await driver.next("NodePrepareResources")
+    await driver.stop(driver.reg)
+    assert await node.event("FailedPrepareDynamicResources") == FAILED + (
+        "NodePrepareResources: rpc error: code = Canceled "
+        "desc = grpc: the client connection is closing"
+    )
+    await node.delete("p")
+    await node.journal.saw("claims not unprepared, trying again")
+
+
+async def test_a_driver_that_is_deregistered_before_its_turn_fails_the_prepare(node):
+    await node.start()
+    drivers = [await node.driver(name) for name in ("one.example.com", "two.example.com")]
+    release = [driver.hold("NodePrepareResources") for driver in drivers]
+    await node.claim("c", "one.example.com", "two.example.com")
+    await node.claiming_pod("p", "c")
+    first = await first_asked(drivers)
+    other = next(driver for driver in drivers if driver is not first)
+    await other.stop(other.reg)
+    await node.journal.saw("driver deregistered")
+    for event in release:
+        event.set()
+    assert "the client connection is closing" in await node.event("FailedPrepareDynamicResources")
+
+
 async def test_a_pod_waits_for_a_driver_that_is_not_registered(node):
     await node.start()
     await node.claiming_pod("p", "c")
@@ -348,6 +380,16 @@ async def test_devices_are_recorded_again_when_another_driver_failed(node):
     (claim,) = node.claims()
     devices = claim["DriverState"]["one.example.com"]["Devices"]
     assert len(devices) == len(answered) > 1
+
+
+async def first_asked(drivers):
+    """The driver that is asked to prepare first."""
+    asking = {asyncio.ensure_future(d.next("NodePrepareResources")): d for d in drivers}
+    done, waiting = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    return asking[done.pop()]
 
 
 def empty(driver, heard):

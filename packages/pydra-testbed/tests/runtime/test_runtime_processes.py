@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from pydra_testbed.runtime import LogNotFoundError, StartError
+from pydra_testbed.runtime import ContainerError, LogNotFoundError, StartError
 
 # A container that ignores SIGTERM and has children in sessions of their own; it writes their PIDs.
 # Kubernetes turns $$ into $, so the shell's own PID is written with four.
@@ -157,6 +157,13 @@ async def test_a_program_that_cannot_be_started_is_named(bench, command, words):
 async def test_a_working_directory_that_is_missing_is_named(bench):
     with pytest.raises(StartError, match=r'chdir to cwd \("/no/such"\)'):
         await bench.start("true", workingDir="/no/such")
+
+
+async def test_a_runtime_that_cannot_write_refuses_the_container(bench, tmp_path):
+    (tmp_path / "run").write_text("a file where the runtime's directory should be")
+    with pytest.raises(ContainerError, match="container not created") as raised:
+        await bench.start("true")
+    assert raised.value.reason == "CreateContainerError"
 
 
 async def test_following_a_log_ends_when_the_container_ends(bench):

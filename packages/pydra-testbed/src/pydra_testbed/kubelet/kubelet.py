@@ -25,12 +25,12 @@ from pydra_testbed.kubelet.drivers import DriverRegistry
 from pydra_testbed.kubelet.events import EventRecorder
 from pydra_testbed.kubelet.node import NodeReporter
 from pydra_testbed.kubelet.podmanager import PodManager
-from pydra_testbed.kubelet.podsource import PodSource
 from pydra_testbed.kubelet.reconciler import RegistrationReconciler
 from pydra_testbed.kubelet.registration import Registrar
 from pydra_testbed.kubelet.settings import KubeletPaths, KubeletSettings
 from pydra_testbed.kubelet.wipe import SliceWiper
-from pydra_testbed.objects import Api
+from pydra_testbed.objects import Api, Selection
+from pydra_testbed.reflector import Reflector
 from pydra_testbed.runtime import Runtime
 from pydra_testbed.runtime.waiting import first_of
 
@@ -78,9 +78,13 @@ class Kubelet:
             tasks.create_task(wiper.wipe())
             registrations = self._reconciler(drivers)
             tasks.create_task(registrations.run())
-            tasks.create_task(pods.sweep())
             await first_of(registrations.settled.wait(), self.clock.sleep(self.settings.pods_after))
-            tasks.create_task(PodSource(self.api, self.clock, self.node_name, pods).run())
+            watched = Reflector(self.api, self.clock, "pods", pods.told, self._bound_here())
+            tasks.create_task(watched.run())
+            tasks.create_task(pods.sweep(watched.synced))
+
+    def _bound_here(self) -> Selection:
+        return Selection(field_selector=f"spec.nodeName={self.node_name}")
 
     def _reconciler(self, drivers: DriverRegistry) -> RegistrationReconciler:
         registry = KubeletPaths(self.root).registry

@@ -12,6 +12,7 @@ from pydra_testbed.kubelet.context import NodeContext
 from pydra_testbed.kubelet.dra import DraError
 from pydra_testbed.kubelet.worker import PodWorker
 from pydra_testbed.objects import KubeObject, key_of, uid_of
+from pydra_testbed.reflector import Change
 
 _log = logging.getLogger(__name__)
 
@@ -24,20 +25,24 @@ class PodManager:
         self._node = node
         self._workers: dict[str, PodWorker] = {}
         self._finished: set[str] = set()
-        self._synced = asyncio.Event()
 
-    def changed(self, pod: KubeObject) -> None:
-        """A pod of this node appeared or is different."""
+    def told(self, change: Change) -> None:
+        """A pod of this node appeared, is different, or is gone."""
+        if change.new is None:
+            self._removed(change.object)
+        else:
+            self._changed(change.new)
+
+    def _changed(self, pod: KubeObject) -> None:
         uid = uid_of(pod)
         worker = self._workers.get(uid)
         if worker is not None:
             worker.changed(pod)
         elif uid not in self._finished:
-            self._workers[uid] = PodWorker(pod, self._node, lambda: len(self._workers) - 1)
+            self._workers[uid] = PodWorker(pod, self._node, self._others)
             self._tasks.create_task(self._run(uid, self._workers[uid]))
 
-    def removed(self, pod: KubeObject) -> None:
-        """A pod of this node is gone from the API."""
+    def _removed(self, pod: KubeObject) -> None:
         uid = uid_of(pod)
         if uid in self._finished:
             self._finished.discard(uid)
@@ -45,13 +50,15 @@ class PodManager:
         elif uid in self._workers:
             self._workers[uid].removed()
 
-    def synced(self) -> None:
-        """All pods of this node are known, so a pod that is not is gone."""
-        self._synced.set()
+    def _others(self) -> int:
+        return sum(not worker.over for worker in self._workers.values()) - 1
 
-    async def sweep(self) -> None:
-        """Every 60 s, unprepare claims whose pods are not on this node any more; until cancelled."""
-        await self._synced.wait()
+    async def sweep(self, synced: asyncio.Event) -> None:
+        """Every 60 s, unprepare claims whose pods are not on this node any more; until cancelled.
+
+        Not before all pods of the node are known (`synced`).
+        """
+        await synced.wait()
         while True:
             await self._node.clock.sleep(self._node.settings.claims_period)
             for uid in self._node.dra.pods() - self._workers.keys():

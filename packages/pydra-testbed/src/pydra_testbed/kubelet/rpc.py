@@ -6,6 +6,7 @@ users search for.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -91,18 +92,31 @@ async def unary(
         response_deserializer=method.parse,
     )
     try:
-        return await within(clock, deadline, _finish(invoke(request, timeout=deadline * _ON_WIRE)))
+        pending = invoke(request, timeout=deadline * _ON_WIRE)
+        return await within(clock, deadline, _finish(pending))
     except TimeoutError:
         raise RpcError("DeadlineExceeded", "context deadline exceeded") from None
+    except grpc.aio.UsageError:
+        raise _closing() from None
     except grpc.aio.AioRpcError as error:
         raise _translated(error) from error
 
 
 async def _finish(pending: Any) -> Any:
+    """The answer; a call that ends because its channel was closed must not look like a cancelled task."""
     try:
         return await pending
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise _closing() from None
     finally:
         pending.cancel()
+
+
+def _closing() -> RpcError:
+    return RpcError("Canceled", "grpc: the client connection is closing")
 
 
 def _translated(error: grpc.aio.AioRpcError) -> RpcError:

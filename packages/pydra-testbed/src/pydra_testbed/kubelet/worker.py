@@ -34,7 +34,10 @@ _LEAST_GRACE = 1.0
 
 
 class PodWorker:
-    """Runs one pod; told of changes by `changed` and `removed`. `others` counts the node's other pods."""
+    """Runs one pod; told of changes by `changed` and `removed`.
+
+    `others` counts the node's other pods that are not `over`: a pod is once its phase is final.
+    """
 
     def __init__(self, pod: KubeObject, node: NodeContext, others: Callable[[], int]) -> None:
         self.pod = pod
@@ -45,7 +48,7 @@ class PodWorker:
         self._ending = asyncio.Event()
         self.gone = False
         self._prepared = False
-        self._over = False
+        self.over = (pod.get("status") or {}).get("phase") in _FINAL
         self._rejected: tuple[str, str] | None = None
         self._init = self._runners("initContainers", "initContainerStatuses")
         self._main = self._runners("containers", "containerStatuses")
@@ -67,13 +70,12 @@ class PodWorker:
     async def run(self) -> None:
         """Live the pod's life; returns when nothing of it is left on the node."""
         try:
-            final = (self.pod.get("status") or {}).get("phase") in _FINAL
-            if not final:
+            if not self.over:
                 await first_of(self._live(), self._ending.wait())
                 await self._stop()
             await self._unprepare()
-            if not final:
-                self._over = True
+            if not self.over:
+                self.over = True
                 await self._publish()
             await self._ending.wait()
             await self._writer.delete()
@@ -141,7 +143,7 @@ class PodWorker:
             init=tuple(runner.record for runner in self._init),
             main=tuple(runner.record for runner in self._main),
             prepared=self._prepared,
-            over=self._over,
+            over=self.over,
             rejected=self._rejected,
         )
         return pod_status(pod, situation, self._node.address, rfc3339(self._node.clock.now()))

@@ -19,7 +19,7 @@ from pydra_testbed.clock import Clock, RealClock
 from pydra_testbed.objects import KubeObject
 from pydra_testbed.runtime.bundles import BundleStore
 from pydra_testbed.runtime.container import Container, ContainerRequest
-from pydra_testbed.runtime.errors import LogNotFoundError
+from pydra_testbed.runtime.errors import ContainerError, LogNotFoundError
 from pydra_testbed.runtime.injection import Injector
 from pydra_testbed.runtime.logs import follow_log
 from pydra_testbed.runtime.ocispec import container_spec
@@ -47,9 +47,17 @@ class Runtime:
 
     async def start(self, request: ContainerRequest) -> Container:
         """Start one container; raises `ContainerError`, its child `StartError` if only exec failed."""
-        name = str(request.container["name"])
         plain = container_spec(request.pod, request.container, self._store, request.address)
         spec = self._injector.inject(plain, request.devices)
+        try:
+            return await self._run(request, spec)
+        except OSError as error:
+            raise ContainerError(
+                "CreateContainerError", f"container not created: {error}"
+            ) from error
+
+    async def _run(self, request: ContainerRequest, spec: KubeObject) -> Container:
+        name = str(request.container["name"])
         bundle = self._store.bundle(request.pod, name, request.attempt)
         (bundle / "config.json").write_text(json.dumps(spec, indent=2), encoding="utf-8")
         log = self._store.log(request.pod, name, request.attempt)
