@@ -2,7 +2,7 @@
 
 from pydra_testbed.cel.device import DeviceView, device_view
 from pydra_testbed.cel.errors import CelCompileError, CelEvaluationError
-from pydra_testbed.cel.selector import CompiledSelector, compile_selector
+from pydra_testbed.cel.selector import CompiledSelector, compile_selector, complaint
 
 __all__ = [
     "CelCompileError",
@@ -10,5 +10,6 @@ __all__ = [
     "CompiledSelector",
     "DeviceView",
     "compile_selector",
+    "complaint",
     "device_view",
 ]

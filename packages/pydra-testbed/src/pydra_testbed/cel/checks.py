@@ -24,6 +24,7 @@ from pydra_testbed.cel.wire import Tree, children
 
 _BOOL, _ANY = 1, 1  # PrimitiveType.BOOL, WellKnownType.ANY
 _CONVERSIONS = {"bool", "bytes", "double", "duration", "int", "string", "timestamp", "uint"}
+_GATED = {"includes"}
 _SEARCHES = {"find", "findAll"}
 _STRINGS = re.compile(
     r"""[rR]?(?:'{3}.*?'{3}|"{3}.*?"{3}|'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")|//[^\n]*""", re.DOTALL
@@ -59,6 +60,16 @@ def check(tree: Tree, expression: str) -> None:
     for node in _calls(tree.root):
         if text := _folding_error(tree, node):
             raise CelCompileError(f"program instantiation failed: {text}")
+
+
+def gated_use(tree: Tree, expression: str) -> str:
+    """The complaint about the first function that only stored expressions may use, empty without one."""
+    for node in _calls(tree.root):
+        name = node.call_expr.function
+        if name in _GATED:
+            text = f"undeclared reference to '{name}' (in container '')"
+            return _report(expression, *tree.location(node), text)
+    return ""
 
 
 @dataclass(frozen=True, slots=True)

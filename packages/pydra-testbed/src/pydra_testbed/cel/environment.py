@@ -38,12 +38,14 @@ def _variables(attribute: Any) -> dict[str, Any]:
 @cache
 def checking_environment() -> Any:
     """Parses and type-checks; never evaluates."""
-    return cel.NewEnv(
+    environment = cel.NewEnv(
         descriptor_pool=POOL,
         config=cel.NewEnvConfigFromYaml(_extensions_and_functions()),
         variables=_variables(_T("google.protobuf.Any")),
         extensions=[cel.CelExtension("kubernetes", _overloads_of_known_names())],
     )
+    environment.compile("true")  # Declarations are read late: what is wrong with them shows here.
+    return environment
 
 
 def _overloads_of_known_names() -> list[Any]:
@@ -64,7 +66,8 @@ def _overloads_of_known_names() -> list[Any]:
     for name in ("indexOf", "lastIndexOf"):
         overload = cel.Overload(f"list_{name}", _T.INT, [_T.LIST, _T.DYN], is_member=True)
         found.append(cel.FunctionDecl(name, [overload]))
-    return found
+    texts = [cel.Overload(f"{t}_to_string", _T.STRING, [_T(t)]) for t in ("net.IP", "net.CIDR")]
+    return [*found, cel.FunctionDecl("string", texts)]
 
 
 @cache
@@ -86,9 +89,15 @@ def _declarations() -> list[Any]:
         overload = cel.Overload(
             f"{function.name}/{function.arity}/{function.is_member}",
             return_type=_T.DYN,
-            parameters=[_T.LIST if function.on_list else _T.DYN] + [_T.DYN] * (function.arity - 1),
+            parameters=[_kind(function.first), *[_T.DYN] * (function.arity - 1)][: function.arity],
             is_member=function.is_member,
             impl=function.call,
         )
         functions.setdefault(function.name, []).append(overload)
     return [cel.FunctionDecl(name, overloads) for name, overloads in functions.items()]
+
+
+def _kind(name: str) -> Any:
+    if not name:
+        return _T.DYN
+    return _T.LIST if name == "list" else _T(name)

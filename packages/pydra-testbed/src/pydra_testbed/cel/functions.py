@@ -11,20 +11,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pydra_testbed.cel import lists, regexes, values
+from pydra_testbed.cel import formats, lists, network, regexes, urls, values
 from pydra_testbed.cel import semver as versions
 from pydra_testbed.quantity import NANO, Quantity, QuantityError, from_int, parse
 
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """One run-time function: several overloads of one name share it when their arity is the same."""
+    """One run-time function: several overloads of one name share it when their arity is the same.
+
+    `first` is the kind of the first argument (`list`, or a message type) where extensions of the evaluator
+    have functions of that name for other kinds.
+    """
 
     name: str
     arity: int
     is_member: bool
     call: Callable[..., Any]
-    on_list: bool = False
+    first: str = ""
 
 
 def _text(value: Any) -> str:
@@ -116,9 +120,15 @@ def _part(index: int) -> Callable[[Any], int]:
     return part
 
 
-QUANTITY_EQUALS = "kubernetes.quantityEquals"
+def semver_equals(left: Any, right: Any) -> bool:
+    """`version == other`: an error unless the other is a version too."""
+    return values.to_semver(left) == values.to_semver(right)
 
-FUNCTIONS = (
+
+QUANTITY_EQUALS = "kubernetes.quantityEquals"
+SEMVER_EQUALS = "kubernetes.semverEquals"
+
+_VALUES = (
     Function("quantity", 1, False, quantity),
     Function("isQuantity", 1, False, is_quantity),
     Function("sign", 1, False, _sign),
@@ -141,12 +151,48 @@ FUNCTIONS = (
     Function("isSorted", 1, True, lists.is_sorted),
     Function("min", 1, True, lists.extreme("min", min)),
     Function("max", 1, True, lists.extreme("max", max)),
-    # The strings extension has functions of these names too: only a list may reach ours.
-    Function("indexOf", 2, True, lists.index_of, on_list=True),
-    Function("lastIndexOf", 2, True, lists.last_index_of, on_list=True),
+    Function("indexOf", 2, True, lists.index_of, first="list"),
+    Function("lastIndexOf", 2, True, lists.last_index_of, first="list"),
     Function("includes", 2, True, lists.includes),
     Function("find", 2, True, regexes.find),
     Function("findAll", 2, True, regexes.find_all),
     Function("findAll", 3, True, regexes.find_all),
     Function(QUANTITY_EQUALS, 2, False, quantity_equals),
+    Function(SEMVER_EQUALS, 2, False, semver_equals),
 )
+
+_NETWORK = (
+    Function("ip", 1, False, network.ip),
+    Function("isIP", 1, False, network.is_ip),
+    Function("ip.isCanonical", 1, False, network.is_canonical),
+    Function("family", 1, True, network.family),
+    Function("isUnspecified", 1, True, network.is_unspecified),
+    Function("isLoopback", 1, True, network.is_loopback),
+    Function("isLinkLocalMulticast", 1, True, network.is_link_local_multicast),
+    Function("isLinkLocalUnicast", 1, True, network.is_link_local_unicast),
+    Function("isGlobalUnicast", 1, True, network.is_global_unicast),
+    Function("cidr", 1, False, network.cidr),
+    Function("isCIDR", 1, False, network.is_cidr),
+    Function("containsIP", 2, True, network.contains_ip),
+    Function("containsCIDR", 2, True, network.contains_cidr),
+    Function("ip", 1, True, network.ip_of),
+    Function("masked", 1, True, network.masked),
+    Function("prefixLength", 1, True, network.prefix_length),
+    Function("string", 1, False, network.text_of, first="net.IP"),
+    Function("url", 1, False, urls.url),
+    Function("isURL", 1, False, urls.is_url),
+    Function("getScheme", 1, True, urls.scheme),
+    Function("getHost", 1, True, urls.host),
+    Function("getHostname", 1, True, urls.hostname),
+    Function("getPort", 1, True, urls.port),
+    Function("getEscapedPath", 1, True, urls.escaped_path),
+    Function("getQuery", 1, True, urls.query),
+)
+
+_FORMATS = (
+    Function("format.named", 1, False, formats.named),
+    Function("validate", 2, True, formats.validate),
+    *(Function(f"format.{name}", 0, False, formats.constant(name)) for name in formats.FORMATS),
+)
+
+FUNCTIONS = (*_VALUES, *_NETWORK, *_FORMATS)

@@ -4,6 +4,8 @@
   becomes `"x" in device.attributes ? device.attributes["x"] : {}`, which the evaluator runs natively.
 - `has()` of a device's own fields is always true.
 - Quantities are equal by value: `==` goes to a function where both sides are known to be quantities.
+- A version on the left of `==` refuses anything but a version; attributes, which may be versions, are asked.
+- Functions that return an optional are written without it, as Python cannot make one: it is put around them.
 - `quantity("1Gi")` and `semver("1.2.3")` of constants become ready-made values.
 """
 
@@ -16,9 +18,11 @@ from pydra_testbed.cel.wire import Tree, children, new_node
 
 _DEVICE = "kubernetes.DRADevice"
 _QUANTITY = "kubernetes.Quantity"
+_SEMVER = "kubernetes.Semver"
 _ANY = 1  # cel.expr.Type.WellKnownType.ANY
 _LOOKUPS = {"_[_]": False, "_[?_]": True, "_?._": True}
 _MAPS = ("attributes", "capacity")
+_OPTIONAL = {"validate", "format.named"}
 _READY = {"quantity": functions.quantity, "semver": functions.semver}
 
 
@@ -57,8 +61,14 @@ def _rewrite_call(tree: Tree, node: Any) -> None:
         _message(tree, side) == _QUANTITY for side in call.args
     ):
         _compare_by_value(tree, node)
+    elif call.function == "_==_" and _may_be_version(tree, call.args[0]):
+        _refuse_other_types(tree, node)
     elif call.function in _READY and len(call.args) == 1:
         _make_ready(node)
+    elif call.function in _OPTIONAL:
+        found = new_node()
+        found.CopyFrom(node)
+        _replace(node, _call(tree, "optional.ofNonZeroValue", found))
 
 
 def _default_to_empty(tree: Tree, node: Any, domains: Any, key: Any, *, optional: bool) -> None:
@@ -73,6 +83,26 @@ def _compare_by_value(tree: Tree, node: Any) -> None:
     call = node.call_expr
     equal = _call(tree, functions.QUANTITY_EQUALS, *call.args)
     _replace(node, equal if call.function == "_==_" else _call(tree, "!_", equal))
+
+
+def _may_be_version(tree: Tree, node: Any) -> bool:
+    """Whether this reads an attribute, of which only the value tells the type."""
+    kind = tree.type_of(node)
+    is_any = kind is not None and kind.well_known == _ANY
+    return is_any and (
+        node.WhichOneof("kind") == "select_expr" or node.call_expr.function == "_[_]"
+    )
+
+
+def _refuse_other_types(tree: Tree, node: Any) -> None:
+    left, right = node.call_expr.args
+    equals = new_node()
+    equals.CopyFrom(node)
+    version = _node(tree)
+    version.ident_expr.name = _SEMVER
+    is_version = _call(tree, "_==_", _call(tree, "type", left), version)
+    compared = _call(tree, functions.SEMVER_EQUALS, left, right)
+    _replace(node, _call(tree, "_?_:_", is_version, compared, equals))
 
 
 def _make_ready(node: Any) -> None:

@@ -26,10 +26,11 @@ _RUNTIME_ERRORS = (RuntimeError, ValueError, LookupError)
 
 @dataclass(frozen=True, slots=True)
 class CompiledSelector:
-    """A selector that passed every check."""
+    """A selector that passed every check; `gated` says what a new object could not use of it."""
 
     expression: str
     program: Any
+    gated: str = ""
 
     def matches(self, device: DeviceView) -> bool:
         """Whether the device is selected.
@@ -52,7 +53,7 @@ class CompiledSelector:
 
 @lru_cache(maxsize=4096)
 def compile_selector(expression: str) -> CompiledSelector:
-    """Compile and check a selector.
+    """Compile and check a selector that is stored, as the scheduler does.
 
     Raises:
         CelCompileError: with the text the API server gives.
@@ -65,8 +66,23 @@ def compile_selector(expression: str) -> CompiledSelector:
         raise errors.CelCompileError(errors.compile_message(str(problem), expression)) from problem
     tree = Tree(checked.serialize())
     checks.check(tree, expression)
+    gated = checks.gated_use(tree, expression)
     apply_kubernetes_rules(tree)
-    return CompiledSelector(expression, running_environment().deserialize(tree.serialize()))
+    program = running_environment().deserialize(tree.serialize())
+    return CompiledSelector(expression, program, gated)
+
+
+def complaint(expression: str) -> str | None:
+    """What the API server has against a selector in a new object; None when it is fine.
+
+    New objects may not use what is behind a gate that is off, which stored ones may have kept. The cost of an
+    expression is not estimated: nothing is "too complex" here.
+    """
+    try:
+        selector = compile_selector(expression)
+    except errors.CelCompileError as problem:
+        return str(problem)
+    return selector.gated or None
 
 
 def _failure(result: Any) -> str:

@@ -34,22 +34,36 @@ _STANDARD = (any_pb2, struct_pb2, wrappers_pb2, timestamp_pb2, duration_pb2)
 
 
 def _describe() -> descriptor_pb2.FileDescriptorProto:
-    file = descriptor_pb2.FileDescriptorProto(
-        name="pydra/kubernetes_cel.proto", package="kubernetes", syntax="proto3"
-    )
-    file.dependency.append(struct_pb2.DESCRIPTOR.name)
+    file = _file("kubernetes", struct_pb2.DESCRIPTOR.name)
     quantity = file.message_type.add(name="Quantity")
     _add(quantity, "nano", 1, _Field.TYPE_STRING)
     _add(quantity, "scale", 2, _Field.TYPE_INT32)
     _add(quantity, "big", 3, _Field.TYPE_BOOL)
-    semver = file.message_type.add(name="Semver")
-    _add(semver, "text", 1, _Field.TYPE_STRING)
     device = file.message_type.add(name="DRADevice")
     _add(device, "driver", 1, _Field.TYPE_STRING)
     _add(device, "allowMultipleAllocations", 2, _Field.TYPE_BOOL)
     _add_domains(device, "attributes", 3)
     _add_domains(device, "capacity", 4)
+    _add_texts(file, "Semver", "URL", "NamedFormat")
     return file
+
+
+def _describe_network() -> descriptor_pb2.FileDescriptorProto:
+    file = _file("net")
+    _add_texts(file, "IP", "CIDR")
+    return file
+
+
+def _file(package: str, *imports: str) -> descriptor_pb2.FileDescriptorProto:
+    return descriptor_pb2.FileDescriptorProto(
+        name=f"pydra/{package}_cel.proto", package=package, syntax="proto3", dependency=imports
+    )
+
+
+def _add_texts(file: descriptor_pb2.FileDescriptorProto, *names: str) -> None:
+    """Types that are a text in canonical form."""
+    for name in names:
+        _add(file.message_type.add(name=name), "text", 1, _Field.TYPE_STRING)
 
 
 def _add(
@@ -73,15 +87,20 @@ POOL = descriptor_pool.DescriptorPool()
 for _module in _STANDARD:
     POOL.AddSerializedFile(_module.DESCRIPTOR.serialized_pb)
 POOL.Add(_describe())
+POOL.Add(_describe_network())
 
 
 def _message_class(name: str) -> Any:
-    return message_factory.GetMessageClass(POOL.FindMessageTypeByName(f"kubernetes.{name}"))
+    return message_factory.GetMessageClass(POOL.FindMessageTypeByName(name))
 
 
-QuantityMessage = _message_class("Quantity")
-SemverMessage = _message_class("Semver")
-DeviceMessage = _message_class("DRADevice")
+QuantityMessage = _message_class("kubernetes.Quantity")
+SemverMessage = _message_class("kubernetes.Semver")
+DeviceMessage = _message_class("kubernetes.DRADevice")
+UrlMessage = _message_class("kubernetes.URL")
+FormatMessage = _message_class("kubernetes.NamedFormat")
+IpMessage = _message_class("net.IP")
+CidrMessage = _message_class("net.CIDR")
 
 
 def quantity_message(quantity: Quantity) -> Any:

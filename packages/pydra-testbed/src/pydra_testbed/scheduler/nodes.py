@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pydra_testbed.scheduler.model import AllocationError, Node, Placement
@@ -30,22 +30,35 @@ def selector_matches(selector: Body, node: Node) -> bool:
     Raises:
         AllocationError: `Gt` or `Lt` without an integer, or an unknown operator.
     """
-    # All terms are looked at: a malformed one is an error even behind a match.
-    matches = [term_matches(term, node) for term in selector.get("nodeSelectorTerms") or ()]
+    terms = selector.get("nodeSelectorTerms") or ()
+    try:
+        # All terms are looked at: a malformed one is an error even behind a match.
+        matches = [_matches(term, node, f"nodeSelectorTerms[{i}]") for i, term in enumerate(terms)]
+    except ValueError as problem:
+        text = f"failed to parse node selector {as_go_prints(selector)}: {problem}"
+        raise AllocationError(text) from problem
     return any(matches)
 
 
 def term_matches(term: Body, node: Node) -> bool:
-    """Whether all expressions of one term hold."""
-    expressions, fields = term.get("matchExpressions") or (), term.get("matchFields") or ()
-    if not expressions and not fields:
+    """Whether all expressions of one term hold; a malformed one does not."""
+    try:
+        return _matches(term, node, "")
+    except ValueError:
         return False
-    matches = [_holds(requirement, node.labels) for requirement in expressions]
-    matches += [_holds(requirement, {NAME_FIELD: node.name}) for requirement in fields]
-    return all(matches)
 
 
-def _holds(requirement: Body, values: Mapping[str, str]) -> bool:
+def _matches(term: Body, node: Node, path: str) -> bool:
+    parts = {"matchExpressions": node.labels, "matchFields": {NAME_FIELD: node.name}}
+    found = [
+        _holds(requirement, values, f"{path}.{name}[{index}]")
+        for name, values in parts.items()
+        for index, requirement in enumerate(term.get(name) or ())
+    ]
+    return bool(found) and all(found)
+
+
+def _holds(requirement: Body, values: Mapping[str, str], path: str) -> bool:
     key, operator = requirement["key"], requirement["operator"]
     wanted = requirement.get("values") or []
     match operator:
@@ -57,25 +70,21 @@ def _holds(requirement: Body, values: Mapping[str, str]) -> bool:
             return key in values
         case "DoesNotExist":
             return key not in values
-        case "Gt":
-            return _compares(requirement, values, lambda actual, limit: actual > limit)
-        case "Lt":
-            return _compares(requirement, values, lambda actual, limit: actual < limit)
-    raise AllocationError(f"failed to parse node selector: {operator!r} is not a valid operator")
+        case "Gt" | "Lt":
+            return _exceeds(values.get(key, ""), wanted[0], operator, path)
+    raise ValueError(f'{path}.operator: Invalid value: "{operator}": not a valid selector operator')
 
 
-def _compares(
-    requirement: Body, values: Mapping[str, str], compare: Callable[[int, int], bool]
-) -> bool:
-    text = requirement["values"][0]
-    limit = _integer(text)
-    if limit is None:
-        raise AllocationError(
-            f'failed to parse node selector: {requirement["key"]}: Invalid value: "{text}": '
+def _exceeds(actual: str, limit: str, operator: str, path: str) -> bool:
+    bound, value = _integer(limit), _integer(actual)
+    if bound is None:
+        raise ValueError(
+            f"{path}.values[0]: Invalid value: \"{limit}\": "
             "for 'Gt', 'Lt' operators, the value must be an integer"
         )
-    actual = _integer(values.get(requirement["key"], ""))
-    return actual is not None and compare(actual, limit)
+    if value is None:
+        return False
+    return value > bound if operator == "Gt" else value < bound
 
 
 def _integer(text: str) -> int | None:
@@ -83,6 +92,25 @@ def _integer(text: str) -> int | None:
         return int(text)
     except ValueError:
         return None
+
+
+def as_go_prints(selector: Body) -> str:
+    """A node selector in the scheduler's messages."""
+
+    def requirements(found: Any) -> str:
+        inner = "".join(
+            f"NodeSelectorRequirement{{Key:{r['key']},Operator:{r['operator']},"
+            f"Values:[{' '.join(r.get('values') or ())}],}},"
+            for r in found or ()
+        )
+        return f"[]NodeSelectorRequirement{{{inner}}}"
+
+    terms = "".join(
+        f"NodeSelectorTerm{{MatchExpressions:{requirements(term.get('matchExpressions'))},"
+        f"MatchFields:{requirements(term.get('matchFields'))},}},"
+        for term in selector.get("nodeSelectorTerms") or ()
+    )
+    return f"&NodeSelector{{NodeSelectorTerms:[]NodeSelectorTerm{{{terms}}},}}"
 
 
 def only_node(name: str) -> dict[str, Any]:
