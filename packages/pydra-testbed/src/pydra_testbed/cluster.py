@@ -7,6 +7,7 @@ over HTTP and over sockets below the node's kubelet root.
 from __future__ import annotations
 
 import asyncio
+import logging
 import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -22,6 +23,8 @@ from pydra_testbed.kubelet import CallObserver, DriverCall, Kubelet, KubeletSett
 from pydra_testbed.objects import Api
 from pydra_testbed.runtime import Runtime
 from pydra_testbed.scheduler import Scheduler
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,14 +152,22 @@ def _kubelet(testbed: Testbed, settings: TestbedSettings, node: Node, runtime: R
 
 @asynccontextmanager
 async def _running(parts: Sequence[Callable[[], Coroutine[Any, Any, None]]]) -> AsyncIterator[None]:
-    """Run parts beside the block; the first to fail ends it, leaving the block ends the parts."""
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(part()) for part in parts]
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
+    """Run parts beside the block; the first to fail ends it, leaving the block ends the parts.
+
+    An error of the block comes out as itself: whoever asked for a cluster knows nothing of task groups.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(part()) for part in parts]
+            try:
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
+    except BaseExceptionGroup as errors:
+        for other in errors.exceptions[1:]:
+            _log.error("another part failed as well", exc_info=other)
+        raise errors.exceptions[0] from errors.exceptions[0].__cause__
 
 
 class _Logs:

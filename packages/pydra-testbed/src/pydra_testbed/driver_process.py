@@ -71,8 +71,10 @@ async def run_driver(
     try:
         yield driver
     finally:
-        await asyncio.shield(driver.stop())
-        driver.kill()
+        try:
+            await asyncio.shield(driver.stop())
+        finally:
+            driver.kill()
 
 
 async def published(testbed: Testbed, node: Node, driver: DriverProcess) -> str:

@@ -49,7 +49,7 @@ def _run(arguments: Namespace) -> int:
     logs.configure("info" if arguments.verbose else "error", "text")
     console = Console(highlight=False)
     try:
-        outcome = asyncio.run(_interruptible(_play(command, manifests, console)))
+        outcome = asyncio.run(_play(command, manifests, console))
     except asyncio.CancelledError:
         console.print("interrupted: everything was stopped and removed")
         return _INTERRUPTED
@@ -86,25 +86,32 @@ async def _play(command: Sequence[str], manifests: Sequence[Manifest], console: 
     from pydra_testbed.cluster import start  # noqa: PLC0415 (a refused command line answers at once)
     from pydra_testbed.driver_process import run_driver  # noqa: PLC0415 (same)
 
+    interrupted = _stop_signals()
     async with start() as testbed:
         node = testbed.nodes[0]
         async with run_driver(testbed, node, command) as driver:
-            return await Story(testbed, node, TextTeller(console).tell).play(driver, manifests)
+            story = Story(testbed, node, TextTeller(console).tell)
+            return await _unless(interrupted, story.play(driver, manifests))
 
 
-async def _interruptible(work: Coroutine[Any, Any, Outcome]) -> Outcome:
-    """Run `work`; the first SIGINT or SIGTERM cancels it, later ones cannot disturb its cleaning up."""
-    loop = asyncio.get_running_loop()
-    task = loop.create_task(work)
-
-    def stop() -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, lambda: None)
-        task.cancel()
-
+def _stop_signals() -> asyncio.Event:
+    """An event set by SIGINT or SIGTERM, which from now on do nothing else: cleaning up is never disturbed."""
+    loop, asked = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)
-    return await task
+        loop.add_signal_handler(number, asked.set)
+    return asked
+
+
+async def _unless(interrupted: asyncio.Event, work: Coroutine[Any, Any, Outcome]) -> Outcome:
+    """Run `work`, or cancel it as soon as the interruption comes; raises `CancelledError` then."""
+    loop = asyncio.get_running_loop()
+    working, asked = loop.create_task(work), loop.create_task(interrupted.wait())
+    await asyncio.wait((working, asked), return_when=asyncio.FIRST_COMPLETED)
+    if not working.done():
+        working.cancel()
+    asked.cancel()
+    await asyncio.gather(working, asked, return_exceptions=True)
+    return working.result()
 
 
 command = Command("demo", "order pizzas on a cluster in one process", _configure, _run)

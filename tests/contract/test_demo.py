@@ -1,0 +1,245 @@
+"""`pydra demo` as a person runs it: its own process, its output, its exit code, and what it leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pty
+import re
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from leftovers import processes_of
+
+import pydra_pizza.demo
+
+ROOT = Path(__file__).parents[2]
+PIZZAS = Path(pydra_pizza.demo.__file__).parent
+
+
+@pytest.fixture
+def temp():
+    """A temporary directory of its own for the demo, short enough for its sockets."""
+    with tempfile.TemporaryDirectory(prefix="pd-", dir="/tmp") as folder:
+        yield Path(folder)
+
+
+async def demo(temp, *arguments, columns=80, **environ):
+    process = await start(temp, *arguments, columns=columns, **environ)
+    out, err = await process.communicate()
+    return process.returncode, out.decode(), err.decode()
+
+
+async def start(temp, *arguments, columns=80, **environ):
+    variables = {"TMPDIR": str(temp), "COLUMNS": str(columns)} | environ
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "pydra_core",
+        "demo",
+        *arguments,
+        env={k: v for k, v in os.environ.items() if k not in ("FORCE_COLOR", "NO_COLOR")}
+        | variables,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+def clean(temp):
+    return list(temp.iterdir()) == [] and processes_of(temp) == []
+
+
+async def test_the_demo_shows_every_hop_and_what_the_pods_print(temp):
+    code, out, err = await demo(temp)
+    assert (code, err) == (0, "")
+    steps = [
+        "Driver dra.pizza registered with the kubelet of node laptop",
+        "laptop-dra.pizza-0000  laptop  dra.pizza  laptop",
+        "Applied 2-whole-pizza.yaml",
+        "giardino of laptop (8 slices)",
+        "v1 NodePrepareResources, 1 claim:",
+        "PIZZA_WITH=vegetarian, mushrooms, basil, extra cheese",
+        "One giardino on wholegrain dough: vegetarian, mushrooms, basil,",
+        "Applied 3-shared-pizza.yaml",
+        "diavola of laptop (4 slices)",
+        "4 slices of diavola: salami, chili.",
+        "left       0 claims, 0 spec files",
+        "3 of 3 pods succeeded",
+    ]
+    positions = [out.find(step) for step in steps]
+    assert -1 not in positions, steps[positions.index(-1)]
+    assert positions == sorted(positions)
+    assert re.search(r"NodePrepareResources, 1 claim: \d+\.\d ms", out)
+    assert out.count("pod grace  4 slices") == out.count("pod linus  4 slices") == 1
+    assert clean(temp)
+
+
+async def test_without_a_terminal_there_is_no_colour_and_no_line_is_too_long(temp):
+    _, out, _ = await demo(temp)
+    assert "\x1b" not in out
+    assert max(len(line) for line in out.splitlines()) <= 80
+
+
+async def test_on_a_terminal_there_is_colour_unless_it_is_refused(temp):
+    assert "\x1b[" in await _on_a_terminal(temp)
+    assert "\x1b[3" not in await _on_a_terminal(temp, NO_COLOR="1")
+
+
+async def _on_a_terminal(temp, **environ):
+    master, slave = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "pydra_core", "demo"),
+        env=os.environ | {"TMPDIR": str(temp), "TERM": "xterm", "COLUMNS": "80"} | environ,
+        stdout=slave,
+        stderr=slave,
+    )
+    os.close(slave)
+    reading = asyncio.ensure_future(asyncio.to_thread(_read_all, master))
+    assert await process.wait() == 0
+    return await reading
+
+
+def _read_all(fd):
+    chunks = []
+    try:
+        while chunk := os.read(fd, 65536):
+            chunks.append(chunk)
+    except OSError:  # the other end is closed
+        pass
+    os.close(fd)
+    return b"".join(chunks).decode()
+
+
+async def test_the_output_follows_the_order_in_the_manifest(temp, tmp_path):
+    for file in PIZZAS.glob("[12]*.yaml"):
+        shutil.copy(file, tmp_path)
+    order = tmp_path / "2-whole-pizza.yaml"
+    order.write_text(
+        order.read_text()
+        .replace("mushroom", "spinach")
+        .replace('contains("basil")', 'contains("olive")')
+    )
+    code, out, _ = await demo(temp, "--manifests", str(tmp_path))
+    assert code == 0
+    assert "One bianca on thick dough: vegetarian, spinach, olives, extra" in out
+
+
+async def test_extra_cheese_comes_only_with_the_order(temp, tmp_path):
+    for file in PIZZAS.glob("[12]*.yaml"):
+        shutil.copy(file, tmp_path)
+    order = tmp_path / "2-whole-pizza.yaml"
+    order.write_text(order.read_text().replace("extraCheese: true", "extraCheese: false"))
+    _, out, _ = await demo(temp, "--manifests", str(tmp_path))
+    assert "One giardino on wholegrain dough: vegetarian, mushrooms, basil. 8" in out
+
+
+async def test_the_readmes_driver_of_at_most_30_lines_runs_as_the_readme_says(temp, tmp_path):
+    text = (ROOT / "README.md").read_text()
+    for name, body in re.findall(r"<!-- example: (\S+) -->\n```\w+\n(.*?)```", text, re.DOTALL):
+        (tmp_path / name).write_text(body)
+    assert len((tmp_path / "ports.py").read_text().splitlines()) <= 30
+    (command,) = re.findall(r"uv run (pydra demo --start .*?)`", text)
+    program = shutil.which("python", path=str(Path(sys.executable).parent))
+    arguments = ["--start", f"{program} {tmp_path / 'ports.py'}", "--manifests", str(tmp_path)]
+    assert command == 'pydra demo --start "python ports.py" --manifests .'
+    code, out, _ = await demo(temp, *arguments)
+    assert code == 0
+    assert "listening on 9005" in out
+
+
+MOMENTS = [
+    "Driver dra.pizza",
+    "1-classes",
+    "allocated",
+    "gRPC",
+    "CDI spec",
+    "pod ada",
+    "3-shared",
+    "Deleted",
+    "3 of 3",
+]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("moment", MOMENTS)
+async def test_ctrl_c_at_any_moment_leaves_nothing(temp, moment, number):
+    process = await start(temp)
+    async for line in process.stdout:
+        if moment in line.decode():
+            break
+    process.send_signal(number)
+    await process.communicate()
+    # The last line is printed when everything is gone already: from then on a signal only ends the interpreter.
+    assert process.returncode in ((0, 130, -number) if moment == MOMENTS[-1] else (0, 130))
+    assert clean(temp)
+
+
+async def test_a_second_ctrl_c_does_not_disturb_the_cleaning_up(temp):
+    process = await start(temp)
+    await process.stdout.readline()
+    await process.stdout.readline()
+    for _ in range(3):
+        process.send_signal(signal.SIGINT)
+    await process.communicate()
+    assert process.returncode == 130
+    assert clean(temp)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{not yaml", "is no YAML"),
+        ("- a\n- list\n", "document 1: is list"),
+        ("apiVersion: v1\nkind: Pod\n", "metadata.name: is missing"),
+        ("apiVersion: v1\nkind: Pdo\nmetadata: {name: x}\n", "knows no Pdo in v1"),
+        (
+            "apiVersion: resource.k8s.io/v1\nkind: DeviceClass\nmetadata: {name: intelCpu}\nspec: {}\n",
+            "DeviceClass intelCpu: refused",
+        ),
+        (
+            ("apiVersion: resource.k8s.io/v1\nkind: DeviceClass\nmetadata: {name: x}\n"
+            "spec: {selectors: [{cel: {expression: device.drivr}}]}\n"),
+            "undefined field 'drivr'",
+        ),
+    ],
+)
+async def test_a_bad_manifest_is_named_and_everything_is_cleaned_up(temp, tmp_path, text, says):
+    (tmp_path / "bad.yaml").write_text(text)
+    code, _, err = await demo(temp, "--manifests", str(tmp_path))
+    assert code == 1
+    assert "manifest bad.yaml" in err
+    assert says in err
+    assert "Traceback" not in err
+    assert clean(temp)
+
+
+async def test_a_driver_that_dies_at_once_is_shown_with_its_last_words(temp, tmp_path):
+    (tmp_path / "d.py").write_text("raise SystemExit('no kitchen here')")
+    (tmp_path / "x.yaml").write_text(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x, namespace: default}\n"
+    )
+    code, _, err = await demo(
+        temp, "--start", f"{sys.executable} {tmp_path / 'd.py'}", "--manifests", str(tmp_path)
+    )
+    assert code == 1
+    assert "no kitchen here" in err
+    assert clean(temp)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--driver", "burger"], "'burger' brings no demo; those that do: pizza"),
+        (["--start", "python x.py"], "needs --manifests"),
+        (["--no-such-flag"], "unrecognized arguments"),
+    ],
+)
+async def test_a_wrong_command_line_exits_with_2(temp, arguments, says):
+    code, _, err = await demo(temp, *arguments)
+    assert code == 2
+    assert says in err
