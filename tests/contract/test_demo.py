@@ -202,8 +202,10 @@ async def test_a_second_ctrl_c_does_not_disturb_the_cleaning_up(temp):
             "DeviceClass intelCpu: refused",
         ),
         (
-            ("apiVersion: resource.k8s.io/v1\nkind: DeviceClass\nmetadata: {name: x}\n"
-            "spec: {selectors: [{cel: {expression: device.drivr}}]}\n"),
+            (
+                "apiVersion: resource.k8s.io/v1\nkind: DeviceClass\nmetadata: {name: x}\n"
+                "spec: {selectors: [{cel: {expression: device.drivr}}]}\n"
+            ),
             "undefined field 'drivr'",
         ),
     ],
