@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import yaml
+
 from pydra_core import Allocation, Claim, ClaimConfigError, ClaimRef, DeviceGoneError
 from pydra_core._api.rules import check
 from pydra_pizza import Order, PizzaDriver
