@@ -332,12 +332,13 @@ class Node:
 
         return await self.until("pods", name, holds, "default")
 
-    async def until_waiting(self, reason, name="p"):
-        """The waiting state of the only container, once it has that reason."""
+    async def until_waiting(self, reason, name="p", restarts=0):
+        """The waiting state of the only container, once it has that reason after so many restarts."""
 
         def waiting(pod):
-            statuses = pod["status"].get("containerStatuses") or [{"state": {}}]
-            return statuses[0]["state"].get("waiting", {}).get("reason") == reason
+            (status,) = pod["status"].get("containerStatuses") or [{"state": {}}]
+            found = status["state"].get("waiting", {}).get("reason")
+            return found == reason and status["restartCount"] == restarts
 
         pod = await self.until("pods", name, waiting, "default")
         return pod["status"]["containerStatuses"][0]["state"]["waiting"]
