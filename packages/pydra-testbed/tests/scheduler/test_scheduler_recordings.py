@@ -171,6 +171,5 @@ async def test_pods_and_claims_end_as_recorded_from_a_real_cluster(make_cluster)
         async with make_cluster() as cluster:
             if difference := await Replay(cluster, record).run():
                 differences[record["id"]] = difference
-    print(*(f"{name}: {text}" for name, text in differences.items()), sep="\n")
     agreement = 1 - len(differences) / len(found)
     assert agreement >= 0.985, f"{agreement:.2%} of {len(found)}, different: {sorted(differences)}"

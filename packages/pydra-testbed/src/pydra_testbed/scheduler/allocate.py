@@ -11,11 +11,12 @@ from pydra_testbed.scheduler.eligibility import Eligibility
 from pydra_testbed.scheduler.plan import plan_claims
 from pydra_testbed.scheduler.pools import Pool
 from pydra_testbed.scheduler.result import allocation
-from pydra_testbed.scheduler.search import Search
+from pydra_testbed.scheduler.search import Search, SearchTooLongError
 from pydra_testbed.scheduler.task import Allocated, AllocationInput, ClaimAllocation, Refused
 from pydra_testbed.scheduler.trace import Reason, Refusal, TraceSink
 
 CANNOT_ALLOCATE = "cannot allocate all claims"
+TIMED_OUT = "timed out trying to allocate devices"
 INVALID_POOLS = "invalid resource pools were encountered"
 
 
@@ -32,7 +33,11 @@ def allocate(task: AllocationInput, trace: TraceSink | None = None) -> Allocated
     plans = plan_claims(task, pools, eligibility)
     candidates = tuple(device for pool in pools if pool.is_usable for device in pool.devices)
     attempt = Attempt(task, pools, eligibility)
-    solution = Search(plans, candidates, eligibility, attempt).run()
+    search = Search(plans, candidates, eligibility, attempt, task.most_steps)
+    try:
+        solution = search.run()
+    except SearchTooLongError:
+        return Refused(TIMED_OUT)
     if solution is None:
         invalid = any(pool.invalid for pool in pools)
         return Refused(INVALID_POOLS if invalid else CANNOT_ALLOCATE)

@@ -79,7 +79,7 @@ def _exceeds(actual: str, limit: str, operator: str, path: str) -> bool:
     bound, value = _integer(limit), _integer(actual)
     if bound is None:
         raise ValueError(
-            f"{path}.values[0]: Invalid value: \"{limit}\": "
+            f'{path}.values[0]: Invalid value: "{limit}": '
             "for 'Gt', 'Lt' operators, the value must be an integer"
         )
     if value is None:

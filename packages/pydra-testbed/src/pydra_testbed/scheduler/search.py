@@ -18,6 +18,10 @@ from pydra_testbed.scheduler.plan import Plan, PlannedGroup
 from pydra_testbed.scheduler.task import Pick
 
 
+class SearchTooLongError(Exception):
+    """The search was given up."""
+
+
 class Position(NamedTuple):
     """Which device is needed next: of which claim, request, alternative; `start` is where to look from."""
 
@@ -54,21 +58,28 @@ class Search:
         candidates: tuple[Device, ...],
         eligibility: Eligibility,
         attempt: Attempt,
+        most_steps: int,
     ) -> None:
         self._plans = plans
         self._candidates = candidates
         self._eligibility = eligibility
         self._attempt = attempt
+        self._most_steps = most_steps
 
     def run(self) -> tuple[tuple[Pick, ...], ...] | None:
         """The picks for each claim, or None when there is no solution.
 
         Raises:
+            SearchTooLongError: there may be a solution, but it was not found within the allowed steps.
             AllocationError: a selector failed, or no alternative stays within the limit of results.
         """
         stack = [self._frame(Position())]
+        steps = 0
         try:
             while stack:
+                steps += 1
+                if steps > self._most_steps:
+                    raise SearchTooLongError
                 move = next(stack[-1].moves, None)
                 if isinstance(move, Position):
                     if move.claim == len(self._plans):

@@ -62,11 +62,11 @@ class Cluster:
             status={"conditions": [{"type": "Ready", "status": "True"}]},
         )
 
-    async def slice(self, name, devices, *, node="n1", count=1, **pool):
+    async def slice(self, name, devices, *, node="n1", pool="", count=1):
         spec = {
             "driver": DRIVER,
             "nodeName": node,
-            "pool": {"name": node, "generation": 1, "resourceSliceCount": count} | pool,
+            "pool": {"name": pool or node, "generation": 1, "resourceSliceCount": count},
             "devices": [{"name": d} if isinstance(d, str) else d for d in devices],
         }
         return await self.create("resourceslices", name, spec)
@@ -91,6 +91,27 @@ class Cluster:
         return await self.create(
             "pods", name, {"containers": [container], "resourceClaims": entries, **spec}
         )
+
+    @asynccontextmanager
+    async def history(self, resource):
+        """The versions of objects that appear within the block, as a growing list."""
+        seen = []
+
+        async def watch(version):
+            async for event in self.api.watch(resource, resource_version=version):
+                note(event)
+
+        def note(event):
+            if event.type != "BOOKMARK":
+                seen.append(event)
+
+        listed = await self.api.list(resource)
+        watching = asyncio.create_task(watch(listed.resource_version))
+        try:
+            yield seen
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
 
     async def get(self, resource, name, namespace="default"):
         """The object, or None when there is none."""
