@@ -20,7 +20,9 @@ DRIVER, NODE = "card.acme.example", "node-1"
 async def serve(kubeconfig: Path, count: int) -> None:
     """Serve until standard input ends."""
     server = ApiServer(RealClock())
-    await server.local.create("nodes", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}})
+    await server.local.create(
+        "nodes", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}}
+    )
     for number in range(count):
         print(f"claim-{number}", await _claim(server.local, number))  # noqa: T201 (the protocol of this program)
     async with server.listen() as url:

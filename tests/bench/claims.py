@@ -23,12 +23,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import grpc
+from rich.console import Console
+from rich.table import Table
+
 from pydra_core._api.access import find
 from pydra_core._api.client import KubeClient
 from pydra_core._proto import dra_v1_pb2 as dra
 from pydra_core._proto import pluginregistration_v1_pb2 as registration
-from rich.console import Console
-from rich.table import Table
 
 HERE = Path(__file__).parent
 SIZES = {1: 300, 16: 40, 100: 10}
@@ -88,13 +89,17 @@ class Bench:
             while not path.exists():  # noqa: ASYNC110 (the start of another process is measured)
                 await asyncio.sleep(0.001)
             async with grpc.aio.insecure_channel(f"unix:{path}") as channel:
-                await channel.unary_unary(method)(request.SerializeToString(), wait_for_ready=True, timeout=10)
+                await channel.unary_unary(method)(
+                    request.SerializeToString(), wait_for_ready=True, timeout=10
+                )
 
     async def _measure(self, process: asyncio.subprocess.Process) -> None:
         self._disk()
         await self._reads()
         async with grpc.aio.insecure_channel(f"unix:{self.socket}") as channel:
-            prepare, unprepare = (channel.unary_unary(_method(verb)) for verb in ("Prepare", "Unprepare"))
+            prepare, unprepare = (
+                channel.unary_unary(_method(verb)) for verb in ("Prepare", "Unprepare")
+            )
             for _ in range(300):
                 await self._timed("F", prepare, [])
             for size, rounds in SIZES.items():
@@ -104,7 +109,9 @@ class Bench:
                     await self._timed(f"prepare {size}", prepare, chosen)
                     await self._timed(f"unprepare {size}", unprepare, chosen)
         status = Path(f"/proc/{process.pid}/status").read_text()  # noqa: ASYNC240 (a line of procfs)
-        self.samples["resident memory after it, bytes"] = [float(status.split("VmRSS:")[1].split()[0]) * 1024]
+        self.samples["resident memory after it, bytes"] = [
+            float(status.split("VmRSS:")[1].split()[0]) * 1024
+        ]
 
     def _disk(self) -> None:
         fd = os.open(self.root / "disk", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -119,11 +126,15 @@ class Bench:
         client = KubeClient(find(str(self.kubeconfig), {}))
         for number in range(300):
             started = time.perf_counter()
-            await client.get(f"/apis/resource.k8s.io/v1/namespaces/default/resourceclaims/claim-{number % 50}")
+            await client.get(
+                f"/apis/resource.k8s.io/v1/namespaces/default/resourceclaims/claim-{number % 50}"
+            )
             self.add("G", time.perf_counter() - started)
         await client.close()
 
-    async def _timed(self, name: str, call: grpc.aio.UnaryUnaryMultiCallable, claims: list[tuple[str, str]]) -> None:
+    async def _timed(
+        self, name: str, call: grpc.aio.UnaryUnaryMultiCallable, claims: list[tuple[str, str]]
+    ) -> None:
         refs = [dra.Claim(namespace="default", name=n, uid=u) for n, u in claims]
         request = dra.NodePrepareResourcesRequest(claims=refs).SerializeToString()
         started = time.perf_counter()
@@ -132,7 +143,9 @@ class Bench:
         parsed = dra.NodePrepareResourcesResponse.FromString(answer)
         errors = [a.error for a in parsed.claims.values() if a.error]
         if errors or len(parsed.claims) != len(claims):
-            raise RuntimeError(f"{name}: {len(parsed.claims)} of {len(claims)} answers, first error: {errors[:1]}")
+            raise RuntimeError(
+                f"{name}: {len(parsed.claims)} of {len(claims)} answers, first error: {errors[:1]}"
+            )
 
 
 def _method(verb: str) -> str:
@@ -145,7 +158,12 @@ async def api_server(root: Path, count: int) -> AsyncIterator[tuple[list[tuple[s
     kubeconfig = root / "kubeconfig"
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
-        sys.executable, str(HERE / "api_process.py"), str(kubeconfig), str(count), stdin=pipe, stdout=pipe
+        sys.executable,
+        str(HERE / "api_process.py"),
+        str(kubeconfig),
+        str(count),
+        stdin=pipe,
+        stdout=pipe,
     )
     if process.stdout is None:
         raise RuntimeError("the API server's process has no output")
@@ -170,10 +188,22 @@ def report(samples: dict[str, list[float]], root: Path) -> None:
         limit = LIMITS.get(name, "")
         bound = sum(int(t[:-1] or 1) * known[t[-1]] for t in limit.split(" + ")) if limit else 0.0
         ninety_nine = sorted(values)[max(0, int(len(values) * 0.99) - 1)]
-        shown = (limit, f"{bound * 1e3:.2f} ms", f"{medians[name] / bound:.2f}") if limit else ("", "", "")
-        table.add_row(name, f"{medians[name] * 1e3:.3f} ms", f"{ninety_nine * 1e3:.2f} ms", str(len(values)), *shown)
+        shown = (
+            (limit, f"{bound * 1e3:.2f} ms", f"{medians[name] / bound:.2f}")
+            if limit
+            else ("", "", "")
+        )
+        table.add_row(
+            name,
+            f"{medians[name] * 1e3:.3f} ms",
+            f"{ninety_nine * 1e3:.2f} ms",
+            str(len(values)),
+            *shown,
+        )
     console = Console(width=120)
-    console.print(f"{platform.platform()}, CPython {platform.python_version()}, {os.cpu_count()} CPUs")
+    console.print(
+        f"{platform.platform()}, CPython {platform.python_version()}, {os.cpu_count()} CPUs"
+    )
     console.print(f"journal on {_file_system(root)}, spec files on {_file_system(root / 'cdi')}")
     console.print(table)
 
@@ -184,11 +214,11 @@ def _file_system(path: Path) -> str:
     return max(inside, key=lambda m: len(m[1]))[2]
 
 
-async def main(samples: Path | None) -> None:
-    """Measure once and report."""
+async def main() -> dict[str, list[float]]:
+    """Measure once, report, and return the samples."""
     with tempfile.TemporaryDirectory(prefix="pd-", dir=tempfile.gettempdir()) as folder:
         root = Path(folder)
-        cdi = Path(tempfile.mkdtemp(prefix="pd-", dir="/dev/shm"))  # noqa: S108 (tmpfs is the point)
+        cdi = Path(tempfile.mkdtemp(prefix="pd-", dir="/dev/shm"))
         (root / "cdi").symlink_to(cdi)
         try:
             async with api_server(root, 1000) as (claims, kubeconfig):
@@ -197,11 +227,13 @@ async def main(samples: Path | None) -> None:
             report(bench.samples, root)
         finally:
             shutil.rmtree(cdi)
-    if samples:
-        samples.write_bytes(gzip.compress(json.dumps(bench.samples).encode(), mtime=0))
+    return bench.samples
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=Path, help="write the raw samples to this .json.gz")
-    asyncio.run(main(parser.parse_args().samples))
+    arguments = parser.parse_args()
+    taken = asyncio.run(main())
+    if arguments.samples:
+        arguments.samples.write_bytes(gzip.compress(json.dumps(taken).encode(), mtime=0))
