@@ -81,6 +81,12 @@ class Store:
         if known is None or version > _version(known):
             self._put(obj)
 
+    def assume(self, obj: KubeObject) -> None:
+        """Take in what a write must have led to when its answer does not say; the next event overrules it."""
+        known = self._objects.get(key_of(obj))
+        if known is not None and _version(known) <= _version(obj):
+            self._put(obj)
+
     def replace(self, listed: ObjectList) -> None:
         """Become what a list says, reporting every difference."""
         self._newest = max(self._newest, int(listed.resource_version or 0))

@@ -207,3 +207,27 @@ async def test_a_scheduler_that_starts_late_knows_what_is_in_use(bare):
         async with cluster.running(Scheduler):
             await cluster.calm()
     assert [await cluster.devices(name) for name in ("c1", "c2")] == [["d0"], ["d1"]]
+
+
+async def offers(cluster, name, amount):
+    node = await cluster.get("nodes", "n1")
+    node["status"]["allocatable"] = {name: amount}
+    await cluster.api.update("nodes", node, "status")
+
+
+async def test_extended_resources_of_a_node_are_counted_and_come_back(cluster):
+    limits = {"limits": {"example.com/card": "2"}}
+    spec = {"containers": [{"name": "c", "image": "i", "resources": limits}]}
+    await offers(cluster, "example.com/card", "3")
+    for name in ("p1", "p2"):
+        await cluster.create("pods", name, spec)
+    await cluster.calm()
+    assert [await cluster.node_of(name) for name in ("p1", "p2")] == ["n1", None]
+    assert (await cluster.condition("p2"))[1] == (
+        "0/1 nodes are available: 1 Insufficient example.com/card. no new claims to deallocate, "
+        "preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod."
+    )
+    await cluster.finish("p1")
+    await cluster.clock.advance(1)
+    await cluster.calm()
+    assert await cluster.node_of("p2") == "n1"

@@ -63,13 +63,18 @@ class ClaimController:
         keys = set(claim_keys(pod))
         for key in keys:
             self._users[key].add(key_of(pod))
-            if change.new is None:
-                self._users[key].discard(key_of(pod))
         if change.new is None:
+            self._forget(key_of(pod), keys)
             keys |= self._claims_of(uid_of(pod))
         self._queue.add(_POD + key_of(pod))
         for key in keys:
             self._queue.add(_CLAIM + key)
+
+    def _forget(self, pod: str, claims: set[str]) -> None:
+        for claim in claims:
+            self._users[claim].discard(pod)
+            if not self._users[claim]:
+                del self._users[claim]
 
     def _claims_of(self, uid: str) -> set[str]:
         """Claims made for the pod, also those its status never got to name."""

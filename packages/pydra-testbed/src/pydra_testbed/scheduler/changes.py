@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydra_testbed.objects import KubeObject
 from pydra_testbed.reflector import Change
+from pydra_testbed.scheduler import extended
 from pydra_testbed.scheduler.filters import is_ready
 from pydra_testbed.scheduler.podclaims import is_allocated, reservations
 
@@ -27,6 +28,12 @@ def frees_devices(change: Change) -> bool:
     return had and (change.new is None or not is_allocated(change.new))
 
 
+def frees_resources(change: Change) -> bool:
+    """A pod that held extended resources of its node is done or gone."""
+    held = change.old is not None and extended.holds(change.old)
+    return held and (change.new is None or not extended.holds(change.new))
+
+
 def concerns_its_pods(change: Change) -> bool:
     """A claim came, went, was allocated or lost consumers: the pods that name it may go on."""
     if change.old is None or change.new is None:
@@ -47,4 +54,5 @@ def is_new_to_pods(change: Change) -> bool:
 
 
 def _offers(node: KubeObject) -> tuple[object, ...]:
-    return node.get("spec"), node["metadata"].get("labels"), is_ready(node)
+    allocatable = (node.get("status") or {}).get("allocatable")
+    return node.get("spec"), node["metadata"].get("labels"), is_ready(node), allocatable

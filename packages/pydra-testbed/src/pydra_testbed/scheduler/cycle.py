@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pydra_testbed.objects import KubeObject, key_of
-from pydra_testbed.scheduler import filters, scoring
+from pydra_testbed.scheduler import extended, filters, scoring
 from pydra_testbed.scheduler.allocate import allocate
 from pydra_testbed.scheduler.model import AllocationError, DeviceClass, InUse, Node
 from pydra_testbed.scheduler.nodes import selector_matches
@@ -41,6 +41,7 @@ class Snapshot:
     inventory: Inventory
     in_use: InUse
     verdicts: Verdicts
+    pods: Sequence[KubeObject] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,9 @@ class _Cycle:
         self._claims = claims
         self._snapshot = snapshot
         self._open = tuple(parse_claim(claim) for claim in claims if not is_allocated(claim))
+        self._wanted = extended.wanted(pod)
+        self._held = extended.in_use(snapshot.pods) if self._wanted else {}
+        self._full = 0
         self._unavailable: set[str] = set()
         self._refusals: list[str] = []
 
@@ -108,8 +112,8 @@ class _Cycle:
         for body in self._snapshot.nodes:
             node = parse_node(body)
             found = self._try_node(body, node)
-            if isinstance(found, str):
-                self._refusals.append(found)
+            if isinstance(found, list):
+                self._refusals += found
                 continue
             feasible.append(_Feasible(node, found))
             if len(feasible) >= enough:
@@ -136,13 +140,17 @@ class _Cycle:
                 )
         return ""
 
-    def _try_node(self, body: KubeObject, node: Node) -> tuple[ClaimAllocation, ...] | str:
+    def _try_node(self, body: KubeObject, node: Node) -> tuple[ClaimAllocation, ...] | list[str]:
+        """The allocations on the node, or why there are none."""
         if why := filters.refusal(self._pod, body, node):
-            return why
+            return [why]
+        if short := extended.missing(self._wanted, body, self._held.get(node.name, {})):
+            self._full += not extended.missing(self._wanted, body, {})
+            return [f"Insufficient {name}" for name in short]
         unavailable = [key_of(claim) for claim in self._claims if not _is_available(claim, node)]
         if unavailable:
             self._unavailable.update(unavailable)
-            return NOT_AVAILABLE
+            return [NOT_AVAILABLE]
         if not self._open:
             return ()
         snapshot = self._snapshot
@@ -156,7 +164,7 @@ class _Cycle:
                 snapshot.verdicts,
             )
         )
-        return result.claims if isinstance(result, Allocated) else result.reason
+        return result.claims if isinstance(result, Allocated) else [result.reason]
 
     def _nowhere(self) -> Failed:
         counts = {why: self._refusals.count(why) for why in self._refusals}
@@ -177,10 +185,12 @@ class _Cycle:
         if total == 0:
             return "no nodes available to schedule pods"
         available = f"0/{total} nodes are available"
-        return (
-            f"{available}: {summary}. {afterwards}, preemption: {available}: "
-            f"{total} Preemption is not helpful for scheduling."
-        )
+        victims = {
+            "No preemption victims found for incoming pod": self._full,
+            "Preemption is not helpful for scheduling": total - self._full,
+        }
+        preemption = ", ".join(f"{count} {text}" for text, count in victims.items() if count)
+        return f"{available}: {summary}. {afterwards}, preemption: {available}: {preemption}."
 
 
 def _is_available(claim: KubeObject, node: Node) -> bool:

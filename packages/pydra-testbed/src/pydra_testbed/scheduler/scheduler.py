@@ -15,6 +15,7 @@ from pydra_testbed.reflector import Change, Reflectors
 from pydra_testbed.scheduler.changes import (
     concerns_its_pods,
     frees_devices,
+    frees_resources,
     is_new_to_pods,
     is_relevant_to_itself,
 )
@@ -110,6 +111,9 @@ class Scheduler:
 
     def _pod_changed(self, change: Change) -> None:
         pod = change.new
+        if frees_resources(change):
+            self._pending.retry_all()
+            self._wake.set()
         if pod is None or not is_pending(pod):
             self._pending.drop(key_of(change.object))
         elif is_relevant_to_itself(change):

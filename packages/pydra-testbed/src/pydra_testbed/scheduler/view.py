@@ -43,9 +43,8 @@ class ClusterView:
     def snapshot(self) -> Snapshot:
         """What is known now."""
         if self._inventory is None:
-            self._inventory = Inventory(
-                [self._parsed(item) for item in self._seen["resourceslices"]]
-            )
+            slices = [self._parsed(item) for item in self._seen["resourceslices"]]
+            self._inventory = Inventory(slices)
             kept = self._seen["resourceslices"].objects
             self._slices = {key: found for key, found in self._slices.items() if key in kept}
         if self._classes is None:
@@ -60,6 +59,7 @@ class ClusterView:
             self._inventory,
             add_up(self._holdings.values()),
             self._verdicts,
+            tuple(self._seen["pods"]),
         )
 
     def _parsed(self, item: KubeObject) -> Slice:

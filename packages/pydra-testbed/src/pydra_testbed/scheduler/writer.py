@@ -104,6 +104,9 @@ class Writer:
             raise WriteFailedError(
                 f'running Bind plugin "DefaultBinder": {problem.message}'
             ) from problem
+        bound = copy.deepcopy(pod)
+        bound["spec"]["nodeName"] = node
+        self._pods.assume(bound)
 
     async def _unreserve(self, pod: KubeObject, key: str) -> None:
         def release(claim: KubeObject) -> KubeObject | None:

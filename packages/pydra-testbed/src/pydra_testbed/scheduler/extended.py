@@ -1,0 +1,68 @@
+"""Extended resources that nodes advertise (device plugins): what a pod asks for and what is left of it.
+
+Resources that a DeviceClass maps to devices (`extendedResourceName`) are not turned into claims here; a pod
+that asks for one is refused like for any resource the node does not have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from pydra_testbed.objects import KubeObject
+from pydra_testbed.quantity import Quantity, parse
+from pydra_testbed.scheduler.model import ZERO
+
+Amounts = dict[str, Quantity]
+_TERMINAL = frozenset({"Succeeded", "Failed"})
+
+
+def is_extended(resource: str) -> bool:
+    """Names with a domain, Kubernetes' own aside."""
+    domain, slash, _ = resource.partition("/")
+    return bool(slash) and not domain.endswith("kubernetes.io")
+
+
+def wanted(pod: KubeObject) -> Amounts:
+    """What a pod needs: its containers together, or its largest init container where that is more."""
+    spec = pod["spec"]
+    total: Amounts = {}
+    for container in spec.get("containers") or ():
+        for name, amount in _limits(container).items():
+            total[name] = total.get(name, ZERO) + amount
+    for container in spec.get("initContainers") or ():
+        for name, amount in _limits(container).items():
+            total[name] = max(total.get(name, ZERO), amount)
+    return total
+
+
+def _limits(container: KubeObject) -> Amounts:
+    limits = (container.get("resources") or {}).get("limits") or {}
+    return {name: parse(str(text)) for name, text in limits.items() if is_extended(name)}
+
+
+def holds(pod: KubeObject) -> bool:
+    """Whether the pod has resources of its node now."""
+    is_over = (pod.get("status") or {}).get("phase") in _TERMINAL
+    return bool(pod["spec"].get("nodeName")) and not is_over and bool(wanted(pod))
+
+
+def in_use(pods: Iterable[KubeObject]) -> dict[str, Amounts]:
+    """What running pods hold, by node."""
+    used: dict[str, Amounts] = {}
+    for pod in pods:
+        if not holds(pod):
+            continue
+        held = used.setdefault(pod["spec"]["nodeName"], {})
+        for name, amount in wanted(pod).items():
+            held[name] = held.get(name, ZERO) + amount
+    return used
+
+
+def missing(asked: Amounts, node: KubeObject, held: Mapping[str, Quantity]) -> list[str]:
+    """The resources of which the node has not enough left."""
+    allocatable = (node.get("status") or {}).get("allocatable") or {}
+    return sorted(
+        name
+        for name, amount in asked.items()
+        if held.get(name, ZERO) + amount > parse(str(allocatable.get(name, "0")))
+    )
