@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from pydra_testbed.objects import KubeObject, key_of
 from pydra_testbed.scheduler import extended, filters, scoring
-from pydra_testbed.scheduler.allocate import allocate
+from pydra_testbed.scheduler.allocate import TIMED_OUT, allocate
 from pydra_testbed.scheduler.model import AllocationError, DeviceClass, InUse, Node
 from pydra_testbed.scheduler.nodes import selector_matches
 from pydra_testbed.scheduler.parsing import parse_claim, parse_node
@@ -29,6 +29,8 @@ UNSCHEDULABLE = "Unschedulable"
 SCHEDULER_ERROR = "SchedulerError"
 NOT_AVAILABLE = "resourceclaim not available on the node"
 _MAX_CONSUMERS = 256
+_STEPS = 100_000
+_STEPS_AFTER_TIMEOUT = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,7 @@ class _Cycle:
         self._open = tuple(parse_claim(claim) for claim in claims if not is_allocated(claim))
         self._wanted = extended.wanted(pod)
         self._held = extended.in_use(snapshot.pods) if self._wanted else {}
+        self._steps = _STEPS
         self._full = 0
         self._unavailable: set[str] = set()
         self._refusals: list[str] = []
@@ -162,9 +165,14 @@ class _Cycle:
                 snapshot.inventory,
                 snapshot.in_use,
                 snapshot.verdicts,
+                most_steps=self._steps,
             )
         )
-        return result.claims if isinstance(result, Allocated) else [result.reason]
+        if isinstance(result, Allocated):
+            return result.claims
+        if result.reason == TIMED_OUT:  # Many such nodes must not stop the whole testbed.
+            self._steps = _STEPS_AFTER_TIMEOUT
+        return [result.reason]
 
     def _nowhere(self) -> Failed:
         counts = {why: self._refusals.count(why) for why in self._refusals}
