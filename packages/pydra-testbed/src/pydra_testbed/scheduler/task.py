@@ -29,7 +29,7 @@ def new_share_id() -> str:
 class AllocationInput:
     """All claims of one pod that are not allocated yet, and everything that decides where they fit.
 
-    `most_steps` bounds the search, as a filter timeout of 10 s does in Kubernetes; 100 000 take about 0.2 s.
+    `most_steps` bounds the search, as a filter timeout of 10 s does in Kubernetes; 100 000 take about 0.5 s.
     """
 
     node: Node
