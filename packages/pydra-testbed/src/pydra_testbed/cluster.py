@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pydra_testbed.api import ApiServer, LogSource, write_kubeconfig
-from pydra_testbed.cel import CelCompileError, compile_selector
+from pydra_testbed.cel import complaint
 from pydra_testbed.clock import Clock, RealClock
 from pydra_testbed.controllers import ClaimController, GarbageCollector
 from pydra_testbed.kubelet import CallObserver, DriverCall, Kubelet, KubeletSettings
@@ -98,7 +98,7 @@ async def start(settings: TestbedSettings = QUICK) -> AsyncIterator[Testbed]:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pydra-")))
         nodes = tuple(_folders(root, name) for name in settings.nodes)
         logs = _Logs()
-        server = ApiServer(settings.clock, cel_check=_cel_check, logs=logs)
+        server = ApiServer(settings.clock, cel_check=complaint, logs=logs)
         url = await stack.enter_async_context(server.listen())
         kubeconfig = write_kubeconfig(root / "kubeconfig", url)
         testbed = Testbed(server.local, server, url, root, kubeconfig, nodes, logs)
@@ -119,15 +119,6 @@ async def start(settings: TestbedSettings = QUICK) -> AsyncIterator[Testbed]:
         ]
         async with _running([*controllers, *(k.run for k in kubelets)]):
             yield testbed
-
-
-def _cel_check(expression: str) -> str | None:
-    """What the API server says of a selector that does not compile, None if it does."""
-    try:
-        compile_selector(expression)
-    except CelCompileError as err:
-        return str(err)
-    return None
 
 
 def _folders(root: Path, name: str) -> Node:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
+from pydra_core.quantity import QuantityError, parse
 from pydra_testbed.api._shapes.types import (
     Field,
     ListOf,
@@ -23,7 +24,6 @@ from pydra_testbed.api._shapes.types import (
 )
 from pydra_testbed.clock import rfc3339
 from pydra_testbed.objects import KubeObject
-from pydra_testbed.quantity import QuantityError, parse
 
 _INT_LIMITS = {Scalar.INT32: 2**31, Scalar.INT64: 2**63}
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})")

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydra_core.quantity import QuantityError, parse
 from pydra_testbed.cel.environment import running_environment
 from pydra_testbed.cel.semver import SemverError, parse_semver
 from pydra_testbed.cel.values import DeviceMessage, quantity_message, semver_message
-from pydra_testbed.quantity import QuantityError, parse
 
 _PLAIN = ("bool", "int", "string")
 

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from pydra_core.quantity import NANO, Quantity, QuantityError, from_int, parse
 from pydra_testbed.cel import formats, lists, network, regexes, urls, values
 from pydra_testbed.cel import semver as versions
-from pydra_testbed.quantity import NANO, Quantity, QuantityError, from_int, parse
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,8 @@ from google.protobuf import (
     wrappers_pb2,
 )
 
+from pydra_core.quantity import Quantity
 from pydra_testbed.cel.semver import Semver, parse_semver
-from pydra_testbed.quantity import Quantity
 
 _Field = descriptor_pb2.FieldDescriptorProto
 _STANDARD = (any_pb2, struct_pb2, wrappers_pb2, timestamp_pb2, duration_pb2)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pydra_testbed.quantity import Format, Quantity, from_int
+from pydra_core.quantity import Format, Quantity, from_int
 from pydra_testbed.scheduler.model import ZERO, Capacity, Device, RequestPolicy
 
 Amounts = Mapping[str, Quantity]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydra_testbed.quantity import Quantity
+from pydra_core.quantity import Quantity
 from pydra_testbed.scheduler.model import ZERO, Device, InUse
 from pydra_testbed.scheduler.pools import Pool
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from pydra_testbed.quantity import Quantity
+from pydra_core.quantity import Quantity
 from pydra_testbed.scheduler import capacity
 from pydra_testbed.scheduler.model import ZERO, AllocationError, Device, DeviceId
 from pydra_testbed.scheduler.nodes import placement_matches

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from pydra_core.quantity import Quantity, parse
 from pydra_testbed.objects import KubeObject
-from pydra_testbed.quantity import Quantity, parse
 from pydra_testbed.scheduler.model import ZERO
 
 Amounts = dict[str, Quantity]

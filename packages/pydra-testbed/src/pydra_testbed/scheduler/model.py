@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from pydra_testbed.quantity import Quantity, from_int
+from pydra_core.quantity import Quantity, from_int
 
 MAX_RESULTS = 32
 ZERO = from_int(0)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pydra_core.quantity import Quantity, parse
 from pydra_testbed.objects import KubeObject
-from pydra_testbed.quantity import Quantity, parse
 from pydra_testbed.scheduler.model import (
     EXACT_COUNT,
     AllocationError,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydra_testbed.quantity import Quantity
+from pydra_core.quantity import Quantity
 from pydra_testbed.scheduler.model import (
     Claim,
     Device,

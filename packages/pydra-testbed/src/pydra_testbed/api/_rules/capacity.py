@@ -8,11 +8,11 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
+from pydra_core.quantity import Quantity, parse
 from pydra_testbed.api._causes import Causes, forbidden, invalid, not_found, required
 from pydra_testbed.api._names import qualified_name
 from pydra_testbed.api._rules.lists import entries, unique
 from pydra_testbed.objects import KubeObject
-from pydra_testbed.quantity import Quantity, parse
 
 OPTIONS_MAX = 10
 

@@ -9,13 +9,13 @@ import copy
 from functools import partial
 from typing import Any
 
+from pydra_core.quantity import NANO, parse
 from pydra_testbed.api._causes import Causes, forbidden, invalid, not_found, required
 from pydra_testbed.api._context import Context
 from pydra_testbed.api._names import dns_subdomain, is_extended_resource, label, subdomain
 from pydra_testbed.api._rules.lists import each, repeated
 from pydra_testbed.api._rules.meta import metadata, metadata_update
 from pydra_testbed.objects import KubeObject
-from pydra_testbed.quantity import NANO, parse
 
 _CHANGEABLE = (
     "pod updates may not change fields other than `spec.containers[*].image`,"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pydra_testbed.quantity import Format, QuantityError, from_int, parse
+from pydra_core.quantity import Format, QuantityError, from_int, parse
 
 STORED_AS = {
     "0": "0", "+5": "+5", "1.5": "1500m", "1000m": "1", "0.001": "1m", "0.0001": "100u",
