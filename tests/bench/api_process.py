@@ -24,10 +24,10 @@ async def serve(kubeconfig: Path, count: int) -> None:
         "nodes", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}}
     )
     for number in range(count):
-        print(f"claim-{number}", await _claim(server.local, number))  # noqa: T201 (the protocol of this program)
+        print(f"claim-{number}", await _claim(server.local, number))
     async with server.listen() as url:
         write_kubeconfig(kubeconfig, url)
-        print(flush=True)  # noqa: T201 (the protocol of this program)
+        print(flush=True)
         await asyncio.to_thread(sys.stdin.read)
 
 

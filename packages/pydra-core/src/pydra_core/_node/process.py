@@ -28,7 +28,6 @@ from pydra_core._node.service import DraService
 from pydra_core._node.sockets import locate, remove_stale
 from pydra_core._state.journal import Journal
 from pydra_core._state.spec_files import SpecFiles
-from pydra_core._telemetry import http
 from pydra_core._telemetry.metrics import Metrics
 from pydra_core.driver import Driver
 from pydra_core.errors import ConfigError, PydraError
@@ -59,6 +58,8 @@ async def serve(driver: Driver, settings: Settings, environ: Mapping[str, str]) 
             await stack.enter_async_context(_server(path, handlers, grace))
         publisher = Publisher(client, driver.name, settings.node_name, registration, metrics)
         if settings.http_address:
+            from pydra_core._telemetry import http  # noqa: PLC0415 (2 MB that a driver without probes need not hold)
+
             probe = http.serve(
                 settings.http_address, metrics, lambda: registration.refusal or publisher.problem
             )
