@@ -101,13 +101,12 @@ async def large() -> None:
     """A cold publication of 10 000 devices."""
     async with world() as made:
         driver = await made.start(SOURCE, BENCH_DEVICES="10000")
-        idle = cpu(driver)
         started = time.perf_counter()
         await driver.registered()
         await slices(made, 79)
         took = time.perf_counter() - started
         print(
-            f"10 000 devices published: {cpu(driver) - idle:.2f} s CPU of the driver, {took:.2f} s in all"
+            f"10 000 devices published: {cpu(driver):.2f} s CPU of the driver, its start included; {took:.2f} s from the registration"
         )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
@@ -34,6 +35,7 @@ from pydra_core.errors import ConfigError, PydraError
 from pydra_core.settings import Settings
 
 _log = logging.getLogger(__name__)
+_LONGEST_PAUSE = 60.0
 
 
 async def serve(driver: Driver, settings: Settings, environ: Mapping[str, str]) -> None:
@@ -41,7 +43,7 @@ async def serve(driver: Driver, settings: Settings, environ: Mapping[str, str]) 
 
     Raises:
         ConfigError: a setting is missing or unusable, or another driver of this name is running.
-        HostError: the journal or the CDI directory cannot be used.
+        HostError: the journal can be neither rewritten nor synced.
     """
     _check(driver, settings)
     sockets, metrics = locate(settings, driver.name), Metrics(driver.name)
@@ -86,9 +88,9 @@ async def _claim_path(
     journal = Journal(locate(settings, driver.name).data_dir / "journal")
     stack.push_async_callback(journal.close)
     specs = SpecFiles(settings.cdi_dir, driver.name)
-    await recover(driver, journal, specs)
     claims = ClaimPath(driver, Claims(client, driver.name, driver.config), journal, specs, metrics)
     stack.push_async_callback(claims.settle, settings.drain_timeout)
+    await recover(claims, journal.ledger, specs)
     return claims
 
 
@@ -153,9 +155,13 @@ async def _background(
 
 
 async def _keep_running(job: Callable[[], Awaitable[None]], metrics: Metrics) -> None:
-    """The boundary of a background task: an error is logged with its trace and the job starts again."""
+    """The boundary of a background task: an error is logged with its trace and the job starts again.
+
+    The pause doubles up to a minute while the job keeps failing, and is short again once it ran for a minute.
+    """
     delay = 1.0
     while True:
+        started = time.monotonic()
         try:
             await job()
         except Exception as err:  # noqa: BLE001 (the boundary of a background task)
@@ -165,7 +171,9 @@ async def _keep_running(job: Callable[[], Awaitable[None]], metrics: Metrics) ->
                 "background job failed and starts again", extra={"reason": reason, "seconds": delay}
             )
         await asyncio.sleep(delay)
-        delay = min(delay * 2, 60.0)
+        delay = (
+            1.0 if time.monotonic() - started > _LONGEST_PAUSE else min(delay * 2, _LONGEST_PAUSE)
+        )
 
 
 class _Discovery:
