@@ -12,26 +12,17 @@ from urllib.parse import quote
 
 import msgspec
 
+from pydra_core._api.allocation import Result, allocations
 from pydra_core._api.client import KubeClient
 from pydra_core._api.config import Configs, RawConfig
-from pydra_core._values import Allocation, Claim, ClaimRef
+from pydra_core._values import Claim, ClaimRef
 from pydra_core.errors import ApiError, ClaimError, ClaimNotAllocatedError, ClaimReplacedError
 
 _NOT_FOUND = 404
 
 
-class _Result(msgspec.Struct, rename="camel"):
-    request: str
-    driver: str
-    pool: str
-    device: str
-    admin_access: bool | None = None
-    share_id: str | None = msgspec.field(default=None, name="shareID")
-    consumed_capacity: dict[str, str] | None = None
-
-
 class _Devices(msgspec.Struct):
-    results: list[_Result] | None = None
+    results: list[Result] | None = None
     config: list[RawConfig] | None = None
 
 
@@ -118,7 +109,7 @@ class Claims:
 def _claim(ref: ClaimRef, body: bytes, driver: str, config: type | None) -> Claim:
     try:
         claim = _decoder.decode(body)
-    except msgspec.DecodeError as err:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
         raise ClaimError(
             f"claim {ref}: the API server sent an object that cannot be read: {err}"
         ) from err
@@ -139,18 +130,4 @@ def _claim(ref: ClaimRef, body: bytes, driver: str, config: type | None) -> Clai
             f"claim {ref}: its allocation holds no device of driver {driver}"
         )
     configs = Configs(ref, driver, config, allocation.devices.config or [])
-    return Claim(ref=ref, allocations=tuple(_allocation(result, configs) for result in ours))
-
-
-def _allocation(result: _Result, configs: Configs) -> Allocation:
-    base, _, subrequest = result.request.partition("/")
-    return Allocation(
-        request=base,
-        subrequest=subrequest,
-        pool=result.pool,
-        device=result.device,
-        share_id=result.share_id or "",
-        admin_access=bool(result.admin_access),
-        consumed=result.consumed_capacity or {},
-        config=configs.for_request(result.request),
-    )
+    return Claim(ref=ref, allocations=allocations(ref, ours, configs))

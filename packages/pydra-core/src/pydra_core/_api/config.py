@@ -6,12 +6,16 @@ matches all, and a base request name covers its subrequests.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
 
 from pydra_core._values import ClaimRef
 from pydra_core.errors import ClaimConfigError
+
+_VALUE = re.compile(r"(Invalid (?:enum )?value) .*?(?= - at `\$|$)", re.DOTALL)
+_LONGEST = 300
 
 
 class Opaque(msgspec.Struct):
@@ -58,10 +62,23 @@ def _decode(ref: ClaimRef, driver: str, model: type | None, entry: RawConfig) ->
     parameters = entry.opaque.parameters if entry.opaque else msgspec.Raw(b"null")
     try:
         return msgspec.json.decode(parameters, type=model, strict=True)
-    except msgspec.ValidationError as err:
-        message, _, path = str(err).partition(" - at `$")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
+        message, _, path = _without_values(err).partition(" - at `$")
         path = path.rstrip("`").lstrip(".")
         at = f" at {path}" if path else ""
         raise ClaimConfigError(
             f"claim {ref}: parameters of driver {driver} from {where}{at}: {message}", path=path
-        ) from err
+        ) from None  # the cause quotes values, which have no place in a trace
+
+
+def _without_values(err: Exception) -> str:
+    """The error's text without what the user wrote, which may be secret and is nobody's in a log or an event.
+
+    Names of unknown fields stay, shortened: without them a typo could not be found.
+    """
+    if isinstance(err, UnicodeDecodeError):
+        return "is not UTF-8"
+    if isinstance(err, RecursionError):
+        return "is nested too deeply"
+    text = _VALUE.sub(r"\1", str(err))
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."

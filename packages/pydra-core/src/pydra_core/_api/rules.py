@@ -23,6 +23,7 @@ _SEMVER = re.compile(
     r"(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?"
 )
 _DOMAIN_LENGTH = 63
+_NAME_LENGTH = 253
 _FACTS_PER_DEVICE = 32
 _TEXT_BYTES = 64
 _TAINTS = 16
@@ -33,7 +34,17 @@ _INT64 = range(-(2**63), 2**63)
 
 def is_driver_name(name: str) -> bool:
     """Whether `name` is a DNS subdomain of at most 63 characters."""
-    return len(name) <= _DOMAIN_LENGTH and bool(_SUBDOMAIN.fullmatch(name))
+    return len(name) <= _DOMAIN_LENGTH and is_subdomain(name)
+
+
+def is_subdomain(name: str) -> bool:
+    """Whether `name` is a DNS subdomain (RFC 1123), which most objects' names are."""
+    return len(name) <= _NAME_LENGTH and bool(_SUBDOMAIN.fullmatch(name))
+
+
+def is_label(name: str) -> bool:
+    """Whether `name` is a DNS label (RFC 1123): namespaces, requests and devices are."""
+    return bool(_LABEL.fullmatch(name))
 
 
 def check(inventory: Inventory) -> None:
@@ -65,7 +76,7 @@ def _names(inventory: Inventory) -> Iterator[str]:
         for name, times in Counter(names).items():
             if times > 1:
                 yield f"{kind} name {name!r} appears {times} times: names are unique in a pool"
-            if not _LABEL.fullmatch(name):
+            if not is_label(name):
                 yield f"{kind} name {name!r}: must be a DNS label, lower case, at most 63 characters"
 
 
@@ -133,7 +144,7 @@ def _counters(where: str, counters: Mapping[str, str]) -> Iterator[str]:
     if not 0 < len(counters) <= _COUNTERS:
         yield f"{where}: {len(counters)} counters, must be 1 to {_COUNTERS}"
     for name, value in counters.items():
-        if not _LABEL.fullmatch(name):
+        if not is_label(name):
             yield f"{where}: counter {name!r}: must be a DNS label"
         yield from _quantity(f"{where}: counter {name!r}", value)
 

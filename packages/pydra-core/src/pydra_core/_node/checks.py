@@ -1,4 +1,4 @@
-"""What is checked at the two doors of the claim path: the kubelet's UID and the driver's answer."""
+"""What is checked at the two doors of the claim path: the kubelet's reference and the driver's answer."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
+from pydra_core._api.rules import is_label, is_subdomain
 from pydra_core._values import Claim, ClaimRef, PreparedDevice
 from pydra_core.errors import ClaimError, DriverFailedError
 
+_SHOWN = 80
 _UID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 
 
@@ -22,6 +24,28 @@ def check_uid(ref: ClaimRef) -> None:
         raise ClaimError(
             f"claim {ref}: UID {ref.uid[:80]!r} is not letters, digits and dashes (at most 63)"
         )
+
+
+def check_ref(ref: ClaimRef) -> None:
+    """Refuse a reference no API server can have made, before it becomes a path, a URL or a line in the log.
+
+    Raises:
+        ClaimError: names the field; what it holds is shown in part, for it may be of any length.
+    """
+    for field, value, fits, rule in (
+        ("UID", ref.uid, bool(_UID.fullmatch(ref.uid)), "letters, digits and dashes (at most 63)"),
+        ("namespace", ref.namespace, is_label(ref.namespace), "a DNS label"),
+        ("name", ref.name, is_subdomain(ref.name), "a DNS subdomain of at most 253 characters"),
+    ):
+        if not fits:
+            raise ClaimError(
+                f"claim {_shown(ref.namespace)}/{_shown(ref.name)} (UID {_shown(ref.uid)}):"
+                f" {field} {_shown(value)} is not {rule}; no API server made it"
+            )
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")
 
 
 def check_answer(driver: str, claim: Claim, devices: Sequence[PreparedDevice]) -> None:

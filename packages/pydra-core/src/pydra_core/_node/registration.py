@@ -20,6 +20,9 @@ _log = logging.getLogger(__name__)
 SERVICES = ("v1.DRAPlugin", "v1beta1.DRAPlugin")
 """What we serve, best first: the kubelet takes the first of OUR list that it knows."""
 
+_REASON_LIMIT = 1000
+"""Characters of the kubelet's reason that are kept, logged and shown by the probe."""
+
 
 class Registration:
     """The registration service, and what the kubelet last said about us."""
@@ -77,7 +80,7 @@ class Registration:
                 extra={"driver": self._driver, "endpoint": self._endpoint},
             )
         else:
-            self.refusal = status.error or "the kubelet gave no reason"
+            self.refusal = status.error[:_REASON_LIMIT] or "the kubelet gave no reason"
             self._confirmed.clear()
             _log.error(
                 "the kubelet refused the registration",

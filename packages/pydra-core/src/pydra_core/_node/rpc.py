@@ -6,12 +6,15 @@ does the same job, typed, in a dozen lines.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import grpc
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
+
+_log = logging.getLogger(__name__)
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 """What a handler is told of its call: deadline, metadata, cancellation."""
@@ -47,7 +50,32 @@ def _handler(method: Unary | Stream) -> grpc.RpcMethodHandler[Any, Any]:
         else grpc.unary_stream_rpc_method_handler
     )
     return make(
-        method.handler,
-        request_deserializer=method.request.FromString,
+        _unary(method) if isinstance(method, Unary) else _stream(method),
         response_serializer=lambda message: message.SerializeToString(),
     )
+
+
+def _unary(method: Unary) -> Callable[[bytes, Context], Awaitable[Message]]:
+    async def handle(request: bytes, context: Context) -> Message:
+        return await method.handler(await _decoded(method.request, request, context), context)
+
+    return handle
+
+
+def _stream(method: Stream) -> Callable[[bytes, Context], AsyncIterator[Message]]:
+    async def handle(request: bytes, context: Context) -> AsyncIterator[Message]:
+        async for message in method.handler(
+            await _decoded(method.request, request, context), context
+        ):
+            yield message
+
+    return handle
+
+
+async def _decoded(message: type[Message], request: bytes, context: Context) -> Message:
+    """Decode here and not inside gRPC, which answers UNKNOWN and logs a trace for what is the caller's fault."""
+    try:
+        return message.FromString(request)
+    except DecodeError as err:
+        _log.warning("request cannot be decoded", extra={"bytes": len(request), "why": str(err)})
+        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(err))

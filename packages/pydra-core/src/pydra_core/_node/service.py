@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 import grpc
 
+from pydra_core._node.checks import check_ref
 from pydra_core._node.prepare import Answer, ClaimPath
 from pydra_core._node.rpc import Context, Unary, service
 from pydra_core._proto import dra_v1_pb2 as v1
@@ -21,6 +22,7 @@ from pydra_core._proto import dra_v1beta1_pb2 as v1beta1
 from pydra_core._telemetry.logs import operation
 from pydra_core._telemetry.metrics import Metrics
 from pydra_core._values import ClaimRef
+from pydra_core.errors import ClaimError
 
 _log = logging.getLogger(__name__)
 
@@ -29,6 +31,9 @@ _MARGIN = 3.0
 
 Api: TypeAlias = Any
 """One of the two generated modules; their messages are alike except that v1beta1 knows no share ID."""
+
+
+_Handle: TypeAlias = Callable[[ClaimRef, float], Awaitable[Answer]]
 
 
 class DraService:
@@ -53,7 +58,8 @@ class DraService:
             answers = await self._each("unprepare", request, context, self._claims.unprepare)
             return api.NodeUnprepareResourcesResponse(
                 claims={
-                    u: api.NodeUnprepareResourceResponse(error=a.error) for u, a in answers.items()
+                    u: api.NodeUnprepareResourceResponse(error=_text(a.error))
+                    for u, a in answers.items()
                 }
             )
 
@@ -70,7 +76,7 @@ class DraService:
         method: str,
         request: Any,
         context: Context,
-        handle: Callable[[ClaimRef, float], Awaitable[Answer]],
+        handle: _Handle,
     ) -> dict[str, Answer]:
         """Handle all claims of one call at the same time."""
         started = time.monotonic()
@@ -81,10 +87,25 @@ class DraService:
         try:
             with operation():
                 _log.debug("call", extra={"method": method, "claims": len(refs)})
-                answers = await asyncio.gather(*(handle(ref, deadline) for ref in refs.values()))
+                answers = await asyncio.gather(
+                    *(self._one(method, ref, deadline, handle) for ref in refs.values())
+                )
         finally:
             self._metrics.observe_call(method, time.monotonic() - started)
         return dict(zip(refs, answers, strict=True))
+
+    async def _one(self, method: str, ref: ClaimRef, deadline: float, handle: _Handle) -> Answer:
+        """Handle one claim, if there can be one of that name."""
+        try:
+            check_ref(ref)
+        except ClaimError as err:
+            self._metrics.claim(method, err.reason)
+            _log.warning(
+                "claim refused",
+                extra={"operation": method, "reason": err.reason, "why": str(err)},
+            )
+            return Answer(error=str(err))
+        return await handle(ref, deadline)
 
 
 def _budget(context: Context) -> float:
@@ -97,7 +118,7 @@ def _budget(context: Context) -> float:
 
 def _prepared(api: Api, answer: Answer) -> Any:
     if answer.error:
-        return api.NodePrepareResourceResponse(error=answer.error)
+        return api.NodePrepareResourceResponse(error=_text(answer.error))
     response = api.NodePrepareResourceResponse()
     for device in answer.devices:
         entry = response.devices.add(
@@ -109,3 +130,8 @@ def _prepared(api: Api, answer: Answer) -> Any:
         if device.share_id and api is v1:
             entry.share_id = device.share_id
     return response
+
+
+def _text(error: str) -> str:
+    """An error may quote a file name that is no UTF-8, which protobuf would refuse for the whole call."""
+    return error.encode(errors="backslashreplace").decode()
