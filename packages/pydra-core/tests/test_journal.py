@@ -10,7 +10,7 @@ import pytest
 from pydra_core._state import frames
 from pydra_core._state.journal import Journal
 from pydra_core._state.records import FORMAT, DeviceUse, Intent, Prepared, Released
-from pydra_core.errors import ConfigError, DeviceBusyError, HostError
+from pydra_core.errors import ConfigError, DeviceBusyError
 
 
 def prepared(uid, device="card-0"):
@@ -156,11 +156,11 @@ async def test_a_second_process_is_refused_while_the_first_lives(tmp_path):
 )
 async def test_a_directory_that_cannot_be_written_is_named(tmp_path):
     tmp_path.chmod(0o500)
-    with pytest.raises(HostError, match=str(tmp_path)):
+    with pytest.raises(ConfigError, match=str(tmp_path)):
         Journal(tmp_path / "journal")
 
 
 async def test_a_file_in_the_place_of_the_directory_is_named(tmp_path):
     (tmp_path / "plugins").write_text("")
-    with pytest.raises(HostError, match="cannot be opened"):
+    with pytest.raises(ConfigError, match="cannot be opened"):
         Journal(tmp_path / "plugins" / "journal")

@@ -22,7 +22,13 @@ from pydra_core._state.spec_files import SpecFiles
 from pydra_core._telemetry.metrics import Metrics
 from pydra_core._values import Claim, ClaimRef, PreparedDevice
 from pydra_core.driver import Driver
-from pydra_core.errors import DriverFailedError, PrepareTimeoutError, PydraError, TerminalError
+from pydra_core.errors import (
+    DriverFailedError,
+    HostError,
+    PrepareTimeoutError,
+    PydraError,
+    TerminalError,
+)
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -149,9 +155,14 @@ class ClaimPath:
         return Answer(error=text)
 
     async def _prepare(self, ref: ClaimRef) -> tuple[DeviceAnswer, ...]:
-        if prepared := self._journal.ledger.prepared(ref.uid):
+        ledger = self._journal.ledger
+        if prepared := ledger.prepared(ref.uid):
             self._specs.ensure(prepared)
             return prepared.answers
+        if (begun := ledger.intent(ref.uid)) and begun.answers:
+            await self._unprepare(
+                ref
+            )  # it was interrupted: what it left of the hardware is unknown
         claim = await self._patiently(ref.uid, lambda: self._claims.fetch(ref))
         await self._patiently(ref.uid, lambda: self._reserve(claim))
         try:
@@ -159,6 +170,8 @@ class ClaimPath:
             check_answer(self._driver.name, claim, devices)
             record = self._record(claim, devices)
             await self._journal.transact(self._commit(record), durable=True)
+        except asyncio.CancelledError:  # at the end of the process only: the next one undoes it
+            raise
         except BaseException:
             await self._give_up(ref)
             raise
@@ -166,16 +179,21 @@ class ClaimPath:
         return record.answers
 
     async def _unprepare(self, ref: ClaimRef) -> tuple[DeviceAnswer, ...]:
+        """Undo a claim. One sync, before anything changes that the journal still calls prepared."""
         ledger = self._journal.ledger
         known = ledger.prepared(ref.uid) or ledger.intent(ref.uid)
         self._claims.forget(ref.uid)
         if known is None:
             self._specs.remove(ref.uid)
             return ()
+        prepared = isinstance(known, Prepared)
         if self._driver.changes_hardware:
+            if isinstance(known, Prepared):
+                await self._journal.transact(_begin_undo(known), durable=True)
+                prepared = False  # whatever is lost from here on, the next start undoes it again
             await self._driver.unprepare(self._specs.prepared_claim(known))
-        await self._journal.transact(self._release(ref.uid), durable=True)
-        return known.answers if isinstance(known, Prepared) else ()
+        await self._journal.transact(self._release(ref.uid), durable=prepared)
+        return known.answers
 
     async def _reserve(self, claim: Claim) -> None:
         """Write the intent with the reserved devices; it must be on disk only if hardware will change."""
@@ -217,8 +235,16 @@ class ClaimPath:
 
         Then the intent stays: the kubelet comes back, to prepare again or to unprepare.
         """
-        if not self._driver.changes_hardware:
-            await self._journal.transact(self._release(ref.uid), durable=False)
+
+        def give_up(_: Ledger) -> Sequence[Record]:
+            self._specs.remove(ref.uid)
+            return [] if self._driver.changes_hardware else [Released(ref.uid)]
+
+        try:
+            await self._journal.transact(give_up, durable=False)
+        except HostError as err:  # the claim keeps its devices until the kubelet comes back
+            details = {"claim": str(ref), "uid": ref.uid, "why": str(err)}
+            _log.warning("devices of a failed prepare could not be freed", extra=details)
 
     async def _patiently(self, uid: str, call: Callable[[], Awaitable[_T]]) -> _T:
         """Retry what passes by itself, within the deadline and the error's own patience."""
@@ -235,6 +261,13 @@ class ClaimPath:
                 _log.debug("retrying", extra={"uid": uid, "reason": err.reason, "seconds": wait})
                 await asyncio.sleep(wait)
                 delay = min(delay * 2, 2.0)
+
+
+def _begin_undo(known: Prepared) -> Callable[[Ledger], Sequence[Record]]:
+    undo = Intent(
+        known.uid, known.namespace, known.name, known.uses, answers=known.answers, spec=known.spec
+    )
+    return lambda _: [undo]
 
 
 def _uses(claim: Claim) -> tuple[DeviceUse, ...]:

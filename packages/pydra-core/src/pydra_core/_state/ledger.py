@@ -1,7 +1,7 @@
 """Which device is in whose hands: the last line of defence against giving the same silicon twice.
 
-Pure bookkeeping over journal records; the journal applies each record here after it is on disk (or, for
-an intent without hardware changes, in the file). Claims in progress count like prepared ones.
+Pure bookkeeping over journal records; the journal applies a record here once it is on disk, a reservation
+already once it is in the file. Claims in progress count like prepared ones.
 """
 
 from __future__ import annotations

@@ -1,15 +1,19 @@
-"""The journal's file: open and repair, append, sync, compact. Called from one thread only.
+"""The journal's file: open and repair, append, sync, rewrite. Called from one thread only.
 
-Everything here assumes `kill -9` between any two lines. A frame that cannot be read is never thrown away
-unseen: the whole damaged file is kept beside the journal first.
+Everything here assumes `kill -9` or a power cut between any two lines, and a disk that may fail at any of
+them. Two rules follow. The ledger learns that a claim is prepared or released only once that is on disk, so
+that nothing is ever answered from memory alone. And after a failure the file is not trusted: the kernel may
+have dropped what it could not write, so the next change first writes everything anew, into a new file.
 """
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -19,6 +23,7 @@ from pydra_core._state.ledger import Ledger
 from pydra_core.errors import ConfigError, HostError
 
 _log = logging.getLogger(__name__)
+_OPEN = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
 
 
 class LogFile:
@@ -28,20 +33,18 @@ class LogFile:
         """Open or create the journal at `path`.
 
         Raises:
-            ConfigError: another driver holds it, or it was written by a newer version of this framework.
-            HostError: the directory or file cannot be used.
+            ConfigError: it cannot be opened, another driver holds it, or a newer version of this framework
+                wrote it.
+            HostError: it can be neither rewritten nor synced.
         """
         self.path = path
         self.ledger = Ledger()
         self.size = 0
+        self._unsynced: list[records.Record] = []
+        self._distrusted = False
+        self._damaged = b""
+        self._fd, self._directory = _open(path)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            self._directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError as err:
-            raise _host_error(path, "cannot be opened", err) from err
-        try:
-            self._lock()
             self._load()
         except BaseException:
             self.close()
@@ -51,60 +54,82 @@ class LogFile:
         os.close(self._fd)
         os.close(self._directory)
 
-    def append(self, record: records.Record) -> None:
-        """Write one record behind the others, all of it or none, and apply it to the ledger."""
-        data = frames.frame(records.encode(record))
-        try:
-            _write_all(self._fd, data, self.size)
-        except OSError as err:
-            raise _host_error(self.path, "cannot be written", err) from err
+    def append(self, entries: Sequence[records.Record], *, durable: bool) -> None:
+        """Write records behind the others, all of them or none.
+
+        The ledger learns of them at once, but of `durable` ones only at the next `sync`. A reservation
+        counts at once in any case: that errs on the side of holding a device.
+
+        Raises:
+            HostError: nothing was written.
+        """
+        data = b"".join(self._frame(entry) for entry in entries)
+        with _host_errors(self.path, "cannot be written"):
+            if self._distrusted and entries:
+                self.rewrite()
+            try:
+                _write_all(self._fd, data, self.size)
+            except OSError:
+                self._cut_off()
+                raise
         self.size += len(data)
-        self.ledger.apply(record)
+        for entry in entries:
+            if durable and not self._reserves(entry):
+                self._unsynced.append(entry)
+            else:
+                self.ledger.apply(entry)
 
     def sync(self) -> None:
-        """Return once everything appended survives a power cut."""
-        try:
-            os.fdatasync(self._fd)
-        except OSError as err:
-            raise _host_error(self.path, "cannot be synced", err) from err
+        """Return once everything appended survives a power cut, and let the ledger know of it.
 
-    def compact(self) -> None:
-        """Rewrite the journal as the shortest log of the present state: temp file, sync, rename, sync."""
-        temp = self.path.with_name(self.path.name + ".new")
-        data = _image(self.ledger.records())
-        try:
-            fd = os.open(temp, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        Raises:
+            HostError: what was appended as `durable` since the last sync counts as never written.
+        """
+        entries, self._unsynced = self._unsynced, []
+        with _host_errors(self.path, "cannot be synced"):
             try:
-                fcntl.flock(
-                    fd, fcntl.LOCK_EX | fcntl.LOCK_NB
-                )  # the name never points to an unlocked file
-                _write_all(fd, data, 0)
-                os.fsync(fd)
-                temp.rename(self.path)
+                if self._distrusted:
+                    self.rewrite(entries)
+                else:
+                    os.fdatasync(self._fd)
             except OSError:
-                os.close(fd)
+                self._distrusted = True
                 raise
-            os.fsync(self._directory)
-        except OSError as err:
-            raise _host_error(self.path, "cannot be compacted", err) from err
-        os.close(self._fd)
-        self._fd, self.size = fd, len(data)
+        for entry in entries:
+            self.ledger.apply(entry)
 
-    def _lock(self) -> None:
+    def rewrite(self, more: Sequence[records.Record] = ()) -> None:
+        """Write the shortest log of the present state into a new file, and put that in the journal's place.
+
+        Raises:
+            OSError: the journal is still the old file, or is the new one and not yet surely named so.
+        """
+        temp = self.path.with_name(self.path.name + ".new")
+        image = _image([*self.ledger.records(), *self._unsynced, *more])
+        fd = os.open(temp, _OPEN | os.O_TRUNC, 0o600)
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as err:
-            raise ConfigError(
-                f"journal {self.path}: another driver of this name is running on this node; stop it first",
-                key="kubelet_root",
-                source=str(self.path),
-            ) from err
+            fcntl.flock(
+                fd, fcntl.LOCK_EX | fcntl.LOCK_NB
+            )  # the name never points to an unlocked file
+            _write_all(fd, image, 0)
+            os.fsync(fd)
+            self._keep_damaged()
+            temp.rename(self.path)
+        except OSError:
+            os.close(fd)
+            with suppress(OSError):
+                temp.unlink()
+            raise
+        os.close(self._fd)
+        self._fd, self.size, self._distrusted = fd, len(image), True
+        os.fsync(
+            self._directory
+        )  # until then, what is synced into the new file could be lost by name
+        self._distrusted = False
 
     def _load(self) -> None:
-        data = _read_all(self._fd)
-        if len(data) < frames.HEADER_SIZE and frames.header(records.FORMAT).startswith(data):
-            self._start_afresh()  # new, or killed while the header was written
-            return
+        with _host_errors(self.path, "cannot be read"):
+            data = _read_all(self._fd)
         version = frames.version_of(data)
         if version is not None and version > records.FORMAT:
             raise ConfigError(
@@ -113,60 +138,136 @@ class LogFile:
                 key="journal",
                 source=str(self.path),
             )
-        damages = (
-            [] if version == records.FORMAT else [frames.Damage(0, len(data), "no journal header")]
-        )
-        if not damages:
-            damages = self._replay(data)
+        damages = list(self._replay(data))
+        self._report(data, damages)
         self.size = len(data)
-        if damages:
-            self._set_aside(data, damages)
-            self.compact()
+        self._settle(healthy=version == records.FORMAT and not damages)
 
-    def _start_afresh(self) -> None:
-        head = frames.header(records.FORMAT)
+    def _settle(self, *, healthy: bool) -> None:
+        """Make what was read durable: the process before may have been killed between a write and its sync."""
         try:
-            _write_all(self._fd, head, 0)
-            os.ftruncate(self._fd, len(head))
-            os.fsync(self._fd)
-            os.fsync(self._directory)
+            self.rewrite()
         except OSError as err:
-            raise _host_error(self.path, "cannot be created", err) from err
-        self.size = len(head)
+            with _host_errors(self.path, "cannot be synced"):
+                os.fdatasync(self._fd)
+            self._distrusted = self._distrusted or not healthy
+            _log.warning(
+                "journal could not be rewritten at start, the old file stays in use; free space on its disk",
+                extra={"path": self.path, "why": err.strerror},
+            )
 
-    def _replay(self, data: bytes) -> list[frames.Damage]:
-        damages: list[frames.Damage] = []
-        for item in frames.read(data, frames.HEADER_SIZE):
+    def _replay(self, data: bytes) -> Iterator[frames.Damage]:
+        """Apply what can be read, and yield what cannot."""
+        head = frames.header(records.FORMAT)
+        if not data.startswith(head) and not head.startswith(data):
+            yield frames.Damage(0, len(head), "no journal header")
+        for item in frames.read(data, len(head)):
             if isinstance(item, frames.Damage):
-                damages.append(item)
+                yield item
                 continue
             try:
                 self.ledger.apply(records.decode(item.payload))
             except msgspec.DecodeError as err:
-                damages.append(frames.Damage(item.end - len(item.payload), item.end, str(err)))
-        return damages
+                yield frames.Damage(item.end - len(item.payload), item.end, str(err))
 
-    def _set_aside(self, data: bytes, damages: list[frames.Damage]) -> None:
-        """Keep the damaged file for a person, unless it is only the torn end of an interrupted write."""
-        first = damages[0]
-        if first.end == len(data) and "torn" in first.why:
-            _log.info(
-                "journal ended in a torn record", extra={"path": self.path, "offset": first.start}
+    def _report(self, data: bytes, damages: Sequence[frames.Damage]) -> None:
+        """Say what cannot be read, and keep the file for a person unless it is only an interrupted write."""
+        for damage in damages[:1]:
+            details = {"path": self.path, "offset": damage.start, "why": damage.why}
+            if damage.torn:
+                _log.info("journal ended in a torn record", extra=details)
+                continue
+            self._damaged = data
+            _log.error(
+                "journal is damaged: readable records are kept, the file is set aside",
+                extra={**details, "aside": self._aside()},
             )
-            return
-        aside = self.path.with_name(f"{self.path.name}.damaged-{len(data)}-{first.start}")
+
+    def _aside(self) -> Path:
+        digest = hashlib.sha256(self._damaged).hexdigest()[:12]
+        return self.path.with_name(f"{self.path.name}.damaged-{digest}")
+
+    def _keep_damaged(self) -> None:
+        """Give the damaged file a second name before it loses its own; needs no space on a full disk."""
+        if self._damaged:
+            with suppress(FileExistsError):  # killed just after this line, the last time
+                os.link(self.path, self._aside())
+            self._damaged = b""
+
+    def _cut_off(self) -> None:
+        """Remove what a failed write left behind the last record."""
         try:
-            aside.write_bytes(data)
-        except OSError as err:
-            raise _host_error(aside, "cannot keep the damaged journal", err) from err
-        _log.error(
-            "journal was damaged: readable records are kept, the file was set aside",
-            extra={"path": self.path, "aside": aside, "offset": first.start, "why": first.why},
-        )
+            os.ftruncate(self._fd, self.size)
+        except OSError:
+            self._distrusted = True
+
+    def _frame(self, entry: records.Record) -> bytes:
+        payload = records.encode(entry)
+        if len(payload) > frames.MAX_PAYLOAD:
+            raise HostError(
+                f"journal {self.path}: cannot hold claim {entry.uid}: {len(payload)} bytes of edits and state, the"
+                f" limit is {frames.MAX_PAYLOAD} (a bug of the driver)",
+                path=str(self.path),
+            )
+        return frames.frame(payload)
+
+    def _reserves(self, entry: records.Record) -> bool:
+        return isinstance(entry, records.Intent) and self.ledger.prepared(entry.uid) is None
+
+
+def _open(path: Path) -> tuple[int, int]:
+    """Open and lock the journal, and open its directory; both are made if missing."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            _sync_name_of(path.parent)
+            return _locked(path), directory
+        except BaseException:
+            os.close(directory)
+            raise
+    except OSError as err:
+        raise ConfigError(
+            f"journal {path}: cannot be opened: {err.strerror}; it must lie in a directory this driver may write"
+            " to, on a file system that is not read-only: check the mount below the kubelet root",
+            key="kubelet_root",
+            source=str(path),
+        ) from err
+
+
+def _sync_name_of(directory: Path) -> None:
+    """Make sure the driver's own directory is still there after a power cut; those above are the kubelet's."""
+    if directory.is_mount():
+        return
+    parent = os.open(directory.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(parent)
+    finally:
+        os.close(parent)
+
+
+def _locked(path: Path) -> int:
+    while True:
+        fd = os.open(path, _OPEN, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(fd), path.stat()):
+                return fd
+        except BlockingIOError as err:
+            os.close(fd)
+            raise ConfigError(
+                f"journal {path}: another driver of this name is running on this node; stop it first",
+                key="kubelet_root",
+                source=str(path),
+            ) from err
+        except OSError:
+            os.close(fd)
+            raise
+        os.close(fd)  # replaced between open and lock: that lock would guard a file nobody reads
 
 
 def _image(entries: Iterable[records.Record]) -> bytes:
-    body = b"".join(frames.frame(records.encode(record)) for record in entries)
+    body = b"".join(frames.frame(records.encode(entry)) for entry in entries)
     return frames.header(records.FORMAT) + body
 
 
@@ -182,9 +283,13 @@ def _read_all(fd: int) -> bytes:
         return file.read()
 
 
-def _host_error(path: Path, what: str, err: OSError) -> HostError:
-    return HostError(
-        f"journal {path}: {what}: {err.strerror or err}; check space, permissions and that the file system is not"
-        " read-only",
-        path=str(path),
-    )
+@contextmanager
+def _host_errors(path: Path, what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as err:
+        raise HostError(
+            f"journal {path}: {what}: {err.strerror}; check space and health of its disk, and that the file system"
+            " is not read-only",
+            path=str(path),
+        ) from err

@@ -33,13 +33,16 @@ class DeviceAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     state: dict[str, Any] = {}
 
 
-class Intent(msgspec.Struct, frozen=True, tag="intent", tag_field="op"):
-    """A driver is about to change hardware for these devices."""
+class Intent(msgspec.Struct, frozen=True, tag="intent", tag_field="op", omit_defaults=True):
+    """A driver is about to change hardware for these devices: to prepare them or, with `answers`, to undo it."""
 
     uid: str
     namespace: str
     name: str
     uses: tuple[DeviceUse, ...]
+    answers: tuple[DeviceAnswer, ...] = ()
+    """What was answered when the claim was prepared; empty if it never was."""
+    spec: msgspec.Raw = NO_SPEC
 
 
 class Prepared(msgspec.Struct, frozen=True, tag="prepared", tag_field="op"):

@@ -6,6 +6,7 @@ define, and claim UIDs are never used again. Files are named after the UID alone
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from pydra_core._state.records import NO_SPEC, DeviceAnswer, Intent, Prepared
 from pydra_core._values import ClaimRef, PreparedClaim, PreparedDevice
 from pydra_core.errors import DriverFailedError, HostError
 
+_log = logging.getLogger(__name__)
 _CLASS = "claim"
 
 
@@ -47,6 +49,8 @@ class SpecFiles:
         self._directory = SpecDirectory(directory)
         self._driver = driver
         self._kind = f"{driver}/{_CLASS}"
+        self._untidy = False
+        self._left: set[str] = set()
 
     def render(self, uid: str, devices: Sequence[PreparedDevice]) -> Rendered:
         """Turn prepared devices into answers and one spec. Pure.
@@ -71,46 +75,74 @@ class SpecFiles:
         """Make the claim's spec file be there and as recorded; returns whether it had to be written.
 
         Raises:
-            HostError: the CDI directory cannot be written.
+            HostError: the CDI directory cannot be written, or the record holds no valid spec.
         """
-        spec = self._spec(record)
-        if spec is None:
-            return False
+        self._left.discard(record.uid)
+        self._tidy()
         with _host_errors():
-            return self._directory.write(spec, record.uid).changed
+            spec = self._spec(record)
+            if spec is None:
+                return False
+            try:
+                return self._directory.write(spec, record.uid).changed
+            except SpecFileError:  # removing its temporary file may have failed as well
+                self._untidy = True
+                raise
 
     def remove(self, uid: str) -> None:
-        """Remove the claim's spec file, if there is one. Raises `HostError`."""
-        with _host_errors():
-            self._directory.remove(self._kind, uid)
+        """Remove the claim's spec file, if there is one.
 
-    def remove_all_but(self, uids: Collection[str]) -> tuple[Path, ...]:
-        """Remove this driver's spec files of other claims, and temporary files of killed writers."""
-        with _host_errors():
-            self._directory.sweep()
-            pattern = self._directory.file(self._kind, "*").name
-            known = {self._directory.file(self._kind, uid) for uid in uids}
-            orphans = tuple(sorted(set(self._directory.path.glob(pattern)) - known))
-            for orphan in orphans:
-                orphan.unlink(missing_ok=True)
-        return orphans
+        A file that cannot be removed now is removed later: no container will ask for its devices any more,
+        so it is no reason to hold a pod back.
+        """
+        self._left.add(uid)
+        self._tidy()
+
+    def remove_all_but(self, uids: Collection[str]) -> int:
+        """Remove this driver's spec files of other claims, and temporary files of killed writers.
+
+        Returns:
+            How many spec files were removed.
+        """
+        stem = self._directory.file(self._kind, "*").name.removesuffix("*.json")
+        with _logged_errors():
+            names = {path.name for path in self._directory.path.glob(f"{stem}*.json")}
+            found = {name.removeprefix(stem).removesuffix(".json") for name in names}
+            self._left |= found - set(uids)
+        before, self._untidy = len(self._left), True
+        self._tidy()
+        return before - len(self._left)
+
+    def _tidy(self) -> None:
+        """Remove what should not be there; what stays is tried again with the next claim."""
+        if self._untidy:
+            with _logged_errors():
+                self._directory.sweep()
+                self._untidy = False
+        for uid in sorted(self._left):
+            with _logged_errors():
+                self._directory.remove(self._kind, uid)
+                self._left.discard(uid)
 
     def prepared_claim(self, record: Prepared | Intent) -> PreparedClaim:
         """What the driver's `unprepare` gets: the devices with their edits and state, as far as recorded."""
         ref = ClaimRef(uid=record.uid, namespace=record.namespace, name=record.name)
-        if isinstance(record, Intent):
+        if isinstance(record, Intent) and not record.answers:
             started = (
                 PreparedDevice(request="", pool=u.pool, device=u.device, share_id=u.share_id)
                 for u in record.uses
             )
             return PreparedClaim(ref=ref, devices=tuple(started))
-        spec = self._spec(record)
+        try:
+            spec = self._spec(record)
+        except SpecError:  # an older version let it pass: what unprepare needs is in the state
+            spec = None
         edits = {str(spec.device_id(d)): d.container_edits for d in spec.devices} if spec else {}
         return PreparedClaim(
             ref=ref, devices=tuple(_prepared_device(a, edits) for a in record.answers)
         )
 
-    def _spec(self, record: Prepared) -> Spec | None:
+    def _spec(self, record: Prepared | Intent) -> Spec | None:
         content = bytes(record.spec)
         return (
             None
@@ -152,9 +184,13 @@ def _host_errors() -> Iterator[None]:
     """The CDI directory is the node's business, whatever is wrong with it."""
     try:
         yield
-    except SpecFileError as err:
+    except (SpecFileError, SpecError) as err:
         raise HostError(str(err)) from err
-    except OSError as err:
-        raise HostError(
-            f"CDI directory: {err.filename or ''}: {err.strerror}; check its file system and the driver's mounts"
-        ) from err
+
+
+@contextmanager
+def _logged_errors() -> Iterator[None]:
+    try:
+        yield
+    except (SpecFileError, SpecError, OSError) as err:
+        _log.warning("leftovers in the CDI directory cannot be removed", extra={"why": str(err)})

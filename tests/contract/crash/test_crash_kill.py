@@ -1,0 +1,45 @@
+"""The driver is killed at each of its disk operations in turn; the next one must put everything right."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from crash_kit.scenario import STEPS, check_recovery, whole
+
+
+def kill_points(run):
+    """Before and after each numbered call, and in the middle of each write."""
+    for call in run.calls:
+        for how in ("before", "after", *(["torn"] if "write" in call.call else [])):
+            yield f"{call.number}:{how}", call
+
+
+@pytest.mark.timeout(120)
+def test_killed_at_any_operation_the_next_start_makes_all_right(node, say):
+    run, of_claim = whole(node)
+    points = list(kill_points(run))
+    for where, call in points:
+        node.reset()
+        killed = node.run(*STEPS, CRASH_KILL=where)
+        with say.where(f"killed {where} {call}"):
+            check_recovery(node, len(killed.answers), of_claim)
+    say(f"{len(run.calls)} operations, killed at {len(points)} points: all recovered")
+
+
+@pytest.mark.timeout(120)
+def test_killed_again_at_any_operation_of_the_recovery_the_third_start_makes_all_right(node, say):
+    run, of_claim = whole(node)
+    points = 0
+    for call in run.calls:
+        node.reset()
+        answered = len(node.run(*STEPS, CRASH_KILL=f"{call.number}:before").answers)
+        image = node.keep()
+        for again in node.run().calls:
+            node.back_to(image)
+            assert node.run(CRASH_KILL=f"{again.number}:before").killed
+            points += 1
+            with say.where(f"killed at {call}, then at {again}"):
+                check_recovery(node, answered, of_claim)
+        shutil.rmtree(image)
+    say(f"killed twice at {points} pairs of points: all recovered")
