@@ -8,6 +8,7 @@ from pydra_core._commands.doctor import (
     api,
     cdi,
     driver,
+    folders,
     journal,
     kubelet,
     runner,
@@ -37,7 +38,7 @@ OF_THE_NODE = (
 def is_bare(subject: Subject) -> bool:
     """Whether this machine is no node at all: no kubelet root anywhere, no API access configured."""
     configured = subject.settings.kubeconfig or subject.environ.get("KUBERNETES_SERVICE_HOST")
-    rooted = subject.settings.kubelet_root.is_dir() or kubelet.other_roots(subject)
+    rooted = folders.is_seen(subject.settings.kubelet_root) or kubelet.other_roots(subject)
     return not configured and not rooted
 
 

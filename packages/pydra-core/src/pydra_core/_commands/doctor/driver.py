@@ -15,6 +15,7 @@ from pydra_core._values import Inventory
 from pydra_core.driver import Driver
 from pydra_core.errors import InventoryError, PydraError
 
+_ALONE = "`pydra discover` shows it alone"
 LATE = "let `discover` only read, with a time limit for whatever can hang; `pydra discover` shows it alone"
 
 
@@ -34,33 +35,35 @@ async def look_at_name(subject: Subject) -> Sequence[Result]:
 
 async def look_at_inventory(subject: Subject) -> Sequence[Result]:
     """Run `discover` once, as `run` would, and hold what it returns against the API's limits."""
-    try:
-        outcome = await aside(lambda: _discover(subject.driver))
-    except PydraError as err:
-        return [finding("driver: discover", f"{err.reason}: {err}", "do what it says; " + _ALONE)]
-    if isinstance(outcome, BaseException):
-        seen = f"raised {type(outcome).__name__}: {outcome}"
-        return [finding("driver: discover", seen, "correct the driver; " + _ALONE)]
-    found = ok("driver: discover", f"{len(outcome.devices)} devices")
-    try:
-        check_inventory(outcome)
-    except InventoryError as err:
-        faults = [str(fault) for fault in _listed(err.fields["faults"])]
-        rows = (finding("driver: inventory", f, "correct what `discover` returns") for f in faults)
-        return [found, *rows]
-    return [found, ok("driver: inventory", "fits the limits of resource.k8s.io/v1")]
+    inventory, problem = await aside(lambda: _discover(subject.driver))
+    if isinstance(problem, InventoryError):
+        faults = problem.fields["faults"]
+        rows = [str(fault) for fault in faults] if isinstance(faults, tuple) else [str(problem)]
+        return [
+            finding("driver: inventory", row, "correct what `discover` returns") for row in rows
+        ]
+    if isinstance(problem, PydraError):
+        seen = f"{problem.reason}: {problem}"
+        return [finding("driver: discover", seen, f"do what it says; {_ALONE}")]
+    if problem:
+        seen = f"raised {type(problem).__name__}: {problem}"
+        return [finding("driver: discover", seen, f"correct the driver; {_ALONE}")]
+    return [
+        ok("driver: discover", f"{len(inventory.devices)} devices"),
+        ok("driver: inventory", "fits the limits of resource.k8s.io/v1"),
+    ]
 
 
-_ALONE = "`pydra discover` shows it alone"
+async def _discover(driver: type[Driver]) -> tuple[Inventory, BaseException | None]:
+    """What `discover` returned, and what it or the rules raised: a driver's code may raise anything."""
+    found = Inventory()
 
+    async def checked() -> None:
+        nonlocal found
+        found = await driver().discover()
+        if not isinstance(found, Inventory):
+            raise TypeError(f"discover returned {type(found).__name__}, not an Inventory")
+        check_inventory(found)
 
-async def _discover(driver: type[Driver]) -> Inventory | BaseException:
-    async def once() -> Inventory:
-        return await driver().discover()
-
-    (outcome,) = await asyncio.gather(once(), return_exceptions=True)
-    return outcome
-
-
-def _listed(value: object) -> Sequence[object]:
-    return value if isinstance(value, tuple) else ()
+    (problem,) = await asyncio.gather(checked(), return_exceptions=True)
+    return found, problem

@@ -20,6 +20,14 @@ _FIXES = {
 _OTHERS_WRITE = stat.S_IWOTH
 
 
+def is_seen(directory: Path) -> bool:
+    """Whether it is a directory as far as this process may see: what it may not look at counts as missing."""
+    try:
+        return directory.is_dir()
+    except PermissionError:
+        return False
+
+
 def refusal(directory: Path) -> OSError | None:
     """Why no file can be made in an existing directory, None if one can."""
     try:

@@ -35,7 +35,7 @@ def look(subject: Subject) -> Iterator[Result]:
 
 def other_roots(subject: Subject) -> list[str]:
     """Kubelet roots that exist on the node, the one in the settings left out."""
-    found = (path for path in KNOWN_ROOTS if subject.on_host(path).is_dir())
+    found = (path for path in KNOWN_ROOTS if folders.is_seen(subject.on_host(path)))
     return [path for path in found if Path(path) != subject.settings.kubelet_root]
 
 

@@ -69,7 +69,11 @@ def _results(
 ) -> Sequence[Result]:
     if task.cancelled():
         return [finding(check.name, f"no result after {seconds:g} s", check.late)]
-    if err := task.exception():
+    err = task.exception()
+    if isinstance(err, PermissionError):
+        seen = f"{err.filename or ''}: this process may not look: {err.strerror}"
+        return [finding(check.name, seen, "run this as root, as the driver runs")]
+    if err:
         seen = f"the check itself failed: {type(err).__name__}: {err}"
         return [finding(check.name, seen, "report it with the output of `pydra doctor -o json`")]
     return task.result()

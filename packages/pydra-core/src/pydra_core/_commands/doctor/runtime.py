@@ -15,11 +15,12 @@ from pydra_core._commands.doctor import node, runtime_config, runtime_versions
 from pydra_core._commands.doctor.results import Result, finding, ok, skipped
 from pydra_core._commands.doctor.runner import aside
 from pydra_core._commands.doctor.runtime_config import CdiConfig, ConfigFileError
-from pydra_core._commands.doctor.runtime_versions import Runtime
+from pydra_core._commands.doctor.runtime_versions import Runtime, Version
 from pydra_core._commands.doctor.subject import Subject
 
 _CHECK = "runtime"
 _DEFAULT_DIRS = ("/etc/cdi", "/var/run/cdi")
+_TWO = (2, 0, 0)
 _LEAST = "0.5.0"
 """What every spec file of ours needs: device names begin with a claim UID, often with a digit."""
 
@@ -65,25 +66,32 @@ def _judge(subject: Subject, runtime: Runtime) -> Iterator[Result]:
 
 
 def _containerd(subject: Subject, runtime: Runtime) -> Iterator[Result]:
-    config = runtime_config.containerd(subject)
-    version = runtime.version or ((1, 7, 0) if config and config.enabled is None else (2, 0, 0))
-    path = config.path if config else runtime_config.CONTAINERD[0]
-    enabled = config.enabled if config and config.enabled is not None else version >= (2, 0, 0)
-    table = runtime_config.CRI_TABLES[version < (2, 0, 0)]
-    if version < (1, 7, 0):
+    config = runtime_config.containerd(subject) or CdiConfig(runtime_config.CONTAINERD[0])
+    version = runtime.version or (_TWO if config.modern else None)
+    if version and version < (1, 7, 0):
         fix = "upgrade containerd to 1.7 or newer, better 2.x: older ones do not know CDI from the kubelet"
         yield finding("runtime: CDI", str(runtime), fix)
         return
-    if enabled:
-        yield ok("runtime: CDI", f"{runtime}: on")
-    else:
-        fix = f'in {path}:\n[plugins."{table}"]\n  enable_cdi = true\nthen: systemctl restart containerd'
-        yield finding("runtime: CDI", f"{runtime}: off", fix)
-    header = f'[plugins."{table}"]'
-    yield _directories(subject, config, f"in {path}:\n{header}\n", "containerd")
+    old = version is not None and version < _TWO
+    header = f'in {config.path}:\n[plugins."{runtime_config.CRI_TABLES[old]}"]\n'
+    yield _switch(runtime, version, config, header)
+    yield _directories(subject, config, header, "containerd")
     if runtime.version:
-        accepted = "0.8.0" if version < (2, 0, 0) else "1.0.0" if version < (2, 2, 0) else "1.1.0"
+        accepted = "0.8.0" if old else "1.0.0" if runtime.version < (2, 2, 0) else "1.1.0"
         yield _spec_version(subject, runtime, accepted)
+
+
+def _switch(runtime: Runtime, version: Version | None, config: CdiConfig, header: str) -> Result:
+    """Is CDI on, by the settings or by default?"""
+    enabled = config.enabled
+    if enabled is None and version is None:
+        return skipped(
+            "runtime: CDI", f"{runtime}: on by default in 2.x, in 1.7 only with enable_cdi = true"
+        )
+    if enabled or (enabled is None and version and version >= _TWO):
+        return ok("runtime: CDI", f"{runtime}: on")
+    fix = f"{header}  enable_cdi = true\nthen: systemctl restart containerd"
+    return finding("runtime: CDI", f"{runtime}: off", fix)
 
 
 def _crio(subject: Subject, runtime: Runtime) -> Iterator[Result]:
@@ -94,7 +102,8 @@ def _crio(subject: Subject, runtime: Runtime) -> Iterator[Result]:
         return
     yield ok("runtime: CDI", f"{runtime}: on")
     where = "in /etc/crio/crio.conf.d/90-cdi.conf:\n[crio.runtime]\n"
-    yield _directories(subject, runtime_config.crio(subject), where, "crio")
+    config = runtime_config.crio(subject) or CdiConfig(runtime_config.CRIO)
+    yield _directories(subject, config, where, "crio")
 
 
 def _docker(subject: Subject, runtime: Runtime) -> Result:
@@ -108,9 +117,9 @@ def _docker(subject: Subject, runtime: Runtime) -> Result:
     return skipped(_CHECK, f"{runtime}: not a runtime of kubelets; CDI is {state}")
 
 
-def _directories(subject: Subject, config: CdiConfig | None, where: str, service: str) -> Result:
+def _directories(subject: Subject, config: CdiConfig, where: str, service: str) -> Result:
     """Does the runtime read the directory the driver writes?"""
-    read = config.spec_dirs if config and config.spec_dirs is not None else _DEFAULT_DIRS
+    read = _DEFAULT_DIRS if config.spec_dirs is None else config.spec_dirs
     ours = subject.settings.cdi_dir
     seen = f"{service} reads {', '.join(read) or 'no directory'}"
     if _canonical(str(ours)) in {_canonical(directory) for directory in read}:

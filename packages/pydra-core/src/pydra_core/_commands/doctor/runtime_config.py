@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +28,20 @@ CRI_TABLES = (
 )
 
 
+_MODERN = 3
+
+
 @dataclass(frozen=True, slots=True)
 class CdiConfig:
-    """What the files say; None where they say nothing and the runtime's default holds. `path` is the main file's."""
+    """What the files say; None where they say nothing and the runtime's default holds.
+
+    `path` is the main file's; `modern` tells that it has containerd 2's layout, which 1.7 does not read.
+    """
 
     path: str
     enabled: bool | None = None
     spec_dirs: tuple[str, ...] | None = None
+    modern: bool = False
 
 
 class ConfigFileError(Exception):
@@ -45,8 +52,15 @@ def containerd(subject: Subject) -> CdiConfig | None:
     """The settings of the first containerd configuration that exists. Raises `ConfigFileError`."""
     for path in CONTAINERD:
         if subject.on_host(path).is_file():
-            tables = [t for f in _with_imports(subject, path) for t in _cri_tables(f)]
-            return _config(path, tables)
+            contents = list(_with_imports(subject, path))
+            config = _config(
+                path, [table for content in contents for table in _cri_tables(content)]
+            )
+            modern = any(
+                content.get("version") == _MODERN or CRI_TABLES[0] in _table(content, "plugins")
+                for content in contents
+            )
+            return replace(config, modern=modern)
     return None
 
 
@@ -77,9 +91,11 @@ def _with_imports(subject: Subject, path: str) -> Iterator[Mapping[str, Any]]:
         absolute = (
             str(pattern) if str(pattern).startswith("/") else f"{Path(path).parent}/{pattern}"
         )
-        for file in sorted(subject.host.glob(absolute.lstrip("/"))):
-            if file.is_file():
-                yield _read(file)
+        try:
+            files = sorted(subject.host.glob(absolute.lstrip("/")))
+        except (ValueError, NotImplementedError) as err:
+            raise ConfigFileError(f"{path}: imports: {pattern!r} is no pattern: {err}") from err
+        yield from (_read(file) for file in files if file.is_file())
 
 
 def _cri_tables(content: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
