@@ -519,6 +519,14 @@ async def examined(node, user=None, environ=None, **changes):
         return await node.doctor(**(environ or {}))
 
 
+@pytest.mark.parametrize("runtime", ["containerd://1.7.13", "containerd://2.1.0", "cri-o://1.33.1"])
+async def test_settings_of_a_runtime_that_cannot_be_seen_are_no_finding(node, runtime):
+    (node.host / "etc/containerd/config.toml").unlink()
+    done = await examined(node, node_1=node_object(runtime=runtime))
+    assert done.code == 0
+    assert done.says("runtime: settings", "skipped", "mount the node's root and give --host DIR")
+
+
 async def test_a_pod_without_its_service_account_is_told_to_mount_it(node):
     done = await node.doctor(KUBERNETES_SERVICE_HOST="127.0.0.1")
     assert done.says("api: access", "finding", "certificate authority cannot be read")

@@ -66,7 +66,9 @@ def _judge(subject: Subject, runtime: Runtime) -> Iterator[Result]:
 
 
 def _containerd(subject: Subject, runtime: Runtime) -> Iterator[Result]:
-    config = runtime_config.containerd(subject) or CdiConfig(runtime_config.CONTAINERD[0])
+    config = runtime_config.containerd(subject)
+    hidden = config is None and _is_elsewhere(subject, runtime)
+    config = config or CdiConfig(runtime_config.CONTAINERD[0])
     version = runtime.version or (_TWO if config.modern else None)
     if version and version < (1, 7, 0):
         fix = "upgrade containerd to 1.7 or newer, better 2.x: older ones do not know CDI from the kubelet"
@@ -74,11 +76,24 @@ def _containerd(subject: Subject, runtime: Runtime) -> Iterator[Result]:
         return
     old = version is not None and version < _TWO
     header = f'in {config.path}:\n[plugins."{runtime_config.CRI_TABLES[old]}"]\n'
-    yield _switch(runtime, version, config, header)
-    yield _directories(subject, config, header, "containerd")
+    if hidden:
+        yield _hidden(runtime)
+    else:
+        yield _switch(runtime, version, config, header)
+        yield _directories(subject, config, header, "containerd")
     if runtime.version:
         accepted = "0.8.0" if old else "1.0.0" if runtime.version < (2, 2, 0) else "1.1.0"
         yield _spec_version(subject, runtime, accepted)
+
+
+def _is_elsewhere(subject: Subject, runtime: Runtime) -> bool:
+    """In a pod neither program nor settings of the node's runtime are to be seen: they may say anything."""
+    return runtime_versions.program(subject, runtime.name) is None
+
+
+def _hidden(runtime: Runtime) -> Result:
+    why = f"{runtime}: its settings are not visible from here; mount the node's root and give --host DIR"
+    return skipped("runtime: settings", why)
 
 
 def _switch(runtime: Runtime, version: Version | None, config: CdiConfig, header: str) -> Result:
@@ -102,8 +117,11 @@ def _crio(subject: Subject, runtime: Runtime) -> Iterator[Result]:
         return
     yield ok("runtime: CDI", f"{runtime}: on")
     where = "in /etc/crio/crio.conf.d/90-cdi.conf:\n[crio.runtime]\n"
-    config = runtime_config.crio(subject) or CdiConfig(runtime_config.CRIO)
-    yield _directories(subject, config, where, "crio")
+    config = runtime_config.crio(subject)
+    if config is None and _is_elsewhere(subject, runtime):
+        yield _hidden(runtime)
+    else:
+        yield _directories(subject, config or CdiConfig(runtime_config.CRIO), where, "crio")
 
 
 def _docker(subject: Subject, runtime: Runtime) -> Result:

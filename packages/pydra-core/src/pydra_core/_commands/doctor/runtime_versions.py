@@ -68,11 +68,17 @@ async def installed(subject: Subject) -> list[Runtime]:
     ]
 
 
+def program(subject: Subject, name: str) -> Path | None:
+    """Where a runtime's program lies on the node, as this process sees it."""
+    below = ":".join(str(subject.on_host(folder)) for folder in _FOLDERS)
+    path = shutil.which(PROGRAMS.get(name, name), path=below)
+    return Path(path) if path else None
+
+
 def _programs(subject: Subject) -> Iterator[tuple[str, Path]]:
-    below = [str(subject.on_host(folder)) for folder in _FOLDERS]
-    for name, program in PROGRAMS.items():
-        if path := shutil.which(program, path=":".join(below)):
-            yield name, Path(path)
+    for name in PROGRAMS:
+        if path := program(subject, name):
+            yield name, path
 
 
 async def _ask(program: Path) -> str:
