@@ -135,6 +135,13 @@ async def test_a_driver_name_that_is_no_domain_is_refused(world):
     assert "must be a lower-case DNS subdomain" in driver.logged()
 
 
+async def test_a_driver_without_a_name_is_told_so(world):
+    driver = await world.start(CARDS.replace('    name = "card.acme.example"\n', ""))
+    assert await driver.ended() == 2
+    assert "driver CardDriver: has no name" in driver.logged()
+    assert "Traceback" not in driver.logged()
+
+
 async def test_json_logs_have_one_operation_id_on_every_line_of_a_call(world):
     driver = await world.start(LOG_FORMAT="json", LOG_LEVEL="debug")
     claim = await world.claim("card-0")

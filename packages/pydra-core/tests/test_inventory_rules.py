@@ -120,7 +120,13 @@ def test_everything_the_api_knows_is_rendered_as_it_spells_it():
 
 @pytest.mark.parametrize(
     ("name", "valid"),
-    [("dra.pizza", True), ("nvidia.com/gpu", False), ("A.b", False), ("a" * 64, False)],
+    [
+        ("dra.pizza", True),
+        ("nvidia.com/gpu", False),
+        ("A.b", False),
+        ("a" * 64, False),
+        ("3com.example", False),
+    ],
 )
 def test_driver_names(name, valid):
     assert is_driver_name(name) is valid

@@ -52,6 +52,11 @@ def test_a_root_nothing_fits_under_is_refused_with_the_bytes_to_save():
         locate(at("/" + "r" * 100), "dra.pizza")
 
 
+def test_a_path_the_kubelet_could_not_dial_is_refused_too():
+    with pytest.raises(ConfigError, match="shorten"):
+        locate(at("/x", kubelet_socket_path="/" + "h" * 107), "dra.pizza")
+
+
 def test_operators_paths_are_taken_as_they_are():
     sockets = locate(
         at(

@@ -23,6 +23,11 @@ def main(driver: type[Driver] | None = None, argv: Sequence[str] | None = None) 
 
 
 def _main(driver: type[Driver] | None, argv: Sequence[str] | None) -> int:
+    if driver and not isinstance(getattr(driver, "name", None), str):
+        sys.stderr.write(
+            f"driver {driver.__qualname__}: has no name; give the class one, like 'card.acme.example'\n"
+        )
+        return USAGE
     parser = _parser(driver, _commands(driver))
     arguments = parser.parse_args(argv)
     try:

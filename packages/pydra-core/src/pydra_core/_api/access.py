@@ -147,7 +147,8 @@ def _context(source: str, *, cafile: str | None, cadata: str | None = None) -> s
         return ssl.create_default_context(cafile=cafile, cadata=cadata)
     except (OSError, ssl.SSLError) as err:
         raise ConfigError(
-            f"API access from {source}: certificate authority cannot be read: {err}",
+            f"API access from {source}: certificate authority cannot be read: {err};"
+            " check the file it names and that it holds PEM certificates",
             key="kubeconfig",
             source=source,
         ) from err

@@ -33,8 +33,8 @@ _INT64 = range(-(2**63), 2**63)
 
 
 def is_driver_name(name: str) -> bool:
-    """Whether `name` is a DNS subdomain of at most 63 characters."""
-    return len(name) <= _DOMAIN_LENGTH and is_subdomain(name)
+    """Whether `name` is a DNS subdomain of at most 63 characters that begins with a letter, as a CDI vendor must."""
+    return len(name) <= _DOMAIN_LENGTH and is_subdomain(name) and name[0].isalpha()
 
 
 def is_subdomain(name: str) -> bool:
@@ -102,7 +102,7 @@ def _qualified(where: str, name: str) -> Iterator[str]:
     domain, slash, identifier = name.rpartition("/")
     if not _IDENTIFIER.fullmatch(identifier):
         yield f"{where}: name {name!r}: must be a C identifier of at most 32 characters (no dashes)"
-    if slash and not is_driver_name(domain):
+    if slash and not (len(domain) <= _DOMAIN_LENGTH and is_subdomain(domain)):
         yield f"{where}: name {name!r}: its domain must be a DNS subdomain of at most 63 characters"
 
 

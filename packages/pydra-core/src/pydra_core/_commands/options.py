@@ -60,7 +60,14 @@ def find_driver(arguments: Namespace) -> type[Driver]:
         known = ", ".join(sorted(installed)) or "none; install a package such as pydra-pizza"
         wrong = f"driver {name!r} is not installed" if name else "say which driver with --driver"
         raise ConfigError(f"{wrong}; installed: {known}", key="driver", source="flag --driver")
-    loaded = installed[name].load()
+    try:
+        loaded = installed[name].load()
+    except (ImportError, AttributeError) as err:
+        raise ConfigError(
+            f"driver {name!r}: its package cannot be loaded: {err}; install what it needs",
+            key="driver",
+            source="entry point",
+        ) from err
     if not (isinstance(loaded, type) and issubclass(loaded, Driver)):
         raise ConfigError(
             f"driver {name!r}: its entry point is no Driver class",

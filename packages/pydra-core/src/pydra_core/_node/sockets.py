@@ -46,9 +46,10 @@ def locate(settings: Settings, driver: str) -> Sockets:
         registration = Path(settings.registration_socket_path)
     else:
         registration = _fit(root / "plugins_registry", driver, "-reg.sock", driver)
-    for path in (service, registration):
+    endpoint = settings.kubelet_socket_path or str(service)
+    for path in (service, registration, Path(endpoint)):
         _check(path)
-    return Sockets(registration, service, settings.kubelet_socket_path or str(service), data_dir)
+    return Sockets(registration, service, endpoint, data_dir)
 
 
 def _fit(directory: Path, stem: str, suffix: str, driver: str) -> Path:
