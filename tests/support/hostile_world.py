@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 from aiohttp import web
 from driver_world import DRIVER, NODE, Claim, World
+from hostile_strategies import encode
 
 from pydra_testbed.api import write_kubeconfig
 
@@ -82,7 +83,7 @@ class HostileWorld(World):
         """Plant a well-formed claim under a new UID."""
         self.made += 1
         name, uid = f"good-{self.made}", UID.format(self.made)
-        self.hostile.planted[name] = encoded(
+        self.hostile.planted[name] = encode(
             allocated(name, uid, *devices, config=config, requests=requests)
         )
         return Claim(name, uid)
@@ -105,12 +106,6 @@ class HostileWorld(World):
             touched = (status.st_mtime_ns, status.st_size) if not path.is_dir() else ()
             found[str(path.relative_to(self.root))] = (status.st_mode, status.st_ino, *touched)
         return found
-
-
-def encoded(document):
-    from hostile_strategies import encode
-
-    return encode(document)
 
 
 @asynccontextmanager

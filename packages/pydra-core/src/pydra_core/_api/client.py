@@ -6,17 +6,22 @@ of the time. Bodies stay dicts because typed models refuse partial objects.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import aiohttp
 import msgspec
+from aiohttp.http_exceptions import HttpProcessingError
 
 from pydra_core._api.access import Access
 from pydra_core.errors import ApiError
 
 MERGE_PATCH = "application/merge-patch+json"
 _UNAUTHORIZED = 401
+_MESSAGE_LIMIT = 1000
+_NO_ANSWER = (aiohttp.ClientError, HttpProcessingError, TimeoutError, OSError, ValueError)
+"""What aiohttp raises on broken connections and broken HTTP; a line that is too long is no `ClientError`."""
 
 
 class KubeClient:
@@ -45,8 +50,7 @@ class KubeClient:
     ) -> dict[str, Any]:
         """Send `body` as JSON and return the decoded answer. Raises `ApiError`."""
         answer = await self._request(method, path, body=body, content_type=content_type)
-        decoded = msgspec.json.decode(answer)
-        return decoded if isinstance(decoded, dict) else {}
+        return decode_object(f"{method} {path}", answer)
 
     async def _request(
         self,
@@ -67,16 +71,15 @@ class KubeClient:
                     data=data,
                     headers=self._headers(content_type if data is not None else ""),
                     timeout=self._timeout,
+                    allow_redirects=False,  # an API server has none, and the token goes to it alone
                 ) as response:
                     answer = await response.read()
-            except (aiohttp.ClientError, TimeoutError, OSError) as err:
+            except _NO_ANSWER as err:
                 raise _unreachable(method, path, err) from err
             if response.status != _UNAUTHORIZED or attempt == 2:  # noqa: PLR2004 (the last attempt)
                 break
-        if response.status >= 400:  # noqa: PLR2004 (HTTP)
-            raise _refused(
-                method, path, response.status, answer, response.headers.get("Retry-After")
-            )
+        if not _succeeded(response):
+            raise _refused(method, path, response, answer)
         return answer
 
     async def watch(
@@ -96,12 +99,13 @@ class KubeClient:
                 headers=self._headers(""),
                 timeout=timeout,
                 read_bufsize=1 << 22,
+                allow_redirects=False,
             ) as response:
-                if response.status >= 400:  # noqa: PLR2004 (HTTP)
-                    raise _refused("WATCH", path, response.status, await response.read(), None)
+                if not _succeeded(response):
+                    raise _refused("WATCH", path, response, await response.read())
                 async for line in response.content:
                     yield _event(path, line)
-        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as err:
+        except _NO_ANSWER as err:
             raise _unreachable("WATCH", path, err) from err
 
     def _headers(self, content_type: str) -> dict[str, str]:
@@ -119,15 +123,31 @@ class KubeClient:
         return headers
 
 
-def _event(path: str, line: bytes) -> tuple[str, dict[str, Any]]:
+def decode_object(what: str, content: bytes | str) -> dict[str, Any]:
+    """Decode an answer that must be a JSON object. `what` is the request it answers.
+
+    Raises:
+        ApiError: it is none (`status` 0: another answer may be better).
+    """
     try:
-        event = msgspec.json.decode(line)
-        kind, body = str(event["type"]), dict(event["object"])
-    except (msgspec.DecodeError, KeyError, TypeError, ValueError) as err:
-        raise ApiError(f"API WATCH {path}: not an event: {err}") from err
+        decoded = msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
+        raise ApiError(f"API {what}: the answer cannot be read: {err}") from err
+    if not isinstance(decoded, dict):
+        raise ApiError(f"API {what}: the answer is {type(decoded).__name__}, not an object")
+    return decoded
+
+
+def _event(path: str, line: bytes) -> tuple[str, dict[str, Any]]:
+    event = decode_object(f"WATCH {path}", line)
+    kind, body = event.get("type"), event.get("object")
+    if not isinstance(kind, str) or not isinstance(body, dict):
+        raise ApiError(f"API WATCH {path}: an event without type or object")
     if kind == "ERROR":
+        code = body.get("code")
         raise ApiError(
-            f"API WATCH {path}: {body.get('message', 'ended')}", status=int(body.get("code", 500))
+            f"API WATCH {path}: {body.get('message', 'ended')}",
+            status=code if isinstance(code, int) else 500,
         )
     return kind, body
 
@@ -139,18 +159,21 @@ def _unreachable(method: str, path: str, err: BaseException) -> ApiError:
     )
 
 
-def _refused(
-    method: str, path: str, status: int, answer: bytes, retry_after: str | None
-) -> ApiError:
+def _succeeded(response: aiohttp.ClientResponse) -> bool:
+    return 200 <= response.status < 300  # noqa: PLR2004 (HTTP)
+
+
+def _refused(method: str, path: str, response: aiohttp.ClientResponse, answer: bytes) -> ApiError:
+    status, retry_after = response.status, response.headers.get("Retry-After", "")
     try:
-        message = str(msgspec.json.decode(answer)["message"])
-    except (msgspec.DecodeError, KeyError, TypeError):
+        message = str(decode_object(method, answer)["message"])[:_MESSAGE_LIMIT]
+    except (ApiError, KeyError):
         message = answer[:200].decode("utf-8", "replace")
     remedy = {
         401: "; the token is not accepted: check the service account",
         403: "; grant this in the driver's ClusterRole",
     }.get(status, "")
-    seconds = float(retry_after) if retry_after and retry_after.isdigit() else None
+    seconds = float(retry_after) if re.fullmatch("[0-9]{1,9}", retry_after) else None
     return ApiError(
         f"API {method} {path}: {status}: {message}{remedy}", status=status, retry_after=seconds
     )

@@ -10,15 +10,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Mapping
 from typing import Any, Protocol
-
-import msgspec
 
 from pydra_core._api.client import KubeClient
 from pydra_core._api.plan import Body, Owner, Write, plan
 from pydra_core._api.render import slice_contents
 from pydra_core._api.rules import check
+from pydra_core._api.slices import checked_list, checked_node_uid, checked_slice
 from pydra_core._telemetry.metrics import Metrics
 from pydra_core._values import Inventory
 from pydra_core.errors import ApiError, DroppedFieldsError
@@ -26,7 +26,9 @@ from pydra_core.errors import ApiError, DroppedFieldsError
 _log = logging.getLogger(__name__)
 _SLICES = "/apis/resource.k8s.io/v1/resourceslices"
 _NOT_FOUND, _CONFLICT, _GONE = 404, 409, 410
-_SLOWEST = 30.0
+_FASTEST, _SLOWEST = 0.2, 30.0
+_MOST_OBEDIENT = 300.0
+"""Seconds of a Retry-After that are honoured; a driver must not be silenced for a day by one bad header."""
 
 
 class Registered(Protocol):
@@ -77,32 +79,37 @@ class Publisher:
 
     async def run(self) -> None:
         """Publish until cancelled. API errors are logged, counted and retried; slices stay at the end."""
-        delay = 0.2
+        delay = _FASTEST
         while True:
+            await self._registered.wait()
+            began, wait = time.monotonic(), delay
             try:
-                await self._registered.wait()
                 await self._session()
-                delay = 0.2
             except ApiError as err:
-                self._report(err)
-            await asyncio.sleep(delay * random.uniform(0.8, 1.2))  # noqa: S311 (spreads load, no secret)
-            delay = min(delay * 2, _SLOWEST)
+                wait = max(delay, min(err.retry_after or 0.0, _MOST_OBEDIENT))
+                self._report(err, wait)
+            held = (
+                time.monotonic() - began > _SLOWEST
+            )  # it went well for long: no reason to hold back
+            delay = _FASTEST if held else min(delay * 2, _SLOWEST)
+            await asyncio.sleep(wait * random.uniform(1.0, 1.3))  # noqa: S311 (spreads load, no secret)
 
-    def _report(self, err: ApiError) -> None:
+    def _report(self, err: ApiError, wait: float) -> None:
         self.problem = str(err)
         self._metrics.background_error(err.reason)
         level = logging.DEBUG if err.status in (_CONFLICT, _GONE) else logging.WARNING
         _log.log(
-            level, "slices cannot be kept in step", extra={"why": str(err), "status": err.status}
+            level,
+            "slices cannot be kept in step",
+            extra={"why": str(err), "status": err.status, "again_in": wait},
         )
 
     async def _session(self) -> None:
         """List once, then follow the watch and write differences, until the watch ends or a write fails."""
         query = {"fieldSelector": f"spec.driver={self._driver},spec.nodeName={self._node}"}
-        listed = msgspec.json.decode(await self._client.get(_SLICES, query))
-        self._existing = {s["metadata"]["name"]: s for s in listed.get("items") or []}
+        content = await self._client.get(_SLICES, query)
+        self._existing, version = checked_list(content, self._driver, self._node)
         self._wake.set()
-        version = listed["metadata"]["resourceVersion"]
         follow = asyncio.ensure_future(self._follow({**query, "resourceVersion": version}))
         write = asyncio.ensure_future(self._write_differences())
         try:
@@ -119,7 +126,9 @@ class Publisher:
         async for kind, body in self._client.watch(
             _SLICES, {**query, "allowWatchBookmarks": "true"}
         ):
-            name = body["metadata"].get("name", "")
+            if kind == "BOOKMARK":
+                continue
+            name = checked_slice(f"WATCH {_SLICES}", body)["metadata"]["name"]
             if kind == "DELETED":
                 gone = self._existing.pop(name, None)
                 _log.log(
@@ -157,7 +166,7 @@ class Publisher:
     async def _owner(self) -> Owner:
         """Read the node's UID anew each time slices are about to be compared: nodes are re-created."""
         try:
-            node = msgspec.json.decode(await self._client.get(f"/api/v1/nodes/{self._node}"))
+            content = await self._client.get(f"/api/v1/nodes/{self._node}")
         except ApiError as err:
             if err.status != _NOT_FOUND:
                 raise
@@ -165,7 +174,7 @@ class Publisher:
                 f"node {self._node}: does not exist; set NODE_NAME from the downward API (spec.nodeName)",
                 status=_NOT_FOUND,
             ) from err
-        return Owner(self._node, node["metadata"]["uid"])
+        return Owner(self._node, checked_node_uid(content))
 
     async def _write(self, write: Write) -> None:
         self._metrics.slice_write(write.verb)
@@ -180,7 +189,7 @@ class Publisher:
             case _:
                 await self._delete(body)
                 return
-        self._existing[stored["metadata"]["name"]] = stored
+        self._existing[body["metadata"]["name"]] = checked_slice(f"{write.verb} {_SLICES}", stored)
         self._newest = max(self._newest, body["spec"]["pool"]["generation"])
         self._adopt_if_reduced(body, stored)
 
@@ -210,7 +219,7 @@ class Publisher:
         )
         self._metrics.background_error(error.reason)
         _log.error("published less than wanted", extra={"why": str(error)})
-        index = int(stored["metadata"]["name"].rpartition("-")[2], 16)
+        index = int(sent["metadata"]["name"].rpartition("-")[2], 16)
         keys = self._desired[index].keys() & stored["spec"].keys()
         self._desired[index] = {key: stored["spec"][key] for key in keys}
 
