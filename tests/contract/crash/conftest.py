@@ -35,10 +35,11 @@ def zygote(library, folder):
     made.close()
 
 
-@pytest.fixture(params=[False, True], ids=["plain", "changes-hardware"])
+@pytest.fixture(params=["plain", "changes-hardware"])
 def node(request, zygote, folder):
+    switched = request.param == "changes-hardware"
     with tempfile.TemporaryDirectory(prefix="node-", dir=folder) as root:
-        yield Node(zygote, Path(root), request.param)
+        yield Node(zygote, Path(root), switched=switched, compacting=not switched)
 
 
 class Say:

@@ -34,7 +34,7 @@ def test_after_a_fault_at_any_operation_the_retry_works_and_nothing_is_lost(
             if broken.code == 2:
                 check_text(node, broken.refused)
                 refused += 1
-                check_recovery(node, 0, of_claim)
+                check_recovery(node, [], of_claim)
             else:
                 told += check_mended(node, broken, of_claim)
     say(f"{len(run.calls)} operations: {refused} stopped the start, {told} became errors of claims")
@@ -47,7 +47,7 @@ def check_mended(node, broken, of_claim):
     for place in failed:
         for text in errors(broken.events[place]):
             check_text(node, text)
-    check_claims(node, len(STEPS), of_claim)
+    check_claims(node, broken.events, of_claim)
     last = max(i for i, e in enumerate(broken.events) if e.call == "answer")
     for end in [*failed, last]:
         happened = broken.events[: end + 1]
@@ -55,7 +55,7 @@ def check_mended(node, broken, of_claim):
         disk = PowerCut(node)
         disk.replay(*happened)
         disk.cut()
-        check_recovery(node, answered(happened), of_claim)
+        check_recovery(node, happened, of_claim)
     return len(failed)
 
 
@@ -79,7 +79,7 @@ def test_killed_after_a_failed_sync_the_next_driver_answers_nothing_that_a_power
         disk.replay(*killed.events, *again.events)
         disk.cut()
         with say.where(f"killed after the failed {sync}"):
-            check_recovery(node, done + answered(again.events), of_claim)
+            check_recovery(node, killed.events + again.events, of_claim)
     say(f"{len(syncs)} syncs failed before a kill: nothing answered was lost")
 
 
@@ -94,7 +94,7 @@ def test_a_write_that_writes_half_is_finished_or_undone(node, say):
             broken = node.run(*STEPS, retry=True, CRASH_SHORT=str(write.number), CRASH_FAIL=fault)
             with say.where(f"half of {write}, then {fault or 'the rest'}"):
                 if broken.code == 2:
-                    check_recovery(node, 0, of_claim)
+                    check_recovery(node, [], of_claim)
                 else:
                     check_mended(node, broken, of_claim)
     say(f"{len(writes)} writes were cut in half")

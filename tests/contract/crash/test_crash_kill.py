@@ -23,7 +23,7 @@ def test_killed_at_any_operation_the_next_start_makes_all_right(node, say):
         node.reset()
         killed = node.run(*STEPS, CRASH_KILL=where)
         with say.where(f"killed {where} {call}"):
-            check_recovery(node, len(killed.answers), of_claim)
+            check_recovery(node, killed.events, of_claim)
     say(f"{len(run.calls)} operations, killed at {len(points)} points: all recovered")
 
 
@@ -33,13 +33,13 @@ def test_killed_again_at_any_operation_of_the_recovery_the_third_start_makes_all
     points = 0
     for call in run.calls:
         node.reset()
-        answered = len(node.run(*STEPS, CRASH_KILL=f"{call.number}:before").answers)
+        killed = node.run(*STEPS, CRASH_KILL=f"{call.number}:before")
         image = node.keep()
         for again in node.run().calls:
             node.back_to(image)
             assert node.run(CRASH_KILL=f"{again.number}:before").killed
             points += 1
             with say.where(f"killed at {call}, then at {again}"):
-                check_recovery(node, answered, of_claim)
+                check_recovery(node, killed.events, of_claim)
         shutil.rmtree(image)
     say(f"killed twice at {points} pairs of points: all recovered")

@@ -5,7 +5,9 @@
  *
  *   CRASH_ROOTS       directories, joined by ':'; calls on paths below them are numbered from 1
  *   CRASH_LOG         file, outside of the roots, that gets one line for each numbered call
- *   CRASH_KILL        N:before, N:after or N:torn (half of a write, then the end): SIGKILL at call N
+ *   CRASH_KILL        N:before, N:after or N:torn (half of a write, then the end): SIGKILL at call N;
+ *                     N:stop: SIGSTOP after it
+ *   CRASH_KILL_CALL   name: N counts only calls of that name
  *   CRASH_FAIL        N:ERRNO:COUNT: calls N to N + COUNT - 1 fail
  *   CRASH_FAIL_WHILE  FILE:ERRNO:PREFIX: every numbered call on a path starting with PREFIX fails while FILE exists
  *   CRASH_SPARE       folder whose calls are numbered but never made to fail
@@ -33,10 +35,10 @@
 #define REAL(name) ((__typeof__(name) *)real(#name))
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static int ready, log_fd = -1;
-static long seq, kill_at, fail_at, fail_end, short_at;
+static int ready, kill_now, log_fd = -1;
+static long seq, kill_seq, kill_at, fail_at, fail_end, short_at;
 static int fail_errno, while_errno;
-static char *roots, *kill_how = "", *while_file, *while_prefix, *answer, *spare;
+static char *roots, *kill_how = "", *while_file, *while_prefix, *answer, *spare, *kill_call;
 
 static void *real(const char *name) { return dlsym(RTLD_NEXT, name); }
 
@@ -54,6 +56,7 @@ static int active(void) {
         roots = copy_of("CRASH_ROOTS");
         answer = copy_of("CRASH_ANSWER");
         spare = copy_of("CRASH_SPARE");
+        kill_call = copy_of("CRASH_KILL_CALL");
         if ((text = copy_of("CRASH_KILL"))) { kill_at = strtol(text, &kill_how, 10); kill_how++; }
         if ((text = copy_of("CRASH_FAIL"))) sscanf(text, "%ld:%d:%ld", &fail_at, &fail_errno, &fail_end);
         if ((text = copy_of("CRASH_SHORT"))) short_at = atol(text);
@@ -116,7 +119,8 @@ static void note(long number, const struct call *c, int failed, size_t size) {
 static int begin(const struct call *c) {
     pthread_mutex_lock(&lock);
     seq++;
-    if (seq == kill_at && !strcmp(kill_how, "before")) die();
+    kill_now = (!kill_call || !strcmp(c->name, kill_call)) && ++kill_seq == kill_at;
+    if (kill_now && !strcmp(kill_how, "before")) die();
     if (spare && !strncmp(c->path, spare, strlen(spare))) return 0;
     int injected = fail_at && seq >= fail_at && seq < fail_at + fail_end ? fail_errno : 0;
     if (!injected && while_file && !strncmp(c->path, while_prefix, strlen(while_prefix)) &&
@@ -128,14 +132,15 @@ static int begin(const struct call *c) {
 static long finish(const struct call *c, long result, int injected) {
     int failed = injected ? injected : result < 0 ? errno : 0;
     note(seq, c, failed, failed || !c->data ? 0 : (size_t)result);
-    if (seq == kill_at) die();
+    if (kill_now && !strcmp(kill_how, "stop")) raise(SIGSTOP);
+    else if (kill_now) die();
     pthread_mutex_unlock(&lock);
     if (failed) errno = failed;
     return failed ? -1 : result;
 }
 
 static size_t wanted(size_t size) {
-    int halved = seq == short_at || (seq == kill_at && !strcmp(kill_how, "torn"));
+    int halved = seq == short_at || (kill_now && !strcmp(kill_how, "torn"));
     return halved && size > 1 ? size / 2 : size;
 }
 

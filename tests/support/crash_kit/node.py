@@ -98,6 +98,8 @@ class Node:
     zygote: Zygote
     root: Path
     switched: bool
+    compacting: bool = False
+    """Whether the journal is rewritten after a few records already, not only once it is large."""
     damaged: bool = False
     """Whether a journal set aside is in order: bytes may reach a disk in another order than they were written."""
     _runs: int = field(default=0)
@@ -137,7 +139,13 @@ class Node:
             "CRASH_SPARE": str(self.hardware),
             "CRASH_LOG": str(log),
         }
-        job = {"root": str(self.root), "switched": self.switched, "steps": steps, "retry": retry}
+        job = {
+            "root": str(self.root),
+            "switched": self.switched,
+            "compacting": self.compacting,
+            "steps": steps,
+            "retry": retry,
+        }
         code = self.zygote.run(job | {"environ": traced | environ})
         run = Run(code, read_log(log))
         log.unlink(missing_ok=True)

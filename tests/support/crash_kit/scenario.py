@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from crash_kit.node import Node, Run, step
+import json
+from dataclasses import dataclass
+
+from crash_kit.interposer import Event
+from crash_kit.node import Node, Run, errors, step
 
 STEPS = [
     step("prepare", "a", "b"),
@@ -28,34 +32,46 @@ def whole(node: Node) -> tuple[Run, dict[str, dict]]:
     return run, of_claim
 
 
-def held_after(answered: int) -> set[str]:
-    """Claims that are prepared once that many steps were answered."""
-    held: set[str] = set()
-    for done in STEPS[:answered]:
-        names = set(done["claims"])
-        held = held | names if done["call"] == "prepare" else held - names
-    return held
+@dataclass(frozen=True)
+class Progress:
+    """How far the scenario came: the claims that are prepared for sure, and those that may be or not."""
+
+    steps: int
+    held: frozenset[str]
+    doubtful: frozenset[str]
+
+    @classmethod
+    def of(cls, events: list[Event]) -> Progress:
+        """Read it from what was asked and answered without an error."""
+        steps, held, doubtful = 0, set(), set()
+        for event in events:
+            names = (
+                set(json.loads(event.data)["claims"])
+                if event.call in {"asked", "answer"}
+                else set()
+            )
+            if event.call == "asked":
+                doubtful |= names - held if STEPS[steps]["call"] == "prepare" else names
+            elif event.call == "answer" and not errors(event):
+                held = held | names if STEPS[steps]["call"] == "prepare" else held - names
+                doubtful -= names
+                steps += 1
+        return cls(steps, frozenset(held - doubtful), frozenset(doubtful))
 
 
-def in_flight(answered: int) -> set[str]:
-    """Claims whose step was not answered: they may be prepared or not."""
-    return set(STEPS[answered]["claims"]) if answered < len(STEPS) else set()
-
-
-def check_recovery(node: Node, answered: int, of_claim: dict[str, dict]) -> None:
-    """Start on what is left, after `answered` steps, and let the kubelet go on from there."""
+def check_recovery(node: Node, events: list[Event], of_claim: dict[str, dict]) -> None:
+    """Start on what is left after `events`, and let the kubelet go on from there."""
     assert node.run().code == 0
-    check_claims(node, answered, of_claim)
+    check_claims(node, events, of_claim)
 
 
-def check_claims(node: Node, answered: int, of_claim: dict[str, dict]) -> None:
+def check_claims(node: Node, events: list[Event], of_claim: dict[str, dict]) -> None:
     """All that was answered holds, and all that the kubelet may ask next is answered as without trouble."""
-    doubtful, held = in_flight(answered), held_after(answered) - in_flight(answered)
-    assert node.prepared() - doubtful == held
-    again = [step("prepare", name) for name in sorted(held)]
-    rest = STEPS[answered:] if answered < len(STEPS) else []
-    run = node.run(*again, *rest, step("unprepare", "b", "c"), step("unprepare", "a"))
-    for told in run.answers:
+    progress = Progress.of(events)
+    assert node.prepared() - progress.doubtful == progress.held
+    again = [step("prepare", name) for name in sorted(progress.held)]
+    ends = [step("unprepare", "b", "c"), step("unprepare", "a")]
+    for told in node.run(*again, *STEPS[progress.steps :], *ends).answers:
         for name, claim in told["answers"].items():
             if told["call"] == "prepare":
                 assert claim == of_claim[name]

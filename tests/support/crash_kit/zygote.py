@@ -21,6 +21,7 @@ from pydra_cdi import ContainerEdits
 from pydra_core import Claim, Driver, Inventory, PreparedDevice
 from pydra_core._node import process
 from pydra_core._node.prepare import ClaimPath
+from pydra_core._state import journal
 from pydra_core._telemetry.metrics import Metrics
 from pydra_core._values import ClaimRef
 from pydra_core.errors import ApiError, DeviceError, PydraError
@@ -124,6 +125,7 @@ async def call(claims: ClaimPath, step: dict, log: Log) -> bool:
     handle = getattr(claims, step["call"])
     refs = [ClaimRef(uid=uid_of(n), namespace="default", name=n) for n in step["claims"]]
     deadline = time.monotonic() + 30
+    log.note("asked", step)
     answers = await asyncio.gather(*(handle(ref, deadline) for ref in refs))
     told = {
         name: {"error": a.error, "devices": [list(d.cdi_ids) for d in a.devices]}
@@ -135,6 +137,8 @@ async def call(claims: ClaimPath, step: dict, log: Log) -> bool:
 
 def child(job: dict) -> int:
     os.environ.update(job["environ"])
+    if job["compacting"]:
+        journal._COMPACT_ABOVE = 1000  # what a long life would bring
     log = Log()
     try:
         asyncio.run(work(job, log))

@@ -33,6 +33,8 @@ _REMEDIES = {
     errno.EACCES: "run as a user that may write there or choose another CDI directory",
     errno.EPERM: "run as a user that may write there or choose another CDI directory",
     errno.ENOTDIR: "remove the file that stands where a directory belongs",
+    errno.EEXIST: "remove the file that stands where a directory belongs",
+    errno.EIO: "look for disk errors in the kernel log and replace the disk",
     errno.EISDIR: "remove the directory that stands where the file belongs",
 }
 
@@ -108,7 +110,7 @@ class SpecDirectory:
         with _file_errors(target):
             self._make()
             replace(target, data, fsync=self.fsync)
-            self._sync()
+            self._sync(self.path)
         return WrittenFile(target, changed=True)
 
     def remove(self, kind: str, transient_id: str | None = None) -> bool:
@@ -125,9 +127,9 @@ class SpecDirectory:
         with _file_errors(target):
             try:
                 target.unlink()
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 return False
-            self._sync()
+            self._sync(self.path)
         return True
 
     def sweep(self) -> tuple[Path, ...]:
@@ -166,10 +168,11 @@ class SpecDirectory:
         if not self.path.is_dir():
             self.path.mkdir(parents=True, exist_ok=True)
             self.path.chmod(0o755)  # whatever the umask: others read what is in it
+            self._sync(self.path.parent)
 
-    def _sync(self) -> None:
+    def _sync(self, directory: Path) -> None:
         if self.fsync:
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+            descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 os.fsync(descriptor)
             finally:

@@ -150,6 +150,7 @@ class LogFile:
         except OSError as err:
             with _host_errors(self.path, "cannot be synced"):
                 os.fdatasync(self._fd)
+                os.fsync(self._directory)  # it may have been killed after a rename as well
             self._distrusted = self._distrusted or not healthy
             _log.warning(
                 "journal could not be rewritten at start, the old file stays in use; free space on its disk",
