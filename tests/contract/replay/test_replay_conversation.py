@@ -193,9 +193,14 @@ async def test_the_recorded_conversation_gets_answers_of_the_recorded_shape(prob
     assert "Traceback" not in replay.driver.logged()
 
 
-@pytest.mark.parametrize("waiting", ["await asyncio.sleep(3600)", "await asyncio.to_thread(spin)"])
+@pytest.mark.parametrize(
+    "waiting", ["await asyncio.sleep(3600)", "await asyncio.to_thread(spin)", "spin()"]
+)
 async def test_registration_keeps_its_deadlines_while_discover_is_slow(probe, waiting):
-    """GetInfo has one second in the record; a vendor library that loads in a thread competes for the interpreter."""
+    """GetInfo has one second in the record: while a vendor library loads in a thread, or blocks the event loop.
+
+    A claim then waits for the loop, and has 45 seconds.
+    """
     driver = await probe.start(SLOW.replace("WAITING", waiting))
     await driver.says("discovering")
     first = {c.method: c for c in reversed(recorded.calls()) if c.plugin.startswith("probe.")}
@@ -207,10 +212,12 @@ async def test_registration_keeps_its_deadlines_while_discover_is_slow(probe, wa
     claim = first["NodePrepareResources"]
     request, wanted = decoded(claim)
     await probe.claim_as_recorded(request.claims[0].name, request.claims[0].uid)
-    async with dial(probe.dra_socket) as channel:
-        answer = await send(channel, claim.path, claim.request, claim.deadline)
-    assert_shape(claim, type(wanted).FromString(answer))
     assert await probe.slices() == {}
+    async with dial(probe.dra_socket) as channel:
+        sending = asyncio.ensure_future(send(channel, claim.path, claim.request, claim.deadline))
+        if waiting == "spin()":
+            (probe.root / "loaded").touch()
+        assert_shape(claim, type(wanted).FromString(await sending))
     (probe.root / "loaded").touch()
 
 

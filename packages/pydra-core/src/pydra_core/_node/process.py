@@ -53,11 +53,9 @@ async def serve(driver: Driver, settings: Settings, environ: Mapping[str, str]) 
         stack.push_async_callback(client.close)
         claims = await _claim_path(stack, driver, settings, client, metrics)
         registration = Registration(driver.name, sockets.endpoint, metrics)
-        for path, handlers, grace in (
-            (sockets.service, DraService(claims, metrics).handlers(), settings.drain_timeout),
-            (sockets.registration, (registration.handler(),), 0.0),
-        ):
-            await stack.enter_async_context(_server(path, handlers, grace))
+        handlers = DraService(claims, metrics).handlers()
+        await stack.enter_async_context(_server(sockets.service, handlers, settings.drain_timeout))
+        await stack.enter_async_context(registration.serve(sockets.registration))
         publisher = Publisher(client, driver.name, settings.node_name, registration, metrics)
         if settings.http_address:
             from pydra_core._telemetry import http  # noqa: PLC0415 (2 MB that a driver without probes need not hold)

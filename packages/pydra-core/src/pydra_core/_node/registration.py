@@ -1,17 +1,23 @@
 """How the kubelet learns of this driver: GetInfo, then NotifyRegistrationStatus.
 
-GetInfo has one second and must answer while a vendor library still loads, so nothing here waits for anything.
-NotifyRegistrationStatus must never fail: an error there makes the kubelet forget the driver it just accepted.
+GetInfo has one second and must answer while a vendor library still loads, also one that blocks the event loop,
+so this one service has threads of its own and nothing in it waits for anything. NotifyRegistrationStatus must
+never fail: an error there makes the kubelet forget the driver it just accepted.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 import grpc
 
-from pydra_core._node.rpc import Context, Unary, service
+from pydra_core._node.rpc import threaded_service
+from pydra_core._node.sockets import remove_stale
 from pydra_core._proto import pluginregistration_v1_pb2 as pb
 from pydra_core._telemetry.metrics import Metrics
 
@@ -22,6 +28,7 @@ SERVICES = ("v1.DRAPlugin", "v1beta1.DRAPlugin")
 
 _REASON_LIMIT = 1000
 """Characters of the kubelet's reason that are kept, logged and shown by the probe."""
+_THREADS = 2
 
 
 class Registration:
@@ -33,6 +40,7 @@ class Registration:
         self._metrics = metrics
         self._confirmed = asyncio.Event()
         self._count = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.refusal = "the kubelet has not asked yet"
 
     @property
@@ -49,17 +57,32 @@ class Registration:
         """Return once the kubelet has confirmed the registration."""
         await self._confirmed.wait()
 
-    def handler(self) -> grpc.GenericRpcHandler:
-        """The gRPC service to put on the registration socket."""
-        return service(
+    @asynccontextmanager
+    async def serve(self, path: Path) -> AsyncIterator[None]:
+        """Serve on a Unix socket while the block runs; the socket goes first, the kubelet then knows."""
+        self._loop = asyncio.get_running_loop()
+        remove_stale(path)
+        with ThreadPoolExecutor(_THREADS, thread_name_prefix="registration") as threads:
+            server = grpc.server(threads)
+            server.add_generic_rpc_handlers((self._handler(),))
+            server.add_insecure_port(f"unix:{path}")
+            server.start()
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)  # noqa: ASYNC240 (one unlink of a local socket)
+                await asyncio.to_thread(server.stop(0).wait)
+
+    def _handler(self) -> grpc.GenericRpcHandler:
+        return threaded_service(
             "pluginregistration.Registration",
             {
-                "GetInfo": Unary(pb.InfoRequest, self._get_info),
-                "NotifyRegistrationStatus": Unary(pb.RegistrationStatus, self._notify),
+                "GetInfo": (pb.InfoRequest, self._get_info),
+                "NotifyRegistrationStatus": (pb.RegistrationStatus, self._notify),
             },
         )
 
-    async def _get_info(self, _: pb.InfoRequest, __: Context) -> pb.PluginInfo:
+    def _get_info(self, _: pb.InfoRequest) -> pb.PluginInfo:
         return pb.PluginInfo(
             type="DRAPlugin",
             name=self._driver,
@@ -67,9 +90,13 @@ class Registration:
             supported_versions=SERVICES,
         )
 
-    async def _notify(
-        self, status: pb.RegistrationStatus, _: Context
-    ) -> pb.RegistrationStatusResponse:
+    def _notify(self, status: pb.RegistrationStatus) -> pb.RegistrationStatusResponse:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._heard, status)
+        return pb.RegistrationStatusResponse()
+
+    def _heard(self, status: pb.RegistrationStatus) -> None:
+        """Take in what the kubelet said, in the event loop."""
         self._metrics.registered.set(1 if status.plugin_registered else 0)
         if status.plugin_registered:
             self._count += 1
@@ -86,4 +113,3 @@ class Registration:
                 "the kubelet refused the registration",
                 extra={"driver": self._driver, "why": self.refusal},
             )
-        return pb.RegistrationStatusResponse()

@@ -43,6 +43,32 @@ def service(name: str, methods: Mapping[str, Unary | Stream]) -> grpc.GenericRpc
     )
 
 
+def threaded_service(
+    name: str, methods: Mapping[str, tuple[type[Message], Callable[[Any], Message]]]
+) -> grpc.GenericRpcHandler:
+    """Build the handler of one service of plain functions, for a server with threads (`grpc.server`)."""
+
+    def handler(
+        message: type[Message], answer: Callable[[Any], Message]
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        def handle(request: bytes, context: grpc.ServicerContext) -> Message:
+            try:
+                decoded = message.FromString(request)
+            except DecodeError as err:
+                context.abort(grpc.StatusCode.INVALID_ARGUMENT, _undecodable(request, err))
+            return answer(decoded)
+
+        return grpc.unary_unary_rpc_method_handler(handle, response_serializer=_encode)
+
+    return grpc.method_handlers_generic_handler(
+        name, {m: handler(*spec) for m, spec in methods.items()}
+    )
+
+
+def _encode(message: Message) -> bytes:
+    return message.SerializeToString()
+
+
 def _handler(method: Unary | Stream) -> grpc.RpcMethodHandler[Any, Any]:
     make = (
         grpc.unary_unary_rpc_method_handler
@@ -51,7 +77,7 @@ def _handler(method: Unary | Stream) -> grpc.RpcMethodHandler[Any, Any]:
     )
     return make(
         _unary(method) if isinstance(method, Unary) else _stream(method),
-        response_serializer=lambda message: message.SerializeToString(),
+        response_serializer=_encode,
     )
 
 
@@ -77,5 +103,9 @@ async def _decoded(message: type[Message], request: bytes, context: Context) -> 
     try:
         return message.FromString(request)
     except DecodeError as err:
-        _log.warning("request cannot be decoded", extra={"bytes": len(request), "why": str(err)})
-        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(err))
+        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, _undecodable(request, err))
+
+
+def _undecodable(request: bytes, err: DecodeError) -> str:
+    _log.warning("request cannot be decoded", extra={"bytes": len(request), "why": str(err)})
+    return str(err)
