@@ -192,7 +192,8 @@ class ClaimPath:
                 await self._journal.transact(_begin_undo(known), durable=True)
                 prepared = False  # whatever is lost from here on, the next start undoes it again
             await self._driver.unprepare(self._specs.prepared_claim(known))
-        await self._journal.transact(self._release(ref.uid), durable=prepared)
+        await self._journal.transact(lambda _: [Released(ref.uid)], durable=prepared)
+        self._specs.remove(ref.uid)  # last, so that a failing journal leaves a prepared claim whole
         return known.answers
 
     async def _reserve(self, claim: Claim) -> None:
@@ -222,13 +223,6 @@ class ClaimPath:
             return [record]
 
         return commit
-
-    def _release(self, uid: str) -> Callable[[Ledger], Sequence[Record]]:
-        def release(_: Ledger) -> Sequence[Record]:
-            self._specs.remove(uid)
-            return [Released(uid)]
-
-        return release
 
     async def _give_up(self, ref: ClaimRef) -> None:
         """Free the devices of a failed prepare, unless the driver may have changed hardware half-way.
