@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from pydra_core._state import frames
+from pydra_core._state import frames, records
 from pydra_core._state.journal import Journal
 from pydra_core._state.records import FORMAT, DeviceUse, Intent, Prepared, Released
-from pydra_core.errors import ConfigError, DeviceBusyError
+from pydra_core.errors import ConfigError, DeviceBusyError, HostError
 
 
 def prepared(uid, device="card-0"):
@@ -84,6 +84,106 @@ async def test_a_flipped_record_in_the_middle_costs_only_itself_and_the_file_is_
     assert await uids(path) == ["a", "c"]
     (aside,) = tmp_path.glob("*.damaged-*")
     assert aside.read_bytes() == data
+
+
+async def three(path):
+    await write(path, prepared("a"), prepared("b", "card-1"), prepared("c", "card-2"))
+    return path.read_bytes()
+
+
+async def test_a_flipped_bit_anywhere_costs_at_most_the_record_it_is_in(tmp_path):
+    data = await three(tmp_path / "journal")
+    ends = [f.end for f in frames.read(data, frames.HEADER_SIZE)]
+    for place in range(frames.HEADER_SIZE, len(data)):
+        flipped = bytearray(data)
+        flipped[place] ^= 1 << place % 8
+        items = list(frames.read(bytes(flipped), frames.HEADER_SIZE))
+        left = {records.decode(i.payload).uid for i in items if isinstance(i, frames.Frame)}
+        struck = "abc"[sum(end <= place for end in ends)]
+        assert left >= set("abc") - {struck}
+        assert any(isinstance(item, frames.Damage) for item in items)
+
+
+@pytest.mark.parametrize("record", range(3))
+@pytest.mark.parametrize("byte", range(4))
+async def test_a_flipped_length_costs_nothing(tmp_path, record, byte):
+    path = tmp_path / "journal"
+    data = bytearray(await three(path))
+    starts = [frames.HEADER_SIZE, *(f.end for f in frames.read(bytes(data), frames.HEADER_SIZE))]
+    data[starts[record] + byte] ^= 0x10
+    path.write_bytes(data)
+    assert await uids(path) == ["a", "b", "c"]
+    (aside,) = tmp_path.glob("*.damaged-*")
+    assert aside.read_bytes() == data
+
+
+@pytest.mark.parametrize("place", range(len(frames.MAGIC)))
+async def test_a_flipped_header_costs_nothing(tmp_path, place):
+    path = tmp_path / "journal"
+    data = bytearray(await three(path))
+    data[place] ^= 1
+    path.write_bytes(data)
+    assert await uids(path) == ["a", "b", "c"]
+    (aside,) = tmp_path.glob("*.damaged-*")
+    assert aside.read_bytes() == data
+
+
+async def test_zeros_behind_the_last_record_are_a_torn_write(tmp_path):
+    path = tmp_path / "journal"
+    path.write_bytes(await three(path) + bytes(5000))
+    assert await uids(path) == ["a", "b", "c"]
+    assert [f.name for f in tmp_path.iterdir()] == ["journal"]
+
+
+async def test_a_damaged_journal_is_set_aside_once_however_often_the_driver_starts(tmp_path):
+    path = tmp_path / "journal"
+    data = bytearray(await three(path))
+    data[-5] ^= 1
+    for _ in range(2):
+        path.write_bytes(data)
+        assert await uids(path) == ["a", "b"]
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+async def test_a_record_too_large_to_be_read_again_is_refused(tmp_path):
+    journal = Journal(tmp_path / "journal")
+    with pytest.raises(HostError, match="cannot hold claim a"):
+        await journal.transact(lambda _: [prepared("a", "x" * frames.MAX_PAYLOAD)], durable=True)
+    assert journal.ledger.all_prepared() == ()
+    await journal.close()
+
+
+async def test_the_ledger_learns_of_a_claim_only_once_it_is_on_disk(tmp_path):
+    journal = Journal(tmp_path / "journal")
+    seen = []
+
+    def look(ledger):
+        seen.append(ledger.prepared("a"))
+        return []
+
+    first = asyncio.ensure_future(journal.transact(lambda _: [prepared("a")], durable=True))
+    await asyncio.gather(first, journal.transact(look, durable=False))
+    assert seen == [None]
+    assert journal.ledger.prepared("a") == prepared("a")
+    await journal.close()
+
+
+async def test_a_reservation_counts_before_it_is_on_disk(tmp_path):
+    journal = Journal(tmp_path / "journal")
+    intent = Intent("a", "ns", "a", (DeviceUse("node", "card-0"),))
+
+    def reserve(ledger):
+        ledger.check_free("b", intent.uses)
+        return []
+
+    outcomes = await asyncio.gather(
+        journal.transact(lambda _: [intent], durable=True),
+        journal.transact(reserve, durable=True),
+        return_exceptions=True,
+    )
+    assert outcomes[0] is None
+    assert isinstance(outcomes[1], DeviceBusyError)
+    await journal.close()
 
 
 async def test_a_journal_of_a_newer_version_is_refused_untouched(tmp_path):

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 
 from pydra_cdi import ContainerEdits, DeviceNode, Mount
 from pydra_core import PreparedDevice
-from pydra_core._state.records import DeviceUse, Prepared
+from pydra_core._state.records import DeviceUse, Intent, Prepared
 from pydra_core._state.spec_files import SpecFiles
 from pydra_core.errors import DriverFailedError, HostError
 
@@ -81,6 +82,35 @@ def test_files_of_unknown_claims_go_and_those_of_others_stay(specs, tmp_path):
     specs.remove_all_but({UID})
     left = sorted(f.name for f in (tmp_path / "cdi").iterdir())
     assert left == [f"card.acme.example-claim_{UID}.json", "other.example-claim_x.json"]
+
+
+def test_a_record_with_a_spec_that_is_no_longer_valid_can_still_be_unprepared(specs):
+    good = record(specs, card())
+    spec = msgspec.Raw(bytes(good.spec).replace(b'"CARD=0"', b'"no variable"'))
+    old = msgspec.structs.replace(good, spec=spec)
+    with pytest.raises(HostError, match="journal record"):
+        specs.ensure(old)
+    (device,) = specs.prepared_claim(old).devices
+    assert (device.device, device.state, bool(device.edits)) == ("card-0", {"k": 1}, False)
+
+
+def test_what_an_undo_was_begun_for_is_all_known_to_unprepare(specs):
+    good = record(specs, card())
+    undo = Intent("u", "ns", "c", good.uses, answers=good.answers, spec=good.spec)
+    assert specs.prepared_claim(undo).devices == (card(),)
+
+
+def test_a_file_that_could_not_be_removed_goes_with_the_next_claim(specs, tmp_path):
+    specs.ensure(record(specs, card()))
+    (file,) = (tmp_path / "cdi").iterdir()
+    file.unlink()
+    file.mkdir()  # cannot be unlinked, not even by root
+    specs.remove(UID)
+    assert file.exists()
+    file.rmdir()
+    file.write_text("{}")
+    specs.ensure(record(specs, card(), uid="other"))
+    assert [f.name for f in file.parent.iterdir()] == ["card.acme.example-claim_other.json"]
 
 
 def test_a_directory_that_cannot_be_made_is_the_nodes_fault(tmp_path):

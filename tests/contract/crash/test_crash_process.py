@@ -157,6 +157,28 @@ async def test_a_flipped_last_record_costs_only_its_claim_and_is_kept_and_logged
     assert str(aside) in again.logged()
 
 
+async def test_a_damaged_journal_on_a_full_disk_serves_known_claims_and_is_set_aside_once_there_is_space(
+    world, fault
+):
+    driver = await world.start()
+    known, new = await world.claim("card-0"), await world.claim("card-1")
+    await driver.prepare(await world.claim("card-2"), known)
+    await driver.stop()
+    data = bytearray(journal(world).read_bytes())
+    data[frames.HEADER_SIZE + 20] ^= 1
+    journal(world).write_bytes(data)
+    file, armed = fault(errno.ENOSPC, f"{journal(world)}.new")
+    driver = await world.start(**armed)
+    (kept, refused) = await ask(driver.prepare, known, new)
+    assert kept == ""
+    assert "cannot be written: No space left on device" in refused
+    assert journal(world).read_bytes() == data
+    file.unlink()
+    assert await ask(driver.prepare, known, new) == ["", ""]
+    (aside,) = journal(world).parent.glob("journal.damaged-*")
+    assert aside.read_bytes() == data
+
+
 async def test_a_journal_of_a_newer_version_stops_the_start_with_code_2_and_stays_as_it_is(world):
     journal(world).parent.mkdir(parents=True)
     data = frames.header(FORMAT + 1) + b"who knows"
