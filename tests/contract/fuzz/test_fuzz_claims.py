@@ -7,7 +7,7 @@ import pytest
 from driver_world import CARDS, DRIVER
 from hostile_strategies import bounded, damaged_documents, encode, junk, texts
 from hostile_world import UID, allocated
-from hypothesis import given
+from hypothesis import currently_in_test_context, event, given
 from hypothesis import strategies as st
 
 # Only when an example fails: it is then shown with its 10 KiB blobs.
@@ -100,6 +100,8 @@ async def judge(world, make):
     assert "Traceback" not in driver.logged()
     answer = answers[bad.uid]
     assert bool(answer.error) != bool(answer.devices)
+    if currently_in_test_context():
+        event("refused" if answer.error else "prepared")
     if answer.error:
         assert NAMED.format(bad.name) in answer.error
         assert "\n" not in answer.error

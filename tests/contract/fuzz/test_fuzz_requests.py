@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import re
 
 import grpc
@@ -7,7 +8,7 @@ import pytest
 from driver_world import DRIVER, Claim
 from google.protobuf.message import DecodeError
 from hostile_strategies import bounded, damaged_bytes, texts
-from hypothesis import given
+from hypothesis import event, given
 from hypothesis import strategies as st
 from probe_world import dial, send
 
@@ -98,8 +99,10 @@ async def test_every_decodable_call_is_answered_claim_by_claim_and_no_other_is(
     try:
         asked = request_of(api, verb).FromString(content)
     except DecodeError:
+        event("undecodable")
         assert answer is None
     else:
+        event(f"{verb}: {len(asked.claims)} claims")
         given_back = answer_of(api, verb).FromString(answer)
         assert set(given_back.claims) == {c.uid for c in asked.claims}
         for uid, one in given_back.claims.items():
@@ -150,3 +153,22 @@ async def test_a_refusal_of_the_kubelet_may_say_anything(served):
     assert await call(served.registration_socket, method, status.SerializeToString()) == b""
     await served.driver.says("the kubelet refused the registration")
     assert max(map(len, served.driver.logged().splitlines())) < 5000
+
+
+async def test_a_caller_that_leaves_at_any_moment_leaves_nothing_behind(served):
+    files = served.others_files()
+    method, info = path_of(dra_v1_pb2, "Prepare"), "/pluginregistration.Registration/GetInfo"
+    async with dial(served.dra_socket) as channel, dial(served.registration_socket) as other:
+        for moment in range(60):
+            claim = served.plant("card-2")
+            request = request_of(dra_v1_pb2, "Prepare", ("default", claim.uid, claim.name))
+            calling = asyncio.ensure_future(
+                send(channel, method, request.SerializeToString(), DEADLINE)
+            )
+            for _ in range(moment % 10):  # each a moment later: a call that takes its time
+                await send(other, info, b"", DEADLINE)
+            calling.cancel()
+            await asyncio.gather(calling, return_exceptions=True)
+            assert (await served.driver.unprepare(claim)).claims[claim.uid].error == ""
+    await assert_untouched(served, files)
+    assert "Traceback" not in served.driver.logged()
