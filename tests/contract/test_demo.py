@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import pty
 import re
@@ -67,8 +68,14 @@ async def test_the_demo_shows_every_hop_and_what_the_pods_print(temp):
         "Applied 3-shared-pizza.yaml",
         "diavola of laptop (4 slices)",
         "4 slices of diavola: salami, chili.",
+        "Applied 4-impossible-pizza.yaml",
+        "pod hedy   waits, as told: Unschedulable",
+        "0/1 nodes are available: 1 cannot allocate all claims.",
+        "pydra explain pod/hedy says:",
+        'selector 0: toppings.contains("ananas") is false; toppings is',
+        "Cheapest change:",
         "left       0 claims, 0 spec files",
-        "3 of 3 pods succeeded",
+        "3 of 3 pods succeeded, 1 waiting, as told",
     ]
     positions = [out.find(step) for step in steps]
     assert -1 not in positions, steps[positions.index(-1)]
@@ -152,6 +159,62 @@ async def test_the_readmes_driver_of_at_most_30_lines_runs_as_the_readme_says(te
     assert "listening on 9005" in out
 
 
+async def events_of(temp, *arguments):
+    code, out, err = await demo(temp, "-o", "json", *arguments)
+    return code, [json.loads(line) for line in out.splitlines()], err
+
+
+async def test_as_json_the_demo_is_one_event_a_line_in_the_order_of_time(temp):
+    code, events, err = await events_of(temp)
+    assert (code, err) == (0, "")
+    kinds = [event["kind"] for event in events]
+    assert kinds[:3] == ["DriverStarted", "SlicesPublished", "Applied"]
+    assert kinds[-4:] == ["PodWaits", "PodExplained", "CleanedUp", "Finished"]
+    assert {"ClaimAllocated", "DriverCalled", "SpecWritten", "PodFinished"} <= set(kinds)
+    times = [event["at"] for event in events]
+    assert times == sorted(times)
+    assert times[0] > 0
+    assert events[-1] | {"at": 0} == {
+        "kind": "Finished", "at": 0, "succeeded": 3, "failed": 0, "waiting": 1,
+    }  # fmt: skip
+    assert events[-4]["reason"] == "Unschedulable"
+    assert 'toppings.contains("ananas") is false' in events[-3]["text"]
+    assert clean(temp)
+
+
+async def test_as_json_an_error_is_the_last_event_too(temp, tmp_path):
+    (tmp_path / "bad.yaml").write_text("{not yaml")
+    code, events, err = await events_of(temp, "--manifests", str(tmp_path))
+    assert code == 1
+    assert [event["kind"] for event in events] == ["Broken"]
+    assert events[0]["reason"] == "InvalidManifest"
+    assert "manifest bad.yaml: is no YAML" in events[0]["message"]
+    assert "manifest bad.yaml: is no YAML" in err
+    code, events, _ = await events_of(temp, "--driver", "burger")
+    assert (code, events[-1]["reason"]) == (2, "InvalidConfiguration")
+
+
+async def test_as_json_an_interruption_is_the_last_event(temp):
+    process = await start(temp, "-o", "json")
+    await process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    out, err = await process.communicate()
+    assert (process.returncode, err) == (130, b"")
+    assert json.loads(out.splitlines()[-1])["kind"] == "Interrupted"
+    assert clean(temp)
+
+
+async def test_a_pod_that_was_expected_to_wait_and_runs_is_an_error(temp, tmp_path):
+    for file in PIZZAS.glob("[14]*.yaml"):
+        shutil.copy(file, tmp_path)
+    order = tmp_path / "4-impossible-pizza.yaml"
+    order.write_text(order.read_text().replace("ananas", "basil"))
+    code, _, err = await demo(temp, "--manifests", str(tmp_path))
+    assert code == 1
+    assert "pod default/hedy: expected to wait (Unschedulable), but runs on laptop" in err
+    assert clean(temp)
+
+
 MOMENTS = [
     "Driver dra.pizza",
     "1-classes",
@@ -160,6 +223,7 @@ MOMENTS = [
     "CDI spec",
     "pod ada",
     "3-shared",
+    "pod hedy",
     "Deleted",
     "3 of 3",
 ]

@@ -39,7 +39,7 @@ def read(file: Traversable) -> Manifest:
         raise ManifestError(f"manifest {file.name}: cannot be read: {err}") from err
     except yaml.YAMLError as err:
         raise ManifestError(f"manifest {file.name}: is no YAML: {err}") from err
-    return Manifest(file.name, tuple(_checked(file.name, documents)))
+    return Manifest(file.name, tuple(_checked(file.name, _flat(documents))))
 
 
 def read_folder(folder: Traversable) -> tuple[Manifest, ...]:
@@ -48,6 +48,17 @@ def read_folder(folder: Traversable) -> tuple[Manifest, ...]:
     if not files:
         raise ManifestError(f"manifest folder {folder}: holds no .yaml file")
     return tuple(read(file) for file in files)
+
+
+def _flat(documents: list[object]) -> list[object]:
+    """Lists, as `kubectl get -o yaml` prints them, become their items."""
+    found: list[object] = []
+    for document in documents:
+        if isinstance(document, dict) and str(document.get("kind")).endswith("List"):
+            found += document.get("items") or []
+        else:
+            found.append(document)
+    return found
 
 
 def _checked(name: str, documents: list[object]) -> Iterator[KubeObject]:

@@ -8,6 +8,7 @@ import importlib.resources
 import shlex
 import signal
 import sys
+import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Coroutine, Sequence
 from importlib.metadata import entry_points
@@ -19,8 +20,10 @@ from rich.console import Console
 
 from pydra_core._telemetry import logs
 from pydra_core.command import FINDING, FINE, Command
-from pydra_core.errors import ConfigError
-from pydra_testbed.demo.story import Outcome, Story
+from pydra_core.errors import ConfigError, PydraError
+from pydra_testbed.demo import events
+from pydra_testbed.demo.json_lines import JsonTeller
+from pydra_testbed.demo.story import Outcome, Story, Tell
 from pydra_testbed.demo.text import TextTeller
 from pydra_testbed.manifests import Manifest, read_folder
 
@@ -41,21 +44,32 @@ def _configure(parser: ArgumentParser) -> None:
         metavar="DIR",
         help="apply these .yaml files instead of the driver's",
     )
+    parser.add_argument(
+        "-o", "--output", choices=("text", "json"), default="text", help="json: one event a line"
+    )
 
 
 def _run(arguments: Namespace) -> int:
-    command = _driver_command(arguments)
-    manifests = read_folder(arguments.manifests or _own_manifests(arguments.driver))
-    logs.configure("info" if arguments.verbose else "error", "text")
-    console = Console(highlight=False)
+    tell = _teller(arguments.output)
     try:
-        outcome = asyncio.run(_play(command, manifests, console))
+        command = _driver_command(arguments)
+        manifests = read_folder(arguments.manifests or _own_manifests(arguments.driver))
+        logs.configure("info" if arguments.verbose else "error", "text")
+        outcome = asyncio.run(_play(command, manifests, tell))
     except asyncio.CancelledError:
-        console.print("interrupted: everything was stopped and removed")
+        tell(events.Interrupted())
         return _INTERRUPTED
-    pods = f"{outcome.succeeded} of {outcome.succeeded + outcome.failed} pods succeeded"
-    console.print(f"\n{pods}; nothing is left of the testbed", style="bold")
+    except PydraError as err:
+        tell(events.Broken(err.reason, str(err)))
+        raise
+    tell(events.Finished(outcome.succeeded, outcome.failed, outcome.waiting))
     return FINDING if outcome.failed else FINE
+
+
+def _teller(output: str) -> Tell:
+    if output == "json":
+        return JsonTeller(sys.stdout, time.monotonic()).tell
+    return TextTeller(Console(highlight=False)).tell
 
 
 def _driver_command(arguments: Namespace) -> Sequence[str]:
@@ -82,7 +96,7 @@ def _own_manifests(driver: str) -> Traversable:
     return importlib.resources.files(importlib.import_module(demos[driver]))
 
 
-async def _play(command: Sequence[str], manifests: Sequence[Manifest], console: Console) -> Outcome:
+async def _play(command: Sequence[str], manifests: Sequence[Manifest], tell: Tell) -> Outcome:
     from pydra_testbed.cluster import start  # noqa: PLC0415 (a refused command line answers at once)
     from pydra_testbed.driver_process import run_driver  # noqa: PLC0415 (same)
 
@@ -90,7 +104,7 @@ async def _play(command: Sequence[str], manifests: Sequence[Manifest], console: 
     async with start() as testbed:
         node = testbed.nodes[0]
         async with run_driver(testbed, node, command) as driver:
-            story = Story(testbed, node, TextTeller(console).tell)
+            story = Story(testbed, node, tell)
             return await _unless(interrupted, story.play(driver, manifests))
 
 

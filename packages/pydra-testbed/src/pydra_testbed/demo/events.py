@@ -87,6 +87,45 @@ class CleanedUp:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class PodWaits:
+    """A pod that was expected to wait does: the reason and message of its PodScheduled condition."""
+
+    pod: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class PodExplained:
+    """Why the pod waits, as `pydra explain` says it."""
+
+    pod: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The end: everything is stopped and removed; how many pods ended how."""
+
+    succeeded: int
+    failed: int
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """The end, asked for by a signal: everything is stopped and removed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The end, by an error: who must act is in `reason`, what to do in `message`."""
+
+    reason: str
+    message: str
+
+
 Event: TypeAlias = (
     DriverStarted
     | SlicesPublished
@@ -95,5 +134,10 @@ Event: TypeAlias = (
     | DriverCalled
     | SpecWritten
     | PodFinished
+    | PodWaits
+    | PodExplained
     | CleanedUp
+    | Finished
+    | Interrupted
+    | Broken
 )

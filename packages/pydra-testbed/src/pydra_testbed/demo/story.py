@@ -17,6 +17,7 @@ from typing import TypeAlias
 from pydra_core.errors import PydraError
 from pydra_testbed.cluster import Node, Testbed
 from pydra_testbed.demo import events
+from pydra_testbed.demo.waiting import expectation, until_it_waits, why_it_waits
 from pydra_testbed.driver_process import DriverProcess, published
 from pydra_testbed.kubelet import DriverCall
 from pydra_testbed.manifests import Manifest, apply
@@ -26,6 +27,7 @@ Tell: TypeAlias = Callable[[events.Event], None]
 
 _PATIENCE = 60.0
 """Seconds a pod may take before the demo gives up and says what it waits for."""
+_WAITING = "Waiting"
 
 
 class DemoError(PydraError):
@@ -40,6 +42,7 @@ class Outcome:
 
     succeeded: int
     failed: int
+    waiting: int = 0
 
 
 class Story:
@@ -60,6 +63,7 @@ class Story:
             DriverDiedError: the driver ended.
             ManifestError: a manifest was refused.
             DemoError: a pod did not finish.
+            UnexpectedError: a pod that was expected to wait did not.
         """
         started = time.monotonic()
         name = await published(self._testbed, self._node, driver)
@@ -68,7 +72,8 @@ class Story:
         self._testbed.observe(self._called)
         phases = [phase for manifest in manifests for phase in await self._act(manifest)]
         await self._clean_up()
-        return Outcome(phases.count("Succeeded"), len(phases) - phases.count("Succeeded"))
+        succeeded, waiting = phases.count("Succeeded"), phases.count(_WAITING)
+        return Outcome(succeeded, len(phases) - succeeded - waiting, waiting)
 
     async def _slices(self) -> tuple[events.SliceRow, ...]:
         listed = await self._api.list("resourceslices")
@@ -82,18 +87,27 @@ class Story:
             f"{body['kind']} {ref.name}" for body, ref in zip(manifest.objects, refs, strict=True)
         ]
         self._tell(events.Applied(manifest.name, tuple(kinds)))
-        pods = [ref for ref in refs if ref.resource == "pods"]
+        pods = [
+            (ref, expectation(body))
+            for body, ref in zip(manifest.objects, refs, strict=True)
+            if ref.resource == "pods"
+        ]
         if not pods:
             return []
         claims = asyncio.ensure_future(self._tell_allocations())
         try:
-            return await asyncio.gather(*(self._run(pod) for pod in pods))
+            return await asyncio.gather(*(self._run(ref, expected) for ref, expected in pods))
         finally:
             claims.cancel()
             await asyncio.gather(claims, return_exceptions=True)
 
-    async def _run(self, ref: ObjectRef) -> str:
-        """Wait for a pod's end, tell what it printed, and return its phase."""
+    async def _run(self, ref: ObjectRef, expected: str) -> str:
+        """Wait for a pod's end, or until it waits as expected, tell about it, and return its phase."""
+        if expected:
+            message = await until_it_waits(self._api, ref, expected, _PATIENCE)
+            self._tell(events.PodWaits(ref.name, expected, message))
+            self._tell(events.PodExplained(ref.name, await why_it_waits(self._api, ref)))
+            return _WAITING
         pod = await self._finished(ref)
         await self._tell_pod(pod)
         return str(pod["status"]["phase"])

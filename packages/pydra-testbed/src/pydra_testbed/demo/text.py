@@ -88,6 +88,31 @@ class TextTeller:
         self._title("Deleted everything that was applied", event.seconds)
         self._line("left", f"{event.claims} claims, {event.specs} spec files")
 
+    @_tell.register
+    def _(self, event: events.PodWaits) -> None:
+        self._line(f"pod {event.pod}", f"waits, as told: {event.reason}", "bold yellow")
+        self._line("scheduler", event.message)
+
+    @_tell.register
+    def _(self, event: events.PodExplained) -> None:
+        self._line("explain", f"pydra explain pod/{event.pod} says:", "dim")
+        for line in event.text.splitlines():
+            self._console.print(Text(f"    {line}"))
+
+    @_tell.register
+    def _(self, event: events.Finished) -> None:
+        pods = f"{event.succeeded} of {event.succeeded + event.failed} pods succeeded"
+        waiting = f", {event.waiting} waiting, as told" if event.waiting else ""
+        self._console.print(f"\n{pods}{waiting}; nothing is left of the testbed", style="bold")
+
+    @_tell.register
+    def _(self, _event: events.Interrupted) -> None:
+        self._console.print("interrupted: everything was stopped and removed")
+
+    @_tell.register
+    def _(self, _event: events.Broken) -> None:
+        """The command line says it, on standard error."""
+
     def _title(self, text: str, seconds: float | None = None) -> None:
         took = f" ({seconds:.2f} s)" if seconds is not None else ""
         self._console.print()
