@@ -46,15 +46,20 @@ def read(name: str) -> Iterator[dict]:
         yield from map(json.loads, lines)
 
 
+CONVERSATIONS = ("conversation", "conversation-alpha")
+"""With the gates a kubelet has by default, and with the alpha ones on."""
+
+
 def calls() -> list[Call]:
-    """All unary calls of the recorded conversation, in the order in which they were sent."""
-    made = [_call(r) for r in read("conversation") if r.get("kind") == "unary"]
-    return sorted(made, key=lambda c: c.began)
+    """All unary calls of the recorded conversations, in the order in which they were sent."""
+    made = ([_call(r) for r in read(c) if r.get("kind") == "unary"] for c in CONVERSATIONS)
+    return [c for conversation in made for c in sorted(conversation, key=lambda c: c.began)]
 
 
 def stopped_in_order() -> set[str]:
     """The plugin instances that got a SIGTERM; the others were killed or just cut off."""
-    return {r["plugin"] for r in read("conversation") if r.get("event") == "plugin-stopping"}
+    records = itertools.chain(*map(read, CONVERSATIONS))
+    return {r["plugin"] for r in records if r.get("event") == "plugin-stopping"}
 
 
 def bursts(sequence: list[Call]) -> Iterator[list[Call]]:

@@ -179,13 +179,13 @@ def assert_registration(call, given, wanted):
     assert list(given.supported_versions) == ["v1.DRAPlugin", "v1beta1.DRAPlugin"]
 
 
-async def test_the_recorded_conversation_gets_answers_of_the_recorded_shape(probe):
+async def test_the_recorded_conversations_get_answers_of_the_recorded_shape(probe):
     async with AsyncExitStack() as stack:
         replay = Replay(probe, stack)
         await replay.play()
     assert replay.sent == recorded.by_method(recorded.calls())
-    assert replay.sent.total() == 155
-    assert len(recorded.calls()) == 155
+    assert replay.sent.total() == 165
+    assert len(recorded.calls()) == 165
     assert replay.restarts == {"stopped": 7, "killed": 2}
     assert len(replay.begun) == 2
     assert replay.held == set()
