@@ -82,10 +82,8 @@ def _kubeconfig(flag: str) -> str:
 def _target(text: str, namespace: str) -> Target:
     match = _TARGET.fullmatch(text)
     if match is None:
-        given = f"{text!r} is neither" if text else "say what:"
-        raise ConfigError(
-            f"explain: {given} pod/NAME or claim/NAME", key="target", source="command line"
-        )
+        what = f"{text!r} is neither pod/NAME nor" if text else "say what to explain: pod/NAME or"
+        raise ConfigError(f"explain: {what} claim/NAME", key="target", source="command line")
     return Target("pod" if match["kind"].startswith("po") else "claim", namespace, match["name"])
 
 

@@ -9,12 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-_STRING = (
-    r"[bB]?[rR]?(?:'{3}(?:\\.|[^\\])*?'{3}|\"{3}(?:\\.|[^\\])*?\"{3}"
+_RAW = (
+    r"(?:[rR][bB]?|[bB][rR])"
+    r"(?:'{3}[\s\S]*?'{3}|\"{3}[\s\S]*?\"{3}|'[^'\n]*'|\"[^\"\n]*\")"
+)
+_ESCAPED = (
+    r"[bB]?(?:'{3}(?:\\[\s\S]|[^\\])*?'{3}|\"{3}(?:\\[\s\S]|[^\\])*?\"{3}"
     r"|'(?:\\.|[^'\\\n])*'|\"(?:\\.|[^\"\\\n])*\")"
 )
 _TOKEN = re.compile(
-    rf"(?P<space>\s+|//[^\n]*)|(?P<string>{_STRING})"
+    rf"(?P<space>\s+|//[^\n]*)|(?P<string>{_RAW}|{_ESCAPED})"
     r"|(?P<word>[A-Za-z_]\w*|\d[\w.]*)|(?P<operator>&&|\|\||\.\?|\[\?|[=!<>]=|.)",
     re.DOTALL,
 )
