@@ -36,12 +36,15 @@ def test_after_a_fault_at_any_operation_the_retry_works_and_nothing_is_lost(
                 refused += 1
                 check_recovery(node, [], of_claim)
             else:
-                told += check_mended(node, broken, of_claim, again=count > 1)
+                failed = check_mended(node, broken, of_claim, again=count > 1)
+                told += len(failed)
+                if fault == "EIO":
+                    check_cuts(node, broken, of_claim, failed)
     say(f"{len(run.calls)} operations: {refused} stopped the start, {told} became errors of claims")
 
 
 def check_mended(node, broken, of_claim, *, again):
-    """All was answered in the end, nothing is left over (after `again`: a start), and no answer is lost."""
+    """All was answered in the end, and nothing is left over (`again`: after a start); returns the errors' places."""
     assert answered(broken.events) == len(STEPS)
     failed = [i for i, e in enumerate(broken.events) if e.call == "answer" and errors(e)]
     for place in failed:
@@ -51,6 +54,11 @@ def check_mended(node, broken, of_claim, *, again):
         check_recovery(node, broken.events, of_claim)
     else:
         check_claims(node, broken.events, of_claim)
+    return failed
+
+
+def check_cuts(node, broken, of_claim, failed):
+    """A power cut at an error or at the end takes no answer back."""
     last = max(i for i, e in enumerate(broken.events) if e.call == "answer")
     for end in [*failed, last]:
         happened = broken.events[: end + 1]
@@ -59,7 +67,6 @@ def check_mended(node, broken, of_claim, *, again):
         disk.replay(*happened)
         disk.cut()
         check_recovery(node, happened, of_claim)
-    return len(failed)
 
 
 @pytest.mark.timeout(120)
@@ -99,7 +106,8 @@ def test_a_write_that_writes_half_is_finished_or_undone(node, say):
                 if broken.code == 2:
                     check_recovery(node, [], of_claim)
                 else:
-                    check_mended(node, broken, of_claim, again=bool(fault))
+                    failed = check_mended(node, broken, of_claim, again=bool(fault))
+                    check_cuts(node, broken, of_claim, failed)
     say(f"{len(writes)} writes were cut in half")
 
 

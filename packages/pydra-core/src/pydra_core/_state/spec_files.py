@@ -7,6 +7,7 @@ define, and claim UIDs are never used again. Files are named after the UID alone
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,6 +50,7 @@ class SpecFiles:
         self._directory = SpecDirectory(directory)
         self._driver = driver
         self._kind = f"{driver}/{_CLASS}"
+        self._lock = threading.Lock()  # the journal's thread writes, the event loop's removes
         self._untidy = False
         self._left: set[str] = set()
 
@@ -77,9 +79,9 @@ class SpecFiles:
         Raises:
             HostError: the CDI directory cannot be written, or the record holds no valid spec.
         """
-        self._left.discard(record.uid)
-        self._tidy()
-        with _host_errors():
+        with self._lock, _host_errors():
+            self._left.discard(record.uid)
+            self._tidy()
             spec = self._spec(record)
             if spec is None:
                 return False
@@ -95,8 +97,9 @@ class SpecFiles:
         A file that cannot be removed now is removed later: no container will ask for its devices any more,
         so it is no reason to hold a pod back.
         """
-        self._left.add(uid)
-        self._tidy()
+        with self._lock:
+            self._left.add(uid)
+            self._tidy()
 
     def remove_all_but(self, uids: Collection[str]) -> int:
         """Remove this driver's spec files of other claims, and temporary files of killed writers.
@@ -105,13 +108,14 @@ class SpecFiles:
             How many spec files were removed.
         """
         stem = self._directory.file(self._kind, "*").name.removesuffix("*.json")
-        with _logged_errors():
+        with self._lock, _logged_errors():
             names = {path.name for path in self._directory.path.glob(f"{stem}*.json")}
             found = {name.removeprefix(stem).removesuffix(".json") for name in names}
             self._left |= found - set(uids)
-        before, self._untidy = len(self._left), True
-        self._tidy()
-        return before - len(self._left)
+        with self._lock:
+            before, self._untidy = len(self._left), True
+            self._tidy()
+            return before - len(self._left)
 
     def _tidy(self) -> None:
         """Remove what should not be there; what stays is tried again with the next claim."""
