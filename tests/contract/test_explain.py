@@ -153,7 +153,7 @@ REFUSALS = {
     ),
     "mode All with an incomplete pool": (
         [slices(card("d0"), count=2), claim(request(allocationMode="All")), pod()],
-        ["asks for all devices, but resource pool card.acme.example/n1 is currently being updated", "pool card.acme.example/n1 is incomplete: not all of its slices are published yet"],
+        ["asks for all devices, but resource pool card.acme.example/n1 is currently being updated", "pool card.acme.example/n1 is incomplete: 1 of its 2 slices are published"],
     ),
     "a class that does not exist": (
         [slices(card("d0")), claim(request(deviceClassName="crad")), pod()],
@@ -172,7 +172,7 @@ REFUSALS = {
         ["asks for adminAccess, which namespace default does not allow", "resource.kubernetes.io/admin-access=true"],
     ),
     "a claim that is allocated elsewhere": (
-        [slices(card("d0")), slices(card("d1"), name="s2", node="n2"), thing("Node", "n1", {}), thing("Node", "n2", {}), held("d0", name="c", node="n3"), pod()],
+        [slices(card("d0")), slices(card("d1"), name="s2", node="n2"), thing("Node", "n1", {}), thing("Node", "n2", {}), held("d0", name="c", node="n3", pods=["rival"]), pod()],
         ["claim default/c is allocated already, on node n3: card.acme.example/n1/d0"],
     ),
     "a cordoned node": (
@@ -193,7 +193,7 @@ REFUSALS = {
     ),
     "a driver that does not run": (
         [slices(card("d0"), driver="other.example"), claim(request()), pod()],
-        ["driver card.acme.example has published no slices for node n1", "`pydra doctor`", "1 devices of other drivers are not looked at"],
+        ["driver card.acme.example has published no slices for node n1", "`pydra doctor`", "devices of other drivers, not looked at: 1"],
     ),
     "a scheduling gate": (
         [slices(card("d0")), claim(request()), pod(schedulingGates=[{"name": "acme.example/quota"}])],
@@ -261,6 +261,16 @@ async def test_what_is_allocated_is_shown_with_who_has_it(tmp_path):
     assert "claim default/other: is allocated on node n1" in out
     assert "claim default/other is allocated on node n1: card.acme.example/n1/d0" in said(out)
     assert "reserved for pod default/p" in out
+
+
+async def test_an_allocation_that_only_this_pod_could_use_is_taken_back_as_the_scheduler_does(
+    tmp_path,
+):
+    world = [slices(card("d0")), held("d0", name="c", node="n3"), pod()]
+    code, out, _ = await explained(tmp_path, world, "pod/p")
+    assert code == 0
+    assert "can be allocated on node n1" in out
+    assert "note: the scheduler takes back what claim default/c has" in out
 
 
 async def test_a_claim_that_no_pod_uses_is_judged_and_that_is_said(tmp_path):

@@ -23,7 +23,9 @@ from pydra_testbed.explain.model import (
 )
 from pydra_testbed.explain.subject import Subject
 from pydra_testbed.objects import KubeObject
-from pydra_testbed.scheduler.cycle import Bind, decide
+from pydra_testbed.scheduler.cycle import Bind, Snapshot, decide
+from pydra_testbed.scheduler.parsing import parse_in_use
+from pydra_testbed.scheduler.podclaims import is_allocated
 
 _MOST_TRIES = 24
 
@@ -37,7 +39,7 @@ class _Change:
     claims: dict[str, KubeObject]
 
 
-def cheapest(subject: Subject, reports: Sequence[NodeReport]) -> str:
+def cheapest(subject: Subject, snapshot: Snapshot, reports: Sequence[NodeReport]) -> str:
     """The change in words, with what it would lead to; empty if none helps or several are as good."""
     found: dict[str, _Change] = {}
     for change in _candidates(subject, reports):
@@ -46,7 +48,7 @@ def cheapest(subject: Subject, reports: Sequence[NodeReport]) -> str:
     for change in sorted(found.values(), key=lambda each: each.cost)[:_MOST_TRIES]:
         if helping and change.cost > helping[0][0].cost:
             break
-        outcome = _try(subject, change)
+        outcome = _try(subject, snapshot, change)
         if outcome is not None:
             helping.append((change, outcome))
     if len(helping) != 1:
@@ -60,9 +62,10 @@ def cheapest(subject: Subject, reports: Sequence[NodeReport]) -> str:
     return f"{change.text}: then it gets {devices or 'its claims'} on node {outcome.node}"
 
 
-def _try(subject: Subject, change: _Change) -> Bind | None:
-    world = replace(subject.world, claims={**subject.world.claims, **change.claims})
-    outcome = decide(subject.pod, world.snapshot())
+def _try(subject: Subject, snapshot: Snapshot, change: _Change) -> Bind | None:
+    claims = {**subject.world.claims, **change.claims}
+    in_use = parse_in_use(claim for claim in claims.values() if is_allocated(claim))
+    outcome = decide(subject.pod, replace(snapshot, claims=claims, in_use=in_use))
     return outcome if isinstance(outcome, Bind) else None
 
 

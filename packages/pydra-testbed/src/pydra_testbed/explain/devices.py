@@ -82,8 +82,8 @@ class Judge:
 
     def _counters(self, pool: Pool, device: Device) -> Iterator[Obstacle]:
         in_use = self.snapshot.in_use
-        if not device.consumes or (device.is_shareable and device.id in in_use.consumed):
-            return
+        if in_use.holds(device.id):
+            return  # What it takes of the counters is taken already, by its holder.
         for set_name, used in device.consumes:
             for name, asked in used.items():
                 total = pool.counters[set_name][name]

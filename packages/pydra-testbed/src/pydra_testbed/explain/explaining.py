@@ -18,8 +18,14 @@ from pydra_testbed.explain.placement import allocated_devices, home
 from pydra_testbed.explain.subject import Member, Subject, Target, find, users
 from pydra_testbed.explain.world import World
 from pydra_testbed.objects import KubeObject, key_of, namespace_of
+from pydra_testbed.scheduler.allocate import TIMED_OUT
 from pydra_testbed.scheduler.cycle import Bind, Failed, Gated, decide
 from pydra_testbed.scheduler.podclaims import is_allocated, reservations
+
+_GIVEN_UP = (
+    "the search was given up: a combination that was not tried may do; selectors that leave fewer "
+    "devices to choose from shorten it"
+)
 
 
 def explain(target: Target, world: World) -> Explanation:
@@ -53,20 +59,40 @@ def _decided(base: Explanation, subject: Subject) -> Explanation:
         case Gated(why):
             return replace(base, verdict=Verdict.WAITING, summary=f"waiting: {why}")
         case Bind() as bind:
-            summary = f"can be allocated on node {bind.node}"
+            verb = "allocated on" if bind.allocations else "scheduled to"
+            summary = f"can be {verb} node {bind.node}"
             return replace(
                 base, verdict=Verdict.SATISFIABLE, summary=summary, choices=_choices(bind)
             )
+        case Failed(deallocate=key) if key:
+            note = (
+                f"the scheduler takes back what claim {key} has, which no node of the pod can use"
+            )
+            base = replace(base, notes=(*base.notes, note))
+            return _decided(base, _without_allocation(subject, key))
         case Failed() as failed:
             reports = [judge_node(subject, snapshot, body) for body in snapshot.nodes]
             reports.sort(key=_distance)
+            if TIMED_OUT in failed.message:
+                base = replace(base, notes=(*base.notes, _GIVEN_UP))
             return replace(
                 base,
                 summary=_unsatisfied(reports),
                 scheduler=base.scheduler or failed.message,
                 nodes=tuple(reports),
-                change=cheapest(subject, reports),
+                change=cheapest(subject, snapshot, reports),
             )
+
+
+def _without_allocation(subject: Subject, key: str) -> Subject:
+    """The subject as it is after the scheduler gave up the allocation of one of its claims."""
+    claim = {k: v for k, v in subject.world.claims[key].items() if k != "status"}
+    members = tuple(
+        replace(member, claim=claim) if key_of(member.claim) == key else member
+        for member in subject.members
+    )
+    world = replace(subject.world, claims={**subject.world.claims, key: claim})
+    return replace(subject, members=members, world=world)
 
 
 def _is_settled(subject: Subject) -> bool:
@@ -140,6 +166,7 @@ def _distance(report: NodeReport) -> tuple[int, int, str]:
     """Near misses first: nodes that take the pod, then by how much speaks against their nearest devices."""
     missing = 0
     for request in report.requests:
-        nearest = [len(device.obstacles) for device in request.devices[: request.wanted]]
-        missing += sum(nearest) + 100 * (request.wanted - len(nearest))
+        wanted = request.wanted or 1
+        nearest = [len(device.obstacles) for device in request.devices[:wanted]]
+        missing += sum(nearest) + 100 * (wanted - len(nearest))
     return len(report.obstacles), missing, report.node

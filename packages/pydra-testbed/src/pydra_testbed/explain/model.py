@@ -112,7 +112,10 @@ class DeviceReport:
 
 @dataclass(frozen=True, slots=True)
 class RequestReport:
-    """One request, or one alternative of it, on one node; devices with the fewest obstacles come first."""
+    """One request, or one alternative of it, on one node; devices with the fewest obstacles come first.
+
+    `wanted` is 0 where all devices are asked for.
+    """
 
     claim: str
     request: str

@@ -100,9 +100,9 @@ def _request(
     devices.sort(key=lambda report: len(report.obstacles))
     others = sum(len(pool.devices) for pool in pools if pool not in ours)
     fitting = sum(not report.obstacles for report in devices)
-    wanted = 1 if request.mode == ALL else request.count
+    wanted = 0 if request.mode == ALL else request.count
     obstacles = [
-        *_pool_obstacles(ours),
+        *_pool_obstacles(judge, ours),
         *_no_slices(judge.node.name, ours, wanted_drivers),
     ]
     if devices and 0 < fitting < wanted:
@@ -146,10 +146,11 @@ def _drivers(snapshot: Snapshot, claim: Claim, request: Request) -> set[str]:
     return {match["name"] for part in parts if (match := _DRIVER.fullmatch(part))}
 
 
-def _pool_obstacles(pools: Sequence[Pool]) -> Iterator[Obstacle]:
+def _pool_obstacles(judge: Judge, pools: Sequence[Pool]) -> Iterator[Obstacle]:
     for pool in pools:
         if pool.is_incomplete:
-            text = f"pool {pool.id} is incomplete: not all of its slices are published yet"
+            there, expected = judge.register.slices(pool.id)
+            text = f"pool {pool.id} is incomplete: {there} of its {expected} slices are published"
             remedy = "its driver is publishing, or was stopped while it did: look at its log"
             yield Obstacle(Kind.POOL_INCOMPLETE, text, remedy)
         elif pool.invalid:

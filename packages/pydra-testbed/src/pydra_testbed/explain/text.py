@@ -98,7 +98,7 @@ def _tell_node(lines: _Lines, node: NodeReport, limits: Limits, has_many: bool) 
 
 
 def _tell_request(lines: _Lines, request: RequestReport, limits: Limits, owner: str) -> None:
-    asked = f"{request.wanted} of class {request.device_class}"
+    asked = f"{request.wanted or 'all'} of class {request.device_class}"
     judged = f"{request.fitting} of {len(request.devices)} devices would do"
     lines.add(2, f"request {request.request}{owner}, {asked}: {judged}")
     for obstacle in request.obstacles:
@@ -116,7 +116,7 @@ def _leftovers(request: RequestReport) -> Iterator[str]:
     if request.devices and (fit := [d.device for d in request.devices if not d.obstacles]):
         yield f"nothing speaks against {', '.join(fit[:6])}{' ...' if len(fit) > 6 else ''}"  # noqa: PLR2004 - a line's worth
     if request.other_drivers:
-        yield f"{request.other_drivers} devices of other drivers are not looked at"
+        yield f"devices of other drivers, not looked at: {request.other_drivers}"
 
 
 def _tell_device(lines: _Lines, device: DeviceReport) -> None:
