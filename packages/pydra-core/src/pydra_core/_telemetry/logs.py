@@ -69,7 +69,11 @@ class JsonFormatter(logging.Formatter):
 
 def _quote(value: object) -> str:
     text = str(value)
-    return json.dumps(text) if not text or any(c in text for c in ' "\n=') else text
+    return (
+        json.dumps(text)
+        if not text.isprintable() or not text or any(c in text for c in ' "=')
+        else text
+    )
 
 
 def configure(level: str, style: str) -> None:
