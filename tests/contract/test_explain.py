@@ -109,7 +109,7 @@ REFUSALS = {
     ),
     "a selector that does not compile": (
         [slices(card("d0")), claim(request("device.drivr")), pod()],
-        ["selector 0: CEL compile error: compilation failed:", "undefined field 'drivr'", "correct the expression"],
+        ["request r, 1 of class card: no device can be judged selector 0: CEL compile error: compilation failed:", "undefined field 'drivr'", "correct the expression"],
     ),
     "a taint": (
         [slices(card("d0", taints=[TAINT])), claim(request()), pod()],
@@ -219,6 +219,18 @@ async def test_what_refuses_a_device_is_said_in_words(tmp_path, reason):
     assert [text for text in says if text not in said(out)] == [], out
     assert max(map(len, out.splitlines())) <= 80
     assert "\x1b" not in out
+
+
+async def test_files_without_slices_are_told_what_is_missing(tmp_path):
+    code, out, _ = await explained(tmp_path, [claim(request()), pod()])
+    assert code == 1
+    assert "note: no slices given: add --slices FILE" in out
+
+
+async def test_no_value_commands_the_terminal(tmp_path):
+    order = claim(request(f'{WHERE}.model == "\x9b31m\u202eb2"'))
+    _, out, _ = await explained(tmp_path, [slices(card("d0")), order, pod()])
+    assert 'model == "?31m?b2" is false' in out
 
 
 async def test_near_misses_come_first_and_the_rest_is_counted(tmp_path):

@@ -33,6 +33,11 @@ _NO_NODES = (
     "no Node objects given: every node that slices name is taken to be ready, without labels"
 )
 
+_NO_SLICES = (
+    "no slices given: add --slices FILE with what `kubectl get resourceslices -o yaml` or "
+    "`pydra discover -o yaml` prints"
+)
+
 
 async def read_world(files: Iterable[Path], namespace: str) -> World:
     """Read every object that matters, other kinds are passed over; `namespace` is for objects without one.
@@ -61,6 +66,8 @@ async def read_world(files: Iterable[Path], namespace: str) -> World:
         found["nodes"], found["slices"], found["classes"], found["claims"],
         found["templates"], found["pods"], found["namespaces"],
     )  # fmt: skip
+    if not world.slices:
+        return replace(world, notes=(_NO_SLICES,))
     if world.nodes:
         return world
     return replace(world, nodes=nodes_of_slices(world.slices.values()), notes=(_NO_NODES,))

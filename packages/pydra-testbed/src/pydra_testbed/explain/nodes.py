@@ -11,6 +11,7 @@ from pydra_testbed.explain.holders import Register
 from pydra_testbed.explain.mentions import spelled
 from pydra_testbed.explain.model import DeviceReport, Kind, NodeReport, Obstacle, RequestReport
 from pydra_testbed.explain.placement import node_obstacles
+from pydra_testbed.explain.selectors import complaints
 from pydra_testbed.explain.subject import Subject
 from pydra_testbed.objects import KubeObject
 from pydra_testbed.scheduler import AllocationError, AllocationInput, Reason, Refusal, allocate
@@ -91,10 +92,11 @@ def _request(
 ) -> RequestReport:
     wanted_drivers = _drivers(judge.snapshot, claim, request)
     ours = [pool for pool in pools if not wanted_drivers or pool.id.driver in wanted_drivers]
+    broken = list(complaints(selectors_of(judge.snapshot, claim, request)))
     devices = [
         _device(judge, claim, request, pool, device, trace)
         for pool in ours
-        if pool.is_usable
+        if pool.is_usable and not broken
         for device in pool.devices
     ]
     devices.sort(key=lambda report: len(report.obstacles))
@@ -102,6 +104,7 @@ def _request(
     fitting = sum(not report.obstacles for report in devices)
     wanted = 0 if request.mode == ALL else request.count
     obstacles = [
+        *broken,
         *_pool_obstacles(judge, ours),
         *_no_slices(judge.node.name, ours, wanted_drivers),
     ]

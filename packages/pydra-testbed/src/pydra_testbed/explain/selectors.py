@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from pydra_testbed.cel import CelCompileError, compile_selector
 from pydra_testbed.explain.conjuncts import conjuncts, shorten
 from pydra_testbed.explain.mentions import absent, mentions, values
 from pydra_testbed.explain.model import Kind, Obstacle, SelectorPart
 from pydra_testbed.scheduler.model import Device
 from pydra_testbed.scheduler.verdicts import SelectorError, Verdicts
-
-_COMPILE = "CEL compile error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +43,18 @@ def obstacles(selector: Selector, device: Device, verdicts: Verdicts) -> Iterato
         yield _false(selector, device, part)
 
 
+def complaints(selectors: Iterable[Selector]) -> Iterator[Obstacle]:
+    """One obstacle for each selector that does not compile: no device can be judged by it."""
+    for selector in selectors:
+        try:
+            compile_selector(selector.expression)
+        except CelCompileError as problem:
+            text = f"{selector.where}: CEL compile error: {problem}"
+            remedy = "correct the expression: no pod that uses it can be scheduled"
+            cause = _part(selector, selector.expression, ())
+            yield Obstacle(Kind.SELECTOR_ERROR, text, remedy, cause)
+
+
 def _is_false(part: str, device: Device, verdicts: Verdicts) -> bool:
     """A part that fails is no reason when another one is false: CEL then forgets the failure."""
     try:
@@ -64,10 +75,6 @@ def _failure(selector: Selector, device: Device, verdicts: Verdicts, problem: st
     part = next((p for p in parts if _error(p, device, verdicts)), selector.expression)
     found = values(device, mentions(part))
     cause = _part(selector, part, found)
-    if problem.startswith(_COMPILE):
-        text = f"{selector.where}: {problem}"
-        remedy = "correct the expression: no pod that uses it can be scheduled"
-        return Obstacle(Kind.SELECTOR_ERROR, text, remedy, cause)
     shown = "".join(f"; {_is(name, value)}" for name, value in found)
     text = f"{selector.where}: {shorten(part)} fails: {problem}{shown}"
     return Obstacle(Kind.SELECTOR_ERROR, text, _guard(device, part, found), cause)

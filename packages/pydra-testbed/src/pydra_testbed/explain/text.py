@@ -10,6 +10,7 @@ from pydra_testbed.explain.model import (
     ClaimReport,
     DeviceReport,
     Explanation,
+    Kind,
     NodeReport,
     Obstacle,
     RequestReport,
@@ -67,8 +68,10 @@ class _Lines:
         indent = "  " * depth
         for number, line in enumerate(text.splitlines() or [""]):
             first = indent if number == 0 else f"{indent}  "
+            # Names and values come from drivers and users: none may command the terminal.
+            shown = "".join(char if char.isprintable() else "?" for char in line)
             self.done += textwrap.wrap(
-                line,
+                shown,
                 self._width,
                 initial_indent=first,
                 subsequent_indent=f"{indent}  ",
@@ -100,6 +103,8 @@ def _tell_node(lines: _Lines, node: NodeReport, limits: Limits, has_many: bool) 
 def _tell_request(lines: _Lines, request: RequestReport, limits: Limits, owner: str) -> None:
     asked = f"{request.wanted or 'all'} of class {request.device_class}"
     judged = f"{request.fitting} of {len(request.devices)} devices would do"
+    if any(obstacle.kind is Kind.SELECTOR_ERROR for obstacle in request.obstacles):
+        judged = "no device can be judged"
     lines.add(2, f"request {request.request}{owner}, {asked}: {judged}")
     for obstacle in request.obstacles:
         _tell_obstacle(lines, 3, obstacle)
