@@ -54,8 +54,9 @@ def cel(*expressions):
     return [{"cel": {"expression": expression}} for expression in expressions]
 
 
-def claim(*requests, name="c", status=None, **devices):
-    body = thing("ResourceClaim", name, {"devices": {"requests": list(requests)} | devices})
+def claim(*requests, name="c", status=None, metadata=None, **devices):
+    spec = {"devices": {"requests": list(requests)} | devices}
+    body = thing("ResourceClaim", name, spec, metadata=metadata or {})
     return body | ({"status": status} if status else {})
 
 
@@ -194,6 +195,38 @@ REFUSALS = {
     "a driver that does not run": (
         [slices(card("d0"), driver="other.example"), claim(request()), pod()],
         ["driver card.acme.example has published no slices for node n1", "`pydra doctor`", "devices of other drivers, not looked at: 1"],
+    ),
+    "an extended resource": (
+        [slices(card("d0")), claim(request()), pod(containers=[{"name": "m", "image": "x", "resources": {"limits": {"acme.example/port": "2"}}}])],
+        ["not enough acme.example/port: 2 asked", "is the device plugin of that resource running there?"],
+    ),
+    "a device of another node": (
+        [slices(card("d0", nodeName="n2"), card("d1", nodeName="n1"), nodeName=None, perDeviceNodeSelection=True), thing("Node", "n1", {}), claim(request(f"{WHERE}.index == 0")), pod()],
+        ["d0 cannot be used from node n1"],
+    ),
+    "binding conditions": (
+        [slices(card("d0", bindsToNode=True, bindingConditions=["acme.example/attached"], bindingFailureConditions=["acme.example/failed"])), claim(request()), pod()],
+        ["d0 has binding conditions (acme.example/attached), which this scheduler does not wait for"],
+    ),
+    "an invalid pool": (
+        [slices(card("d0", consumesCounters=USES)), claim(request()), pod()],
+        ["pool card.acme.example/n1 is invalid: counter set chip not found", "report it to the driver's author"],
+    ),
+    "an amount that a policy does not allow": (
+        [slices(card("d0", allowMultipleAllocations=True, capacity={"memory": {"value": "16Gi", "requestPolicy": {"default": "1Gi", "validRange": {"min": "1Gi", "max": "4Gi"}}}})), claim(request(capacity={"requests": {"memory": "8Gi"}})), pod()],
+        ["d0 memory: 8Gi is no amount its request policy allows"],
+    ),
+    "a claim with as many pods as it can have": (
+        [slices(card("d0")), held("d0", name="c", pods=[f"p{n}" for n in range(256)]), pod()],
+        ["claim default/c is reserved for 256 pods, which is the most"],
+    ),
+    "a claim that goes away": (
+        [slices(card("d0")), claim(request(), metadata={"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["acme.example/hold"]}), pod()],
+        ["waiting: claim default/c is being deleted (held by finalizers: acme.example/hold)"],
+    ),
+    "a claim of another pod": (
+        [slices(card("d0")), claim(request()), thing("ResourceClaimTemplate", "t", {"spec": {"devices": {"requests": [request()]}}}), pod(wants=TEMPLATED) | {"status": {"resourceClaimStatuses": [{"name": "e", "resourceClaimName": "c"}]}}],
+        ["claim default/c was not made for this pod", "delete the pod and create it again"],
     ),
     "a scheduling gate": (
         [slices(card("d0")), claim(request()), pod(schedulingGates=[{"name": "acme.example/quota"}])],
