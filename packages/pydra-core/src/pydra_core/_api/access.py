@@ -50,7 +50,11 @@ def find(kubeconfig: str, environ: Mapping[str, str]) -> Access:
             key="kubeconfig",
             source="environment",
         )
-    tls = _context("service account", cafile=str(SERVICE_ACCOUNT / "ca.crt"))
+    tls = _context(
+        "service account",
+        "mount the service account (automountServiceAccountToken: true), or set --kubeconfig or KUBECONFIG",
+        cafile=str(SERVICE_ACCOUNT / "ca.crt"),
+    )
     address = f"[{host}]" if ":" in host else host
     return Access(f"https://{address}:{port}", _file_token(SERVICE_ACCOUNT / "token"), tls)
 
@@ -118,7 +122,8 @@ def _tls(
         ca = base64.b64decode(data, validate=True).decode("ascii") if data else None
     except (binascii.Error, UnicodeDecodeError) as err:
         raise _unusable(file, f"certificate-authority-data is no base64 PEM: {err}") from err
-    context = _context(str(file), cafile=cluster.get("certificate-authority"), cadata=ca)
+    remedy = "check certificate-authority: a file or data that holds PEM certificates"
+    context = _context(str(file), remedy, cafile=cluster.get("certificate-authority"), cadata=ca)
     if cluster.get("insecure-skip-tls-verify"):
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -142,13 +147,14 @@ def _client_certificate(context: ssl.SSLContext, user: Mapping[str, Any]) -> Non
             context.load_cert_chain(both.name)
 
 
-def _context(source: str, *, cafile: str | None, cadata: str | None = None) -> ssl.SSLContext:
+def _context(
+    source: str, remedy: str, *, cafile: str | None, cadata: str | None = None
+) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=cafile, cadata=cadata)
     except (OSError, ssl.SSLError) as err:
         raise ConfigError(
-            f"API access from {source}: certificate authority cannot be read: {err};"
-            " check the file it names and that it holds PEM certificates",
+            f"API access from {source}: certificate authority cannot be read: {err}; {remedy}",
             key="kubeconfig",
             source=source,
         ) from err

@@ -47,8 +47,15 @@ def locate(settings: Settings, driver: str) -> Sockets:
     else:
         registration = _fit(root / "plugins_registry", driver, "-reg.sock", driver)
     endpoint = settings.kubelet_socket_path or str(service)
-    for path in (service, registration, Path(endpoint)):
+    for path in (service, registration):
         _check(path)
+    if len(endpoint.encode()) > MAX_SOCKET_PATH:
+        raise ConfigError(
+            f"setting kubelet_socket_path: {endpoint}: {len(endpoint.encode())} bytes, the kubelet's kernel takes"
+            f" {MAX_SOCKET_PATH}; shorten it",
+            key="kubelet_socket_path",
+            source=endpoint,
+        )
     return Sockets(registration, service, endpoint, data_dir)
 
 

@@ -31,13 +31,8 @@ async def look(subject: Subject) -> Sequence[Result]:
         async with connect(subject) as server:
             return await _examine(subject, server)
     except ConfigError as err:
-        seen, separator, fix = str(err).rpartition("; ")
-        return [finding("api: access", seen, fix) if separator else _no_account(fix)]
-
-
-def _no_account(text: str) -> Result:
-    fix = "mount the service account (automountServiceAccountToken: true), or set --kubeconfig or KUBECONFIG"
-    return finding("api: access", text, fix)
+        seen, _, fix = str(err).rpartition("; ")
+        return [finding("api: access", seen, fix)]
 
 
 async def _examine(subject: Subject, server: Server) -> Sequence[Result]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from pydra_cdi import QualifiedName, SpecError
 from pydra_core._api.rules import check as check_inventory
 from pydra_core._api.rules import is_driver_name
 from pydra_core._commands.doctor.results import Result, finding, ok
@@ -23,12 +22,10 @@ async def look_at_name(subject: Subject) -> Sequence[Result]:
     """It becomes a DNS subdomain in the API and a vendor in CDI device IDs."""
     name, where = subject.driver.name, subject.driver.__qualname__
     if not is_driver_name(name):
-        fix = f"set {where}.name to a lower-case DNS subdomain of at most 63 characters, like card.acme.example"
-        return [finding("driver: name", repr(name), fix)]
-    try:
-        QualifiedName(name, "claim", "0")
-    except SpecError:
-        fix = f"begin {where}.name with a letter: CDI takes no other vendor"
+        fix = (
+            f"set {where}.name to a lower-case DNS subdomain of at most 63 characters, like card.acme.example;"
+            " it begins with a letter: CDI takes no other vendor"
+        )
         return [finding("driver: name", repr(name), fix)]
     return [ok("driver: name", name)]
 

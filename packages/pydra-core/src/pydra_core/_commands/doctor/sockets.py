@@ -46,6 +46,9 @@ def _length(path: str) -> str:
 def _too_long(err: ConfigError) -> Result:
     path = str(err.fields["source"])
     excess = len(path.encode()) - MAX_SOCKET_PATH
+    if err.fields["key"] == "kubelet_socket_path":
+        fix = f"set KUBELET_SOCKET_PATH to a path that is {excess} bytes shorter"
+        return finding("socket: endpoint length", _length(path), fix)
     return finding(
         "socket: length",
         _length(path),
@@ -55,14 +58,8 @@ def _too_long(err: ConfigError) -> Result:
 
 
 def _endpoint(sockets: Sockets) -> Iterator[Result]:
-    """The path the kubelet is told, if it is another than ours: it must fit there too."""
-    if sockets.endpoint == str(sockets.service):
-        return
-    if len(sockets.endpoint.encode()) > MAX_SOCKET_PATH:
-        excess = len(sockets.endpoint.encode()) - MAX_SOCKET_PATH
-        fix = f"set KUBELET_SOCKET_PATH to a path that is {excess} bytes shorter"
-        yield finding("socket: endpoint length", _length(sockets.endpoint), fix)
-    else:
+    """The path the kubelet is told, if it is another than ours."""
+    if sockets.endpoint != str(sockets.service):
         yield ok("socket: endpoint length", _length(sockets.endpoint))
 
 
