@@ -16,7 +16,7 @@ async def test_a_claim_is_prepared_into_a_spec_file_and_unprepared_without_a_tra
     (device,) = answer.claims[claim.uid].devices
     assert list(answer.claims) == [claim.uid]
     assert (device.request_names, device.pool_name, device.device_name) == (["r0"], NODE, "card-1")
-    assert device.cdi_device_ids == [f"{DRIVER}/claim={claim.uid}-r0-card-1"]
+    assert device.cdi_device_ids == [f"{DRIVER}/claim={claim.uid}_r0_card-1"]
     ((name, content),) = world.spec_files().items()
     assert name == f"{DRIVER}-claim_{claim.uid}.json"
     (edited,) = json.loads(content)["devices"]
@@ -118,6 +118,15 @@ async def test_a_subrequest_is_answered_by_its_base_name(world):
     claim = await world.claim("card-0", requests=["card/small"])
     (device,) = (await driver.prepare(claim)).claims[claim.uid].devices
     assert device.request_names == ["card"]
+
+
+async def test_names_that_join_alike_stay_apart(world):
+    source = CARDS.replace('f"card-{n}"', '["b-c", "c", "x", "y"][n]')
+    driver = await world.start(source)
+    claim = await world.claim("b-c", "c", requests=["a", "a-b"])
+    answer = (await driver.prepare(claim)).claims[claim.uid]
+    assert answer.error == ""
+    assert len({d.cdi_device_ids[0] for d in answer.devices}) == 2
 
 
 async def test_a_device_in_the_hands_of_a_claim_is_refused_to_another(world):

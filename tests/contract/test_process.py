@@ -135,6 +135,38 @@ async def test_a_driver_name_that_is_no_domain_is_refused(world):
     assert "must be a lower-case DNS subdomain" in driver.logged()
 
 
+async def test_hung_calls_of_the_driver_do_not_hold_up_a_stop(world):
+    hung = CARDS.replace(
+        "        return [a.prepared",
+        "        import asyncio, threading\n"
+        "        await asyncio.to_thread(threading.Event().wait)\n"
+        "        return [a.prepared",
+    )
+    driver = await world.start(hung, DRAIN_TIMEOUT="0.2")
+    claims = [await world.claim("card-0") for _ in range(12)]
+    for claim in claims:
+        await driver.prepare(claim, seconds=0.2)
+    driver.process.terminate()
+    assert await driver.ended() == 0
+    assert "stopped" in driver.logged()
+
+
+async def test_the_number_of_prepared_claims_survives_a_restart(world):
+    driver = await world.start()
+    await driver.prepare(await world.claim("card-0"))
+    await driver.stop()
+    again = await world.start(HTTP_ADDRESS="127.0.0.1:0")
+    assert f'pydra_prepared_claims{{driver="{DRIVER}"}} 1.0' in (await _get(again, "/metrics"))[1]
+
+
+async def test_an_address_in_use_stops_the_start_with_its_key(world):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        driver = await world.start(HTTP_ADDRESS=f"127.0.0.1:{taken.getsockname()[1]}")
+        assert await driver.ended() == 2
+    assert "setting http_address" in driver.logged()
+    assert "Traceback" not in driver.logged()
+
+
 async def test_a_driver_without_a_name_is_told_so(world):
     driver = await world.start(CARDS.replace('    name = "card.acme.example"\n', ""))
     assert await driver.ended() == 2

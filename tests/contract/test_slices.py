@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 from driver_world import CARDS, DRIVER, NODE
 
 from pydra_testbed.objects import ObjectRef, Patch, Selection
@@ -69,11 +71,31 @@ async def test_wiped_slices_come_back(world):
         ]
 
 
-async def test_a_watch_that_expired_is_started_anew(world):
+async def test_a_slice_deleted_in_the_moment_it_is_made_comes_back(world):
+    async def delete_five_times():
+        times = 0
+        async for event in world.api.watch("resourceslices"):
+            if event.type == "ADDED":
+                await world.api.delete(
+                    ObjectRef("resourceslices", event.object["metadata"]["name"])
+                )
+                times += 1
+                if times == 5:
+                    return
+
+    deleting = asyncio.ensure_future(delete_five_times())
     driver = await world.start()
+    await driver.registered()
+    await deleting
+    assert await until(world, len)
+
+
+async def test_a_watch_that_expired_is_started_anew(world):
+    driver = await world.start(LOG_LEVEL="debug")
     await published(world, driver)
-    world.server.forget_changes("resourceslices")
+    world.server.faults.fail("watch", "resourceslices", 410, times=1)
     world.server.faults.drop_watches()
+    await driver.says("status=410")
     await world.api.delete_collection("resourceslices", Selection())
     assert await until(world, len)
 

@@ -41,7 +41,7 @@ def test_a_claim_is_one_file_with_a_device_for_each_answer(specs, tmp_path):
     content = json.loads(file.read_bytes())
     assert content["kind"] == "card.acme.example/claim"
     names = [d["name"] for d in content["devices"]]
-    assert names == [f"{UID}-card-card-0", f"{UID}-second-card-0", f"{UID}-shared-card-0-5e0f2b6c"]
+    assert names == [f"{UID}_card_card-0", f"{UID}_second_card-0", f"{UID}_shared_card-0_5e0f2b6c"]
     assert [a.cdi_ids for a in both.answers] == [(f"card.acme.example/claim={n}",) for n in names]
 
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from pydra_core.errors import PydraError
 from pydra_testbed.cluster import Node, Testbed
@@ -59,14 +60,7 @@ async def run_driver(
     """
     log = node.kubelet_root.parent / "driver.log"
     with log.open("ab") as stderr:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            env=os.environ | testbed.driver_environment(node),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=stderr,
-            stderr=stderr,
-            start_new_session=True,
-        )
+        process = await _spawn(command, testbed.driver_environment(node), stderr)
     driver = DriverProcess(process, log)
     try:
         yield driver
@@ -77,26 +71,50 @@ async def run_driver(
             driver.kill()
 
 
-async def published(testbed: Testbed, node: Node, driver: DriverProcess) -> str:
+async def _spawn(
+    command: Sequence[str], environ: dict[str, str], stderr: IO[bytes]
+) -> asyncio.subprocess.Process:
+    try:
+        return await asyncio.create_subprocess_exec(
+            *command,
+            env=os.environ | environ,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=stderr,
+            stderr=stderr,
+            start_new_session=True,
+        )
+    except OSError as err:
+        raise DriverDiedError(
+            f"driver process: {command[0]} cannot be started: {err.strerror}; check the command"
+        ) from err
+
+
+async def published(
+    testbed: Testbed, node: Node, driver: DriverProcess, patience: float = 30.0
+) -> str:
     """Wait until a complete pool of the node is published, and return the driver's name.
 
     Raises:
-        DriverDiedError: the driver ended first.
+        DriverDiedError: the driver ended first, or has published nothing after `patience` seconds.
     """
     watch = asyncio.ensure_future(_complete_pool(testbed, node))
     death = asyncio.ensure_future(driver.process.wait())
     try:
-        await asyncio.wait((watch, death), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((watch, death), timeout=patience, return_when=asyncio.FIRST_COMPLETED)
         if watch.done():
             return watch.result()
     finally:
         watch.cancel()
         death.cancel()
         await asyncio.gather(watch, death, return_exceptions=True)
-    text = driver.log.read_text(errors="replace")[-_TAIL:]
-    raise DriverDiedError(
-        f"driver process: ended with code {driver.process.returncode} before it served:\n{text}"
+    text = driver.log.read_text(errors="replace")[-_TAIL:] or "(nothing)"
+    code = driver.process.returncode
+    what = (
+        f"has published nothing after {patience:.0f} s"
+        if code is None
+        else f"ended with code {code} before it served"
     )
+    raise DriverDiedError(f"driver process: {what}; it logged last:\n{text}")
 
 
 async def _complete_pool(testbed: Testbed, node: Node) -> str:

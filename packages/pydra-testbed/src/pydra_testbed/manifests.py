@@ -44,7 +44,11 @@ def read(file: Traversable) -> Manifest:
 
 def read_folder(folder: Traversable) -> tuple[Manifest, ...]:
     """Read every `.yaml` file of a folder in the order of their names. Raises `ManifestError`."""
-    files = sorted((f for f in folder.iterdir() if f.name.endswith(".yaml")), key=lambda f: f.name)
+    try:
+        entries = list(folder.iterdir())
+    except OSError as err:
+        raise ManifestError(f"manifest folder {folder}: cannot be read: {err.strerror}") from err
+    files = sorted((f for f in entries if f.name.endswith(".yaml")), key=lambda f: f.name)
     if not files:
         raise ManifestError(f"manifest folder {folder}: holds no .yaml file")
     return tuple(read(file) for file in files)

@@ -17,7 +17,6 @@ from aiohttp.http_exceptions import HttpProcessingError
 from pydra_core._api.access import Access
 from pydra_core.errors import ApiError
 
-MERGE_PATCH = "application/merge-patch+json"
 _UNAUTHORIZED = 401
 _MESSAGE_LIMIT = 1000
 _NO_ANSWER = (aiohttp.ClientError, HttpProcessingError, TimeoutError, OSError, ValueError)

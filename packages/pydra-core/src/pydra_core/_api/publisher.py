@@ -54,9 +54,9 @@ class Publisher:
             None  # what is wanted, less what the server cannot hold
         )
         self._existing: dict[str, Body] = {}
+        self._deleted: dict[str, int] = {}  # name to the version at which the watch saw it go
         self._newest = 0
         self._wake = asyncio.Event()
-        self._settled = asyncio.Event()
         self.problem = "nothing was published yet"
 
     def want(self, inventory: Inventory) -> None:
@@ -70,12 +70,7 @@ class Publisher:
         self._metrics.devices.set(len(inventory.devices))
         if contents != self._wanted:
             self._wanted, self._desired = contents, list(contents)
-            self._settled.clear()
             self._wake.set()
-
-    async def settled(self) -> None:
-        """Return once the API holds what is wanted."""
-        await self._settled.wait()
 
     async def run(self) -> None:
         """Publish until cancelled. API errors are logged, counted and retried; slices stay at the end."""
@@ -109,6 +104,7 @@ class Publisher:
         query = {"fieldSelector": f"spec.driver={self._driver},spec.nodeName={self._node}"}
         content = await self._client.get(_SLICES, query)
         self._existing, version = checked_list(content, self._driver, self._node)
+        self._deleted.clear()
         self._wake.set()
         follow = asyncio.ensure_future(self._follow({**query, "resourceVersion": version}))
         write = asyncio.ensure_future(self._write_differences())
@@ -131,6 +127,7 @@ class Publisher:
             name = checked_slice(f"WATCH {_SLICES}", body)["metadata"]["name"]
             if kind == "DELETED":
                 gone = self._existing.pop(name, None)
+                self._deleted[name] = int(body["metadata"]["resourceVersion"])
                 _log.log(
                     logging.INFO if gone else logging.DEBUG,
                     "slice was deleted",
@@ -148,20 +145,19 @@ class Publisher:
             await self._registered.wait()
             if self._desired is None:
                 continue
-            owner = await self._owner()
+            owner, desired = await self._owner(), self._desired
             writes = plan(
                 list(self._existing.values()),
-                self._desired,
+                desired,
                 owner,
                 self._driver,
                 newest=self._newest,
             )
             for write in writes:
-                await self._write(write)
+                await self._write(write, desired)
             if writes:
-                _log.info("published", extra={"slices": len(self._desired), "writes": len(writes)})
+                _log.info("published", extra={"slices": len(desired), "writes": len(writes)})
             self.problem = ""
-            self._settled.set()
 
     async def _owner(self) -> Owner:
         """Read the node's UID anew each time slices are about to be compared: nodes are re-created."""
@@ -176,7 +172,7 @@ class Publisher:
             ) from err
         return Owner(self._node, checked_node_uid(content))
 
-    async def _write(self, write: Write) -> None:
+    async def _write(self, write: Write, desired: list[dict[str, Any]]) -> None:
         self._metrics.slice_write(write.verb)
         body = write.body
         match write.verb:
@@ -189,9 +185,11 @@ class Publisher:
             case _:
                 await self._delete(body)
                 return
-        self._existing[body["metadata"]["name"]] = checked_slice(f"{write.verb} {_SLICES}", stored)
+        name, checked = body["metadata"]["name"], checked_slice(f"{write.verb} {_SLICES}", stored)
         self._newest = max(self._newest, body["spec"]["pool"]["generation"])
-        self._adopt_if_reduced(body, stored)
+        if int(checked["metadata"]["resourceVersion"]) > self._deleted.get(name, 0):
+            self._existing[name] = checked  # else the watch has already told of its end
+        self._adopt_if_reduced(body, stored, desired)
 
     async def _delete(self, body: Body) -> None:
         metadata = body["metadata"]
@@ -208,10 +206,10 @@ class Publisher:
                 raise
         self._existing.pop(metadata["name"], None)
 
-    def _adopt_if_reduced(self, sent: Body, stored: Body) -> None:
+    def _adopt_if_reduced(self, sent: Body, stored: Body, desired: list[dict[str, Any]]) -> None:
         """If the server dropped fields of a disabled feature, say so once and want what it can hold."""
         dropped = sorted(_dropped(sent["spec"], stored["spec"]))
-        if not dropped or self._desired is None:
+        if not dropped:
             return
         error = DroppedFieldsError(
             f"slice {stored['metadata']['name']}: the API server dropped {', '.join(dropped)};"
@@ -220,8 +218,10 @@ class Publisher:
         self._metrics.background_error(error.reason)
         _log.error("published less than wanted", extra={"why": str(error)})
         index = int(sent["metadata"]["name"].rpartition("-")[2], 16)
-        keys = self._desired[index].keys() & stored["spec"].keys()
-        self._desired[index] = {key: stored["spec"][key] for key in keys}
+        keys = desired[index].keys() & stored["spec"].keys()
+        desired[index] = {
+            key: stored["spec"][key] for key in keys
+        }  # of this wish; a newer one is its own list
 
 
 def _newer(body: Body, known: Body | None) -> bool:

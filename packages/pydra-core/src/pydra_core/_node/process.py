@@ -89,6 +89,7 @@ async def _claim_path(
     claims = ClaimPath(driver, Claims(client, driver.name, driver.config), journal, specs, metrics)
     stack.push_async_callback(claims.settle, settings.drain_timeout)
     await recover(claims, journal.ledger, specs)
+    metrics.prepared.set(len(journal.ledger.all_prepared()))
     return claims
 
 

@@ -29,6 +29,7 @@ SERVICES = ("v1.DRAPlugin", "v1beta1.DRAPlugin")
 _REASON_LIMIT = 1000
 """Characters of the kubelet's reason that are kept, logged and shown by the probe."""
 _THREADS = 2
+_GOODBYE = 1.0
 
 
 class Registration:
@@ -39,7 +40,6 @@ class Registration:
         self._endpoint = endpoint
         self._metrics = metrics
         self._confirmed = asyncio.Event()
-        self._count = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self.refusal = "the kubelet has not asked yet"
 
@@ -47,11 +47,6 @@ class Registration:
     def registered(self) -> bool:
         """Whether the kubelet's last word was that it knows us."""
         return self._confirmed.is_set()
-
-    @property
-    def count(self) -> int:
-        """How often the kubelet has confirmed us; it grows when a restarted kubelet asks again."""
-        return self._count
 
     async def wait(self) -> None:
         """Return once the kubelet has confirmed the registration."""
@@ -71,7 +66,9 @@ class Registration:
                 yield
             finally:
                 path.unlink(missing_ok=True)  # noqa: ASYNC240 (one unlink of a local socket)
-                await asyncio.to_thread(server.stop(0).wait)
+                server.stop(0).wait(
+                    _GOODBYE
+                )  # not in a thread: a driver's hung calls may hold them all
 
     def _handler(self) -> grpc.GenericRpcHandler:
         return threaded_service(
@@ -99,7 +96,6 @@ class Registration:
         """Take in what the kubelet said, in the event loop."""
         self._metrics.registered.set(1 if status.plugin_registered else 0)
         if status.plugin_registered:
-            self._count += 1
             self.refusal = ""
             self._confirmed.set()
             _log.info(

@@ -89,7 +89,14 @@ def remove_stale(path: Path) -> None:
     Raises:
         ConfigError: somebody listens there, or the path is not a socket.
     """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+    except OSError as err:
+        raise ConfigError(
+            f"socket path {path}: its directory cannot be made: {err.strerror}; check the kubelet root and the mounts",
+            key="kubelet_root",
+            source=str(path),
+        ) from err
     if not path.exists():
         return
     if not path.is_socket():

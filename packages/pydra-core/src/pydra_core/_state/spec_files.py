@@ -1,4 +1,4 @@
-"""Spec files of prepared claims: one per claim, devices named `<claim UID>-<request>-<device>[-<share>]`.
+"""Spec files of prepared claims: one per claim, devices named `<claim UID>_<request>_<device>[_<share>]`.
 
 These names make every CDI device unique over all files of this driver: runtimes drop a device that two files
 define, and claim UIDs are never used again. Files are named after the UID alone, which the API server makes.
@@ -166,7 +166,7 @@ class SpecFiles:
         )
 
     def _name(self, uid: str, device: PreparedDevice) -> str:
-        return "-".join(
+        return "_".join(
             part for part in (uid, device.request, device.device, device.share_id) if part
         )
 

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from pydra_core._telemetry.metrics import Metrics
+from pydra_core.errors import ConfigError
 
 
 @asynccontextmanager
@@ -39,7 +40,14 @@ async def serve(address: str, metrics: Metrics, not_ready: Callable[[], str]) ->
     await runner.setup()
     try:
         host, _, port = address.rpartition(":")
-        await web.TCPSite(runner, host.strip("[]"), int(port)).start()
+        try:
+            await web.TCPSite(runner, host.strip("[]"), int(port)).start()
+        except OSError as err:
+            raise ConfigError(
+                f"setting http_address: {address}: cannot be bound: {err.strerror}; choose another",
+                key="http_address",
+                source=address,
+            ) from err
         bound = runner.addresses[0]
         yield f"{bound[0]}:{bound[1]}"
     finally:

@@ -109,9 +109,9 @@ async def _play(command: Sequence[str], manifests: Sequence[Manifest], tell: Tel
 
 
 def _stop_signals() -> asyncio.Event:
-    """An event set by SIGINT or SIGTERM, which from now on do nothing else: cleaning up is never disturbed."""
+    """An event set by SIGINT, SIGTERM or SIGHUP (a closed terminal), which from now on do nothing else: cleaning up is never disturbed."""
     loop, asked = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, asked.set)
     return asked
 
