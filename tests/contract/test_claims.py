@@ -258,7 +258,7 @@ SLOW = CARDS.replace("class CardDriver", "import asyncio, pathlib\n\n\nclass Car
 async def test_work_that_outlives_the_deadline_goes_on_and_the_retry_finds_it_done(world):
     driver = await world.start(SLOW)
     claim = await world.claim("card-0")
-    late = (await driver.prepare(claim, seconds=0.5)).claims[claim.uid]
+    late = (await driver.prepare(claim, seconds=2)).claims[claim.uid]
     assert "its work goes on" in late.error
     (world.root / "go").touch()
     done = (await driver.prepare(claim)).claims[claim.uid]
