@@ -309,3 +309,24 @@ async def test_a_wrong_command_line_exits_with_2(temp, arguments, says):
     code, _, err = await demo(temp, *arguments)
     assert code == 2
     assert says in err
+
+
+async def test_a_pod_that_fails_is_told_with_its_reason(temp, tmp_path):
+    for file in PIZZAS.glob("[12]*.yaml"):
+        shutil.copy(file, tmp_path)
+    order = tmp_path / "2-whole-pizza.yaml"
+    order.write_text(order.read_text().replace("echo", "exit 3; echo"))
+    code, out, _ = await demo(temp, "--manifests", str(tmp_path))
+    assert code == 1
+    assert "phase Failed: " in out
+    assert "exit code 3" in " ".join(out.split())
+    assert clean(temp)
+
+
+async def test_a_driver_command_that_does_not_exist_is_named(temp, tmp_path):
+    shutil.copy(PIZZAS / "1-classes.yaml", tmp_path)
+    code, _, err = await demo(temp, "--start", "/nope/driver", "--manifests", str(tmp_path))
+    assert code == 1
+    assert "/nope/driver cannot be started" in err
+    assert "Traceback" not in err
+    assert clean(temp)

@@ -71,11 +71,12 @@ class SpecWritten:
 
 @dataclass(frozen=True, slots=True)
 class PodFinished:
-    """A pod came to its end: phase, and what it printed."""
+    """A pod came to its end: phase, what it printed, and why it failed if it did."""
 
     pod: str
     phase: str
     output: str
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from typing import TypeAlias
 from pydra_core.errors import PydraError
 from pydra_testbed.cluster import Node, Testbed
 from pydra_testbed.demo import events
+from pydra_testbed.demo.reasons import why
 from pydra_testbed.demo.waiting import expectation, until_it_waits, why_it_waits
 from pydra_testbed.driver_process import DriverProcess, published
 from pydra_testbed.kubelet import DriverCall
@@ -135,26 +136,22 @@ class Story:
                     if last.get("status", {}).get("phase") in ("Succeeded", "Failed"):
                         return last
         except TimeoutError as err:
-            why = "; ".join(
-                c.get("message", "")
-                for c in last.get("status", {}).get("conditions", [])
-                if c.get("message")
-            )
+            said = await why(self._api, last)
             raise DemoError(
-                f"pod {ref.namespace}/{ref.name}: not finished after {_PATIENCE:.0f} s: {why}"
+                f"pod {ref.namespace}/{ref.name}: not finished after {_PATIENCE:.0f} s: {said}"
             ) from err
         raise DemoError(f"pod {ref.namespace}/{ref.name}: the watch ended before the pod did")
 
     async def _tell_pod(self, pod: KubeObject) -> None:
         container = pod["spec"]["containers"][0]["name"]
-        chunks = [
-            chunk
-            async for chunk in self._testbed.logs.read(
-                namespace_of(pod), name_of(pod), container, follow=False
-            )
-        ]
-        output = b"".join(chunks).decode(errors="replace")
-        self._tell(events.PodFinished(name_of(pod), pod["status"]["phase"], output))
+        log = self._testbed.logs.read(namespace_of(pod), name_of(pod), container, follow=False)
+        try:
+            output = b"".join([chunk async for chunk in log]).decode(errors="replace")
+        except LookupError:  # the container was never started
+            output = ""
+        phase = pod["status"]["phase"]
+        said = "" if phase == "Succeeded" else await why(self._api, pod)
+        self._tell(events.PodFinished(name_of(pod), phase, output, said))
 
     def _called(self, call: DriverCall) -> None:
         if call.method not in ("NodePrepareResources", "NodeUnprepareResources"):

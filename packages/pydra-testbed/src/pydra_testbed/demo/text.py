@@ -81,7 +81,7 @@ class TextTeller:
                 f"pod {event.pod}", line, "bold green" if event.phase == "Succeeded" else "bold red"
             )
         if event.phase != "Succeeded":
-            self._line("", f"phase {event.phase}", "red")
+            self._line("", f"phase {event.phase}: {event.why}", "red")
 
     @_tell.register
     def _(self, event: events.CleanedUp) -> None:
