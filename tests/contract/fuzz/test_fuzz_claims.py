@@ -115,7 +115,7 @@ async def test_a_damaged_claim_is_prepared_or_refused_by_name_alone(served, cont
     for device in answer.devices:
         assert re.fullmatch("[-a-z0-9./]{1,253}", device.pool_name)
         assert re.fullmatch("[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", device.device_name)
-        assert all(re.fullmatch(r"[a-z0-9./=-]+", i) for i in device.cdi_device_ids)
+        assert all(re.fullmatch(r"[a-z0-9./=_-]+", i) for i in device.cdi_device_ids)
 
 
 FIELDS = ("request", "driver", "pool", "device", "shareID")

@@ -224,6 +224,7 @@ async def test_registration_keeps_its_deadlines_while_discover_is_slow(probe, wa
 SLOW = """
 import asyncio
 import sys
+import threading
 from pathlib import Path
 
 from pydra_cdi import ContainerEdits
@@ -233,7 +234,7 @@ from pydra_core import Claim, Driver, Inventory, PreparedDevice, main
 def spin():
     loaded = Path(__file__).with_name("loaded")
     while not loaded.exists():
-        sum(range(10_000))
+        threading.Event().wait(0.05)  # blocks its thread as a library's call does, without the interpreter's lock
 
 
 class ProbeDriver(Driver):
