@@ -23,7 +23,7 @@ from pydra_cdi import (
     encode_spec,
     read_spec,
 )
-from pydra_cdi.files import spec_file_name
+from pydra_cdi.file_names import spec_file_name
 
 KIND = "acme.example/card"
 

@@ -19,7 +19,7 @@ from pydra_cdi import (
     inject,
 )
 from pydra_cdi.codec import parse_spec
-from pydra_cdi.files import spec_file_name
+from pydra_cdi.file_names import spec_file_name
 
 DATA = Path(__file__).parent / "data"
 

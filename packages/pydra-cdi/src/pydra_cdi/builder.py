@@ -28,6 +28,7 @@ from pydra_cdi.model import (
     NetDevice,
     Spec,
 )
+from pydra_cdi.ownership import OWNER_ANNOTATION
 from pydra_cdi.validation import find_faults
 from pydra_cdi.versions import FLOOR, minimum_version
 
@@ -130,6 +131,10 @@ class SpecBuilder(_EditsBuilder):
     def annotate(self, key: str, value: str) -> Self:
         """Annotate the spec (needs 0.6.0)."""
         return dataclasses.replace(self, annotations={**self.annotations, key: value})
+
+    def owner(self, owner: str) -> Self:
+        """Say whose spec this is, so that `SpecDirectory.collect` finds it again (needs 0.6.0)."""
+        return self.annotate(OWNER_ANNOTATION, owner)
 
     def device(self, name: str) -> DeviceBuilder:
         """Begin a device; its `done()` comes back here with the device added."""

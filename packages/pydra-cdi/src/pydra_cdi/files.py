@@ -1,8 +1,9 @@
 """Spec files a driver writes into a CDI directory: their names, atomic writing, removal, cleaning up.
 
-`pydra_core` writes one file for each prepared claim here. Names follow the reference library
-(`vendor-class`, `vendor-class_id`), the encoding is always JSON. Runtimes watch the directory for
-renames inside it, so a temporary file lies in the same directory until it is renamed.
+`pydra_core` writes one file for each prepared claim here, always as JSON, under the names that the
+reference library generates (`vendor-class`, `vendor-class_id`); `write_named` writes under any name, in the
+encoding its suffix says. Runtimes watch the directory for renames inside it, so a temporary file lies in the
+same directory until it is renamed.
 """
 
 from __future__ import annotations
@@ -10,21 +11,23 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from pydra_cdi._atomic import MODE, TEMP_PREFIX, TEMP_SUFFIX, remove_if_abandoned, replace
+from pydra_cdi._reference_text import reference_json, reference_yaml
 from pydra_cdi.codec import encode_spec, parse_spec
-from pydra_cdi.errors import Fault, SpecError, SpecFileError
+from pydra_cdi.errors import SpecError, SpecFileError
+from pydra_cdi.file_names import named_file, spec_file_name
 from pydra_cdi.model import Spec
-from pydra_cdi.names import kind_faults
+from pydra_cdi.ownership import Collected, owned_files, with_owner
 from pydra_cdi.reading import SIZE_LIMIT, read_file
 from pydra_cdi.validation import find_faults
 
 DYNAMIC_DIRECTORY = Path("/var/run/cdi")
-_MAX_NAME = 255
 _REMEDIES = {
     errno.EROFS: "mount the file system read-write or choose another CDI directory",
     errno.ENOSPC: "free space on that file system",
@@ -37,36 +40,6 @@ _REMEDIES = {
     errno.EIO: "look for disk errors in the kernel log and replace the disk",
     errno.EISDIR: "remove the directory that stands where the file belongs",
 }
-
-
-def spec_file_name(kind: str, transient_id: str | None = None) -> str:
-    """Name the file for a kind, or for one transient spec of it; always one component of a path.
-
-    Args:
-        kind: `vendor/class`.
-        transient_id: What the file is for, like a claim UID; a slash in it becomes `_`, so IDs
-            that differ only in that share a file.
-
-    Raises:
-        SpecError: The kind is not valid, or the ID is empty, not printable or too long for a file name.
-    """
-    faults = kind_faults("kind", kind)
-    stem = kind.replace("/", "-")
-    if transient_id is not None:
-        stem += "_" + transient_id.replace("/", "_")
-        if not transient_id or not transient_id.isprintable():
-            faults.append(
-                Fault(
-                    "transient_id",
-                    f"{transient_id!r} is no ID",
-                    "use printable text, like a claim UID",
-                )
-            )
-    if not faults and len(f"{stem}.json".encode()) > _MAX_NAME:
-        faults.append(Fault("", f"it is longer than {_MAX_NAME} bytes", "use a shorter ID"))
-    if faults:
-        raise SpecError(f"the spec file name for {kind!r}", faults)
-    return f"{stem}.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +57,13 @@ class SpecDirectory:
     Attributes:
         path: The directory; made with mode 0755 when it is missing.
         fsync: Wait for the disk. Not needed on tmpfs, which `/var/run` is on nodes.
+        owner: Whose files these are: written into each spec as an annotation, which needs 0.6.0, so that
+            `collect` finds them again. Empty: specs are written as they are.
     """
 
     path: Path = DYNAMIC_DIRECTORY
     fsync: bool = False
+    owner: str = ""
 
     def file(self, kind: str, transient_id: str | None = None) -> Path:
         """Tell where the spec lies or would lie; see `spec_file_name` for errors."""
@@ -101,10 +77,28 @@ class SpecDirectory:
             SpecFileError: The directory cannot take it, or the file belongs to another kind; an earlier file
                 is untouched.
         """
-        if faults := find_faults(spec, strict=True):
+        return self._put(spec, self.file(spec.kind, transient_id), encode_spec)
+
+    def write_named(self, spec: Spec, name: str) -> WrittenFile:
+        """Put a spec in place under an explicit name, byte for byte as the reference library writes it.
+
+        Args:
+            spec: What to write.
+            name: `.json` and `.yaml` at its end say the encoding; any other name gets `.yaml` added.
+
+        Raises:
+            SpecError: The spec or the name is not valid (it may not be hidden or lead out of the directory).
+            SpecFileError: The directory cannot take it, or the file belongs to another kind.
+        """
+        target = self.path / named_file(name)
+        encode = reference_json if target.suffix == ".json" else reference_yaml
+        return self._put(spec, target, encode)
+
+    def _put(self, spec: Spec, target: Path, encode: Callable[[Spec], bytes]) -> WrittenFile:
+        marked = with_owner(spec, self.owner) if self.owner else spec
+        if faults := find_faults(marked, strict=True):
             raise SpecError(f"CDI spec {spec.kind}", faults)
-        target = self.file(spec.kind, transient_id)
-        data = encode_spec(spec)
+        data = encode(marked)
         if self._holds(target, data, spec.kind):
             return WrittenFile(target, changed=False)
         with _file_errors(target):
@@ -123,7 +117,18 @@ class SpecDirectory:
             SpecError: The kind or the ID is not valid.
             SpecFileError: It is there and cannot be removed.
         """
-        target = self.file(kind, transient_id)
+        return self._remove(self.file(kind, transient_id))
+
+    def remove_named(self, name: str) -> bool:
+        """Remove the spec file of an explicit name, which `write_named` would write; see `remove`.
+
+        Raises:
+            SpecError: The name is not valid.
+            SpecFileError: It is there and cannot be removed.
+        """
+        return self._remove(self.path / named_file(name))
+
+    def _remove(self, target: Path) -> bool:
         with _file_errors(target):
             try:
                 target.unlink()
@@ -144,6 +149,31 @@ class SpecDirectory:
         with _file_errors(self.path):
             found = sorted(self.path.glob(f"{TEMP_PREFIX}*{TEMP_SUFFIX}"))
             return tuple(path for path in found if remove_if_abandoned(path))
+
+    def collect(self, owner: str, *, keep: Iterable[Path] = (), dry_run: bool = False) -> Collected:
+        """Remove the spec files of an owner that are not to be kept, and what killed writers left.
+
+        A file belongs to whom its spec says (`owner=` of this class or `SpecBuilder.owner`), never to whom its
+        name looks like, so files of other programs of the same vendor and of people stay, and so do files
+        that nobody can read. Drivers on `pydra_core` need no owner: there the name of a spec file is a claim
+        UID below the driver's own kind, and what may stay is known from the journal.
+
+        Args:
+            owner: Whose files.
+            keep: Files that stay, by their last component.
+            dry_run: Remove nothing, only tell what would be removed.
+
+        Raises:
+            SpecFileError: A file cannot be removed, or the directory not be listed.
+        """
+        kept = {path.name for path in keep}
+        with _file_errors(self.path):
+            found, unreadable = owned_files(self.path, owner)
+        doomed = [file for file in found if file.path.name not in kept]
+        if not dry_run:
+            doomed = [file for file in doomed if file.is_unchanged() and self._remove(file.path)]
+        removed = tuple(file.path for file in doomed)
+        return Collected(removed, () if dry_run else self.sweep(), MappingProxyType(unreadable))
 
     def _holds(self, target: Path, data: bytes, kind: str) -> bool:
         """Tell whether the file is as wanted; refuse one that another kind owns by the same name."""
