@@ -4,8 +4,9 @@ Driver authors build specs (`SpecBuilder`, or `Spec` and its parts), the driver 
 (`SpecDirectory`), runtimes read them (`Registry`) and apply them to containers (`inject`).
 """
 
+from pydra_cdi.accidents import Accident, Reading
 from pydra_cdi.builder import SpecBuilder
-from pydra_cdi.codec import decode_spec, encode_spec
+from pydra_cdi.codec import decode_spec, encode_spec, read_text
 from pydra_cdi.errors import (
     CdiError,
     Fault,
@@ -33,6 +34,7 @@ from pydra_cdi.validation import find_faults
 from pydra_cdi.versions import minimum_version
 
 __all__ = [
+    "Accident",
     "CdiError",
     "ContainerEdits",
     "Device",
@@ -44,6 +46,7 @@ __all__ = [
     "Mount",
     "NetDevice",
     "QualifiedName",
+    "Reading",
     "Registry",
     "Snapshot",
     "Spec",
@@ -58,4 +61,5 @@ __all__ = [
     "inject",
     "minimum_version",
     "read_spec",
+    "read_text",
 ]

@@ -12,6 +12,7 @@ import msgspec
 
 from pydra_cdi._shape import reshape, type_faults
 from pydra_cdi._text import parse
+from pydra_cdi.accidents import Reading
 from pydra_cdi.errors import SpecError, UnreadableError
 from pydra_cdi.model import ENCODER, Spec
 from pydra_cdi.validation import find_faults
@@ -34,6 +35,15 @@ def decode_spec(data: bytes, *, source: str = "the CDI spec") -> Spec:
     if faults := find_faults(spec):
         raise SpecError(source, faults)
     return spec
+
+
+def read_text(data: bytes, *, source: str = "the CDI spec") -> Reading:
+    """Read a spec as runtimes do and tell where that is not what is written; does not validate it.
+
+    Raises:
+        SpecError: Runtimes cannot read it either: it is no document, or a field is unknown or of the wrong type.
+    """
+    return Reading(parse_spec(data, source=source))
 
 
 def parse_spec(data: bytes, *, source: str = "the CDI spec") -> Spec:

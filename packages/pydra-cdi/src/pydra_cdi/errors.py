@@ -20,17 +20,21 @@ class Fault:
             empty when the document as a whole cannot be read.
         message: What is wrong, with the value found.
         remedy: What to do about it.
+        line: Line of the text it stands in, from 1; None for a spec that was built, not read.
+        column: Column in that line, in characters, from 1.
     """
 
     path: str
     message: str
     remedy: str
+    line: int | None = None
+    column: int | None = None
 
     def __str__(self) -> str:
+        place = "" if self.line is None else f"line {self.line} column {self.column}"
+        where = ": ".join(part for part in (place, self.path) if part)
         return (
-            f"{self.path}: {self.message}; {self.remedy}"
-            if self.path
-            else f"{self.message}; {self.remedy}"
+            f"{where}: {self.message}; {self.remedy}" if where else f"{self.message}; {self.remedy}"
         )
 
 
