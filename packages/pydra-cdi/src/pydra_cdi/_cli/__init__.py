@@ -1,0 +1,1 @@
+"""The sub-commands of `pydra-cdi`, and what they share; `pydra_cdi.cli` puts them together."""

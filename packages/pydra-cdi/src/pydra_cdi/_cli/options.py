@@ -1,0 +1,56 @@
+"""Options the commands share: which spec directories, and whose file system."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydra_cdi._cli.output import note
+from pydra_cdi._tree import HostTree
+from pydra_cdi.registry import DEFAULT_DIRECTORIES, Registry, Snapshot
+
+
+def add_directories(parser: ArgumentParser, *, dest: str = "spec_dirs") -> None:
+    """Offer `-d DIR`, once or often, with commas or without."""
+    parser.add_argument(
+        "-d",
+        "--spec-dirs",
+        dest=dest,
+        action="append",
+        default=[],
+        metavar="DIR[,DIR...]",
+        help="spec directories, lowest priority first (default: /etc/cdi,/var/run/cdi)",
+    )
+
+
+def add_host(parser: ArgumentParser) -> None:
+    """Offer `--host DIR`."""
+    parser.add_argument(
+        "--host",
+        type=Path,
+        default=Path("/"),
+        metavar="DIR",
+        help="read this file system instead of this machine's, like /host in a debug pod",
+    )
+
+
+def directories(arguments: Namespace) -> list[Path]:
+    """Give the spec directories that were asked for, or the default ones of the host."""
+    given = [*arguments.all_spec_dirs, *arguments.spec_dirs]
+    named = [Path(name) for names in given for name in names.split(",") if name]
+    return named or list(_default(arguments.host))
+
+
+def _default(host: Path) -> Iterator[Path]:
+    for directory in DEFAULT_DIRECTORIES:
+        yield directory if host == Path("/") else HostTree(host).place(str(directory))
+
+
+def snapshot(arguments: Namespace) -> Snapshot:
+    """Read the spec directories; tell the person when files in them cannot be used."""
+    found = Registry(directories(arguments)).refresh()
+    if bad := len(found.errors):
+        files = "1 file has" if bad == 1 else f"{bad} files have"
+        note(f"{files} errors; `pydra-cdi validate` with the same -d tells which")
+    return found

@@ -1,0 +1,97 @@
+"""The one place where `pydra-cdi` writes: results to standard output, everything else to standard error."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from pydra_cdi._cli.table import printable, render
+
+PROGRAM = "pydra-cdi"
+_PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./=,:@+-]*")
+# YAML 1.1 readers take these for truth values, nothing or infinity; numbers begin with a digit and are quoted anyway.
+_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
+_ESCAPED = re.compile(
+    "[\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff\ufffe\uffff]"
+)
+
+
+def add_format(parser: ArgumentParser, default: str = "table") -> None:
+    """Offer `-o table|json|yaml`."""
+    what = "a table for people" if default == "table" else f"default {default}"
+    parser.add_argument(
+        "-o",
+        "--output",
+        choices=("table", "json", "yaml") if default == "table" else ("json", "yaml"),
+        default=default,
+        help=f"what to print ({what}, or json or yaml for programs)"
+        if default == "table"
+        else f"what to print ({what})",
+    )
+
+
+def show(
+    arguments: Namespace, data: Any, headers: Sequence[str], rows: Sequence[Sequence[str]]
+) -> None:
+    """Print a result in the format that was asked for: `data` for programs, a table for people."""
+    show_lines(arguments, data, lambda width: render(headers, rows, width))
+
+
+def show_lines(
+    arguments: Namespace, data: Any, lines: Callable[[int | None], Iterable[str]]
+) -> None:
+    """Print a result: `data` for programs, `lines` of a given width for people."""
+    match arguments.output:
+        case "json":
+            write(as_json(data))
+        case "yaml":
+            write(as_yaml(data))
+        case _:
+            write("".join(f"{line}\n" for line in lines(terminal_width())))
+
+
+def as_json(data: Any) -> str:
+    """Give indented JSON; what a terminal or a YAML 1.1 parser would stumble over is escaped."""
+    text = json.dumps(data, indent=2, ensure_ascii=False)
+    return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"
+
+
+def as_yaml(data: Any) -> str:
+    """Give YAML in which every string is still a string for a reader of YAML 1.1."""
+    import yaml  # noqa: PLC0415 - only this format needs it
+
+    class Dumper(yaml.SafeDumper):
+        def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - the name is PyYAML's
+            return True
+
+    def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+        is_plain = _PLAIN.fullmatch(value) and value.casefold() not in _WORDS
+        return dumper.represent_scalar(
+            "tag:yaml.org,2002:str", value, style=None if is_plain else '"'
+        )
+
+    Dumper.add_representer(str, text)
+    dumped: str = yaml.dump(data, Dumper=Dumper, sort_keys=False, width=100)
+    return dumped
+
+
+def terminal_width() -> int | None:
+    """Give the columns of the terminal; None when the output goes elsewhere, where lines stay whole."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def write(text: str) -> None:
+    """Write to standard output; what its encoding cannot say is escaped."""
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def note(text: str) -> None:
+    """Tell the person something that is no result."""
+    for line in f"{PROGRAM}: {text}".splitlines():
+        sys.stderr.write(f"{printable(line)}\n")
