@@ -330,3 +330,131 @@ async def test_a_driver_command_that_does_not_exist_is_named(temp, tmp_path):
     assert "/nope/driver cannot be started" in err
     assert "Traceback" not in err
     assert clean(temp)
+
+
+async def test_a_manifest_without_a_namespace_means_default(temp, tmp_path):
+    for file in PIZZAS.glob("[12]*.yaml"):
+        text = file.read_text().replace("  namespace: default\n", "")
+        (tmp_path / file.name).write_text(text)
+    code, out, err = await demo(temp, "--manifests", str(tmp_path))
+    assert (code, err) == (0, "")
+    assert "allocated  claim default/ada-dinner-" in out
+
+
+RAISING = """
+from pydra_core import Device, Driver, Inventory, main
+
+
+class OvenDriver(Driver):
+    name = "oven.example.com"
+
+    async def discover(self):
+        return Inventory(Device("oven"))
+
+    async def prepare(self, claim):
+        raise ValueError("the oven is cold")
+
+
+main(OvenDriver)
+"""
+COLD_ORDER = """
+apiVersion: resource.k8s.io/v1
+kind: DeviceClass
+metadata: {name: oven}
+spec: {selectors: [{cel: {expression: device.driver == "oven.example.com"}}]}
+---
+apiVersion: resource.k8s.io/v1
+kind: ResourceClaim
+metadata: {name: oven}
+spec: {devices: {requests: [{name: r, exactly: {deviceClassName: oven}}]}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: ada}
+spec:
+  resourceClaims: [{name: oven, resourceClaimName: oven}]
+  containers:
+    - {name: c, image: busybox, command: [sh, -c, true], resources: {claims: [{name: oven}]}}
+"""
+
+
+async def test_a_prepare_that_raised_is_told_with_what_the_driver_logged(temp, tmp_path):
+    (tmp_path / "oven.py").write_text(RAISING)
+    (tmp_path / "order.yaml").write_text(COLD_ORDER)
+    command = f"{sys.executable} {tmp_path / 'oven.py'}"
+    process = await start(temp, "--start", command, "--manifests", str(tmp_path))
+    told = []
+    async for line in process.stdout:  # the kubelet would try again after a minute
+        told.append(line.decode())
+        if "ValueError: the oven is cold" in told[-1]:
+            break
+    process.send_signal(signal.SIGINT)
+    await process.communicate()
+    text = "".join(told)
+    assert "NodePrepareResources, 1 claim" in text
+    assert "in prepare" in text[text.index("driver log") :]
+    assert clean(temp)
+
+
+async def test_a_temporary_folder_too_deep_for_sockets_is_named_with_what_to_do(temp):
+    deep = temp / ("deep-" * 12)
+    deep.mkdir()
+    code, _, err = await demo(temp, TMPDIR=str(deep))
+    assert code == 2
+    assert f"TMPDIR {deep} is too long" in err
+    assert "for example TMPDIR=/tmp" in err
+    assert list(deep.iterdir()) == []
+
+
+async def test_errors_begin_with_the_command_a_person_typed(temp):
+    _, _, err = await demo(temp, "--driver", "burger")
+    assert err.startswith("python -m pydra_core: demo: driver 'burger' brings no demo")
+
+
+async def gone(temp):
+    """Return once nothing is left of a testbed that was killed."""
+    while not clean(temp):  # noqa: ASYNC110 - no event: who cleans up has no link to anybody
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("moment", ["Driver dra.pizza", "gRPC"])
+async def test_after_kill_9_driver_and_folder_are_gone_as_well(temp, moment):
+    process = await start(temp)
+    async for line in process.stdout:
+        if moment in line.decode():
+            break
+    process.kill()
+    await process.communicate()
+    await gone(temp)
+
+
+async def test_what_nobody_could_collect_is_collected_by_the_next_demo(temp):
+    process = await start(temp)
+    await process.stdout.readline()
+    await process.stdout.readline()
+    (folder,) = temp.glob("pydra-*")
+    for janitor in processes_with(f"janitor.py\0{folder}"):
+        os.kill(janitor, signal.SIGKILL)
+    process.kill()
+    await process.communicate()
+    assert folder.is_dir()
+    assert processes_of(temp) != []
+    code, _, _ = await demo(temp)
+    assert code == 0
+    assert clean(temp)
+
+
+def processes_with(text):
+    """IDs of the processes whose command line holds `text`."""
+    return [
+        int(file.parent.name)
+        for file in Path("/proc").glob("[0-9]*/cmdline")
+        if text.encode() in _content(file)
+    ]
+
+
+def _content(file):
+    try:
+        return file.read_bytes()
+    except OSError:  # gone meanwhile
+        return b""

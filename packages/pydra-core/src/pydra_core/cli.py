@@ -6,6 +6,7 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import entry_points, version
+from pathlib import Path
 
 from pydra_core.command import FINDING, USAGE, Command
 from pydra_core.driver import Driver
@@ -53,9 +54,17 @@ def _commands(driver: type[Driver] | None) -> Iterator[Command]:
             sys.stderr.write(f"command {entry.name} ({entry.value}) cannot be loaded: {err}\n")
 
 
+def _program() -> str | None:
+    """The name a person typed; argparse's own, None, is right except under `python -m`, where it is the file's."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    if spec is None or Path(sys.argv[0]).name != "__main__.py":
+        return None
+    return f"python -m {spec.parent}"
+
+
 def _parser(driver: type[Driver] | None, commands: Iterable[Command]) -> ArgumentParser:
     what = f"The driver {driver.name}." if driver else "Kubernetes accelerators in Python."
-    parser = ArgumentParser(description=what)
+    parser = ArgumentParser(prog=_program(), description=what)
     parser.add_argument(
         "--version", action="version", version=f"pydra-core {version('pydra-core')}"
     )

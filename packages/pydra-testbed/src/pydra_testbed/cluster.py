@@ -1,39 +1,35 @@
 """A cluster in one process: API server, scheduler, controllers and kubelets together, in one folder.
 
-`pydra demo`, boundary tests and driver authors' own tests start it. Drivers meet it only as on a real node:
-over HTTP and over sockets below the node's kubelet root.
+`pydra demo`, `pydra testbed up`, the pytest plugin and boundary tests start it. Drivers meet it only as on a real
+node: over HTTP and over sockets below the node's kubelet root.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import tempfile
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pydra_testbed.api import ApiServer, LogSource, write_kubeconfig
+from pydra_testbed.api import DEFAULT_GATES, ApiServer, LogSource, write_kubeconfig
 from pydra_testbed.cel import complaint
 from pydra_testbed.clock import Clock, RealClock
 from pydra_testbed.controllers import ClaimController, GarbageCollector
+from pydra_testbed.folder import own_folder
+from pydra_testbed.janitor import VARIABLE
 from pydra_testbed.kubelet import CallObserver, DriverCall, Kubelet, KubeletSettings
+from pydra_testbed.nodes import KubeletService, Node, Spawn
 from pydra_testbed.objects import Api
 from pydra_testbed.runtime import Runtime
 from pydra_testbed.scheduler import Scheduler
 
+__all__ = ["QUICK", "Node", "Testbed", "TestbedSettings", "start"]
+
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """One node's folders, as its kubelet, its runtime and its drivers see them."""
-
-    name: str
-    kubelet_root: Path
-    cdi_dir: Path
 
 
 @dataclass(slots=True)
@@ -49,6 +45,8 @@ class Testbed:
     kubeconfig: Path
     nodes: tuple[Node, ...]
     logs: LogSource
+    clock: Clock
+    kubelets: dict[str, KubeletService] = field(default_factory=dict)
     _observers: list[CallObserver] = field(default_factory=list)
 
     def observe(self, observer: CallObserver) -> None:
@@ -61,24 +59,30 @@ class Testbed:
             observer(call)
 
     def driver_environment(self, node: Node) -> dict[str, str]:
-        """The environment variables with which a driver process serves on `node`."""
+        """The environment variables with which a driver process serves on `node`, and ends with the testbed."""
         return {
             "NODE_NAME": node.name,
             "KUBECONFIG": str(self.kubeconfig),
             "KUBELET_ROOT": str(node.kubelet_root),
             "CDI_DIR": str(node.cdi_dir),
+            VARIABLE: str(self.root),
         }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TestbedSettings:
-    """What kind of cluster: node names, the clock everything runs on, the kubelet's periods."""
+    """What kind of cluster.
+
+    `gates` overrides feature gates of Kubernetes 1.36, `port` is the API server's (0: a free one).
+    """
 
     __test__ = False
 
     nodes: tuple[str, ...] = ("laptop",)
     clock: Clock = field(default_factory=RealClock)
     kubelet: KubeletSettings = field(default_factory=KubeletSettings)
+    gates: Mapping[str, bool] = field(default_factory=lambda: DEFAULT_GATES)
+    port: int = 0
 
 
 QUICK = TestbedSettings(kubelet=KubeletSettings(reconcile_period=0.05))
@@ -87,46 +91,36 @@ QUICK = TestbedSettings(kubelet=KubeletSettings(reconcile_period=0.05))
 
 @asynccontextmanager
 async def start(settings: TestbedSettings = QUICK) -> AsyncIterator[Testbed]:
-    """Run a cluster while the block runs; nothing of it is left afterwards.
+    """Run a cluster while the block runs; nothing of it is left afterwards, even if its process is killed.
 
     The folder lies directly in the temporary directory, because socket paths may have 107 bytes at most.
 
     Raises:
-        OSError: the temporary directory cannot be written.
+        ConfigError: the temporary directory's path is too long for sockets.
+        OSError: the temporary directory cannot be written, or the port is taken.
     """
     async with AsyncExitStack() as stack:
-        root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pydra-")))
-        nodes = tuple(_folders(root, name) for name in settings.nodes)
+        root = stack.enter_context(own_folder(settings.nodes))
+        nodes = tuple(Node.make(root, name) for name in settings.nodes)
         logs = _Logs()
-        server = ApiServer(settings.clock, cel_check=complaint, logs=logs)
-        url = await stack.enter_async_context(server.listen())
+        server = ApiServer(settings.clock, cel_check=complaint, logs=logs, gates=settings.gates)
+        url = await stack.enter_async_context(server.listen(port=settings.port))
         kubeconfig = write_kubeconfig(root / "kubeconfig", url)
-        testbed = Testbed(server.local, server, url, root, kubeconfig, nodes, logs)
-        runtimes = [
-            Runtime(node.kubelet_root.parent / "run", [node.cdi_dir], clock=settings.clock)
-            for node in nodes
-        ]
-        for runtime in runtimes:
+        testbed = Testbed(server.local, server, url, root, kubeconfig, nodes, logs, settings.clock)
+        for node in nodes:
+            runtime = Runtime(
+                node.kubelet_root.parent / "run", [node.cdi_dir], clock=settings.clock
+            )
             logs.sources.append(runtime)
             stack.push_async_callback(runtime.close)
-        kubelets = [
-            _kubelet(testbed, settings, node, runtime)
-            for node, runtime in zip(nodes, runtimes, strict=True)
-        ]
-        controllers = [
-            part(server.local, settings.clock).run
-            for part in (ClaimController, GarbageCollector, Scheduler)
-        ]
-        async with _running([*controllers, *(k.run for k in kubelets)]):
-            yield testbed
-
-
-def _folders(root: Path, name: str) -> Node:
-    base = root / name
-    node = Node(name, base / "kubelet", base / "cdi")
-    for folder in (node.kubelet_root, node.cdi_dir):
-        folder.mkdir(parents=True)
-    return node
+        spawn = await stack.enter_async_context(_running())
+        for part in (ClaimController, GarbageCollector, Scheduler):
+            spawn(part(server.local, settings.clock).run())
+        for node, runtime in zip(nodes, logs.sources, strict=True):
+            make = partial(_kubelet, testbed, settings, node, runtime)
+            testbed.kubelets[node.name] = KubeletService(node, make, spawn)
+            testbed.kubelets[node.name].start()
+        yield testbed
 
 
 def _kubelet(testbed: Testbed, settings: TestbedSettings, node: Node, runtime: Runtime) -> Kubelet:
@@ -142,16 +136,23 @@ def _kubelet(testbed: Testbed, settings: TestbedSettings, node: Node, runtime: R
 
 
 @asynccontextmanager
-async def _running(parts: Sequence[Callable[[], Coroutine[Any, Any, None]]]) -> AsyncIterator[None]:
+async def _running() -> AsyncIterator[Spawn]:
     """Run parts beside the block; the first to fail ends it, leaving the block ends the parts.
 
     An error of the block comes out as itself: whoever asked for a cluster knows nothing of task groups.
     """
+    tasks: set[asyncio.Task[None]] = set()
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(part()) for part in parts]
+
+            def spawn(part: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+                task = group.create_task(part)
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
+                return task
+
             try:
-                yield
+                yield spawn
             finally:
                 for task in tasks:
                     task.cancel()

@@ -31,6 +31,15 @@ class DriverProcess:
 
     process: asyncio.subprocess.Process
     log: Path
+    _read: int = 0
+
+    def news(self) -> tuple[str, ...]:
+        """The lines it logged since this was last asked."""
+        with self.log.open("rb") as file:
+            file.seek(self._read)
+            content = file.read()
+        self._read += len(content)
+        return tuple(content.decode(errors="replace").splitlines())
 
     def kill(self) -> None:
         """End it as a power cut would: SIGKILL to all its processes."""

@@ -12,6 +12,8 @@ import yaml
 from pydra_core.errors import PydraError
 from pydra_testbed.objects import Api, ApiStatusError, KubeObject, ObjectRef, name_of, namespace_of
 
+_NAMESPACE = "default"
+
 
 class ManifestError(PydraError):
     """The author of a manifest must act; names the file, the document and the field."""
@@ -92,7 +94,7 @@ ResourceOf: TypeAlias = Callable[[str, str], str | None]
 
 
 async def apply(api: Api, manifest: Manifest, resource_of: ResourceOf) -> tuple[ObjectRef, ...]:
-    """Create every object of a manifest, in its order.
+    """Create every object of a manifest, in its order; where none is named, in the namespace `default`, as kubectl does.
 
     Raises:
         ManifestError: a kind is unknown, or the API server refused an object; later objects are not tried.
@@ -111,7 +113,7 @@ async def _create(
             f"{where}: the API server knows no {kind} in {version}; check apiVersion and kind"
         )
     try:
-        created = await api.create(resource, body, body["metadata"].get("namespace", ""))
+        created = await api.create(resource, body, body["metadata"].get("namespace") or _NAMESPACE)
     except ApiStatusError as err:
         raise ManifestError(f"{where}: refused: {err.message}") from err
     return ObjectRef(resource, name_of(created), namespace_of(created))

@@ -104,8 +104,8 @@ async def _play(command: Sequence[str], manifests: Sequence[Manifest], tell: Tel
     async with start() as testbed:
         node = testbed.nodes[0]
         async with run_driver(testbed, node, command) as driver:
-            story = Story(testbed, node, tell)
-            return await _unless(interrupted, story.play(driver, manifests))
+            story = Story(testbed, node, driver, tell)
+            return await _unless(interrupted, story.play(manifests))
 
 
 def _stop_signals() -> asyncio.Event:

@@ -62,6 +62,13 @@ class DriverCalled:
 
 
 @dataclass(frozen=True, slots=True)
+class DriverLogged:
+    """What the driver logged up to a call that failed, after what was told before."""
+
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SpecWritten:
     """A spec file the driver wrote: its name and, per CDI device, the environment it injects."""
 
@@ -133,6 +140,7 @@ Event: TypeAlias = (
     | Applied
     | ClaimAllocated
     | DriverCalled
+    | DriverLogged
     | SpecWritten
     | PodFinished
     | PodWaits

@@ -29,6 +29,8 @@ Tell: TypeAlias = Callable[[events.Event], None]
 _PATIENCE = 60.0
 """Seconds a pod may take before the demo gives up and says what it waits for."""
 _WAITING = "Waiting"
+_LOG_LINES = 30
+"""Of the driver's log, after a call that failed."""
 
 
 class DemoError(PydraError):
@@ -49,15 +51,16 @@ class Outcome:
 class Story:
     """Tells one demo on one node of a running testbed."""
 
-    def __init__(self, testbed: Testbed, node: Node, tell: Tell) -> None:
+    def __init__(self, testbed: Testbed, node: Node, driver: DriverProcess, tell: Tell) -> None:
         self._testbed = testbed
         self._api = testbed.api
         self._node = node
+        self._driver = driver
         self._tell = tell
         self._claims: set[str] = set()
         self._applied: list[ObjectRef] = []
 
-    async def play(self, driver: DriverProcess, manifests: Sequence[Manifest]) -> Outcome:
+    async def play(self, manifests: Sequence[Manifest]) -> Outcome:
         """Run the demo to its end.
 
         Raises:
@@ -67,7 +70,8 @@ class Story:
             UnexpectedError: a pod that was expected to wait did not.
         """
         started = time.monotonic()
-        name = await published(self._testbed, self._node, driver)
+        name = await published(self._testbed, self._node, self._driver)
+        self._driver.news()
         self._tell(events.DriverStarted(name, self._node.name, time.monotonic() - started))
         self._tell(events.SlicesPublished(await self._slices()))
         self._testbed.observe(self._called)
@@ -164,6 +168,8 @@ class Story:
                 call.method, version, len(call.claims), call.duration * 1000, outcome
             )
         )
+        if outcome != "OK":
+            self._tell(events.DriverLogged(self._driver.news()[-_LOG_LINES:]))
         for claim in call.claims if call.method == "NodePrepareResources" else ():
             for file in sorted(self._node.cdi_dir.glob(f"*{claim.uid}.json")):
                 self._tell(_spec_written(file))

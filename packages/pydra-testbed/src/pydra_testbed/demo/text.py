@@ -67,6 +67,12 @@ class TextTeller:
         )
 
     @_tell.register
+    def _(self, event: events.DriverLogged) -> None:
+        self._line("driver log", "", "red")
+        for line in event.lines:
+            self._console.print(Text(f"    {line}", "dim"))
+
+    @_tell.register
     def _(self, event: events.SpecWritten) -> None:
         self._line("CDI spec", event.file)
         for name, env in event.devices:
