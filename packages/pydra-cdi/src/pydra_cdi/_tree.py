@@ -22,13 +22,12 @@ class HostTree:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def lstat(self, path: str) -> os.stat_result:
-        """Look at what lies at a path, itself a symlink or not.
-
-        Raises:
-            OSError: There is nothing, or it cannot be looked at.
-        """
-        return self._resolve(path, follow=False).lstat()
+    def is_symlink(self, path: str) -> bool:
+        """Tell whether a symlink lies at a path, wherever it leads."""
+        try:
+            return self._resolve(path, follow=False).is_symlink()
+        except OSError:
+            return False
 
     def stat(self, path: str) -> os.stat_result:
         """Look at what lies at the end of a path's symlinks.

@@ -1,0 +1,78 @@
+"""What can be said about a spec file from where it lies: its mode, its name, other files with the same device."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pydra_cdi._lint.finding import Finding, of_error
+from pydra_cdi.registry import Snapshot
+
+_READ = (".json", ".yaml")
+_MEANT = frozenset({".json", ".yaml", ".yml"})
+
+
+def mode_findings(path: Path) -> Iterator[Finding]:
+    """Find a file that others cannot read, or that others can write: its hooks run as root."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # gone or out of reach, which reading it tells
+        return
+    if not mode & stat.S_IROTH:
+        message = (
+            f"its mode is {stat.S_IMODE(mode):04o}: rootless runtimes and tools cannot read it"
+        )
+        yield Finding("warning", "file-unreadable", path, "", None, message, "chmod 0644 it")
+    if mode & stat.S_IWOTH:
+        message = f"its mode is {stat.S_IMODE(mode):04o}: anybody can have programs run as root"
+        yield Finding("error", "file-writable", path, "", None, message, "chmod 0644 it")
+
+
+def spec_files(found: Snapshot) -> list[Path]:
+    """Give every file a snapshot rests on, good or bad, in the order of reading."""
+    order = {directory: place for place, directory in reversed([*enumerate(found.directories)])}
+    paths = {one.path for one in found.specs} | (found.errors.keys() - order.keys())
+    return sorted(paths, key=lambda path: (order.get(path.parent, 0), path))
+
+
+def directory_findings(found: Snapshot) -> Iterator[Finding]:
+    """Find directories that cannot be read, files that are not read, devices in conflict or shadowed."""
+    for directory in dict.fromkeys(found.directories):
+        for error in found.errors.get(directory, ()):
+            yield from of_error(directory, error)
+        yield from _ignored(directory)
+    yield from _rivals(found)
+
+
+def _ignored(directory: Path) -> Iterator[Finding]:
+    try:
+        names = sorted(directory.iterdir())
+    except OSError:  # missing, which is fine, or told above
+        return
+    for path in names:
+        if path.suffix.lower() in _MEANT and path.suffix not in _READ:
+            message = f"runtimes read {' and '.join(_READ)} only, spelt like that"
+            remedy = f"rename it to {path.stem}.yaml or {path.stem}.json"
+            yield Finding("warning", "file-ignored", path, "", None, message, remedy)
+
+
+def _rivals(found: Snapshot) -> Iterator[Finding]:
+    for loaded in found.specs:
+        for index, device in enumerate(loaded.spec.devices):
+            device_id = f"{loaded.spec.kind}={device.name}"
+            winner = found.find(device_id)
+            at = f"devices[{index}].name"
+            if winner is None:
+                others = [path for path in found.conflicts[device_id] if path != loaded.path]
+                yield _conflict(loaded.path, at, device_id, others or [loaded.path])
+            elif winner.origin is not loaded:
+                message = f"{device_id} comes from {winner.origin.path}, not from here"
+                remedy = "remove one of the two definitions: a later directory beats an earlier one"
+                yield Finding("warning", "device-shadowed", loaded.path, at, None, message, remedy)
+
+
+def _conflict(path: Path, at: str, device_id: str, others: Sequence[Path]) -> Finding:
+    message = f"nobody can have {device_id}: {' and '.join(map(str, others))} defines it too"
+    remedy = "rename one of them or remove its file: a directory may define a device once"
+    return Finding("error", "device-conflict", path, at, None, message, remedy)
