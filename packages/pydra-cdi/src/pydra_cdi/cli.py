@@ -11,7 +11,7 @@ from argparse import Action, ArgumentParser, Namespace
 from collections.abc import Sequence
 from typing import Any
 
-from pydra_cdi._cli import check, inject, listing
+from pydra_cdi._cli import check, collect, explain, inject, listing, minver
 from pydra_cdi._cli.command import FINDING, USAGE, Command, UsageError
 from pydra_cdi._cli.options import add_directories
 from pydra_cdi._cli.output import PROGRAM, note
@@ -22,7 +22,14 @@ _DESCRIPTION = (
 )
 _EPILOG = "exit codes: 0 fine, 1 something was found or could not be done, 2 wrong usage"
 _INTERRUPTED = 130
-COMMANDS: tuple[Command, ...] = (*listing.commands, *check.commands, *inject.commands)
+COMMANDS: tuple[Command, ...] = (
+    *listing.commands,
+    *check.commands,
+    *explain.commands,
+    *minver.commands,
+    *inject.commands,
+    *collect.commands,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

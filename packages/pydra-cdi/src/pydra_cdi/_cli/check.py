@@ -12,14 +12,12 @@ from pydra_cdi._cli.command import FINDING, FINE, Command, UsageError
 from pydra_cdi._cli.files import STDIN, read_input
 from pydra_cdi._cli.options import add_host, directories
 from pydra_cdi._cli.output import add_format, show_lines
-from pydra_cdi._cli.table import printable, wrap
+from pydra_cdi._cli.table import hanging
 from pydra_cdi._lint.finding import Finding, of_error
 from pydra_cdi.codec import decode_spec
 from pydra_cdi.errors import CdiError
 from pydra_cdi.registry import Registry
 from pydra_cdi.runtimes import SINCE, Runtime, find_runtime
-
-_INDENT = "    "
 
 
 def _configure(parser: ArgumentParser) -> None:
@@ -108,18 +106,11 @@ def _lines(findings: Sequence[Finding], looked_at: str, width: int | None) -> It
     for finding in findings:
         place = str(finding.file) if finding.line is None else f"{finding.file}:{finding.line}"
         where = f"{finding.path}: " if finding.path else ""
-        yield from _hanging(f"{place}: {finding.severity}: {where}{finding.message}", "", width)
-        yield from _hanging(f"{finding.remedy} [{finding.rule}]", _INDENT, width)
+        yield from hanging(f"{place}: {finding.severity}: {where}{finding.message}", width)
+        yield from hanging(f"{finding.remedy} [{finding.rule}]", width, "    ")
     counts = Counter(finding.severity for finding in findings)
     told = (f"{counts[name]} {name}{'s' * (counts[name] > 1)}" for name in counts)
     yield f"{looked_at}: {', '.join(told) or 'no findings'}"
-
-
-def _hanging(text: str, indent: str, width: int | None) -> Iterator[str]:
-    room = None if width is None else max(width - len(_INDENT), len(_INDENT))
-    first, *more = wrap(printable(text), room)
-    yield f"{indent}{first}"
-    yield from (f"{_INDENT}{piece}" for piece in more)
 
 
 commands = (

@@ -13,6 +13,7 @@ _GAP = 2
 _ROOM = 24
 """Columns the last one must have for wrapping it to be readable."""
 _NARROWEST = 8
+_INDENT = "    "
 _BREAK_AFTER = frozenset(" /,;=")
 
 
@@ -42,6 +43,14 @@ def wrap(text: str, width: int | None) -> Iterator[str]:
         yield rest[:cut].rstrip()
         rest = rest[cut:]
     yield rest
+
+
+def hanging(text: str, width: int | None, indent: str = "") -> Iterator[str]:
+    """Give a sentence as lines of at most `width` columns, those after the first one indented."""
+    room = None if width is None else max(width - len(_INDENT), _NARROWEST)
+    first, *more = wrap(printable(text), room)
+    yield f"{indent}{first}"
+    yield from (f"{_INDENT}{piece}" for piece in more)
 
 
 def _cut(text: str, width: int) -> int:

@@ -1,0 +1,61 @@
+"""`gc`: spec files that their owner wants no more."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from pydra_cdi._cli.command import FINE, Command
+from pydra_cdi._cli.options import add_host, directories
+from pydra_cdi._cli.output import add_format, note, show
+from pydra_cdi.files import SpecDirectory
+
+
+def _configure(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--owner",
+        required=True,
+        metavar="ID",
+        help="whose files: what the writer gave as owner, kept in the file's annotations",
+    )
+    parser.add_argument(
+        "--keep",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="a file that stays, by its name; give it for each",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="remove nothing, tell what would be removed"
+    )
+    add_host(parser)
+    add_format(parser)
+
+
+def _run(arguments: Namespace) -> int:
+    rows = []
+    for directory in directories(arguments):
+        collected = SpecDirectory(directory).collect(
+            arguments.owner, keep=arguments.keep, dry_run=arguments.dry_run
+        )
+        what = "would be removed" if arguments.dry_run else "removed"
+        rows += [(str(path), what) for path in collected.removed]
+        rows += [(str(path), "removed: left by a killed writer") for path in collected.swept]
+        for path, error in collected.unreadable.items():
+            note(f"left alone, because nobody can tell whose it is: {path}: {error}")
+    data = [{"file": file, "action": action} for file, action in rows]
+    show(arguments, data, ("SPEC FILE", "ACTION"), rows)
+    return FINE
+
+
+commands = (
+    Command(
+        "gc",
+        "remove the spec files of one owner",
+        "Remove the spec files of one owner that are not to be kept, from all spec directories, and temporary "
+        "files of writers that were killed. Files of others and files nobody can read stay.",
+        _configure,
+        _run,
+    ),
+)
