@@ -5,9 +5,9 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from pydra_core.command import Command
-from pydra_testbed._commands import fidelity
+from pydra_testbed._commands import down, fidelity, status, up
 
-_ACTIONS = {"fidelity": fidelity}
+_ACTIONS = {"up": up, "status": status, "down": down, "fidelity": fidelity}
 
 
 def _configure(parser: ArgumentParser) -> None:
