@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
-import sys
 
 import pytest
 
@@ -132,7 +130,7 @@ async def test_zeros_behind_the_last_record_are_a_torn_write(tmp_path):
     path = tmp_path / "journal"
     path.write_bytes(await three(path) + bytes(5000))
     assert await uids(path) == ["a", "b", "c"]
-    assert [f.name for f in tmp_path.iterdir()] == ["journal"]
+    assert {f.name for f in tmp_path.iterdir()} == {"journal", "journal.lock"}
 
 
 async def test_a_damaged_journal_is_set_aside_once_however_often_the_driver_starts(tmp_path):
@@ -142,7 +140,7 @@ async def test_a_damaged_journal_is_set_aside_once_however_often_the_driver_star
     for _ in range(2):
         path.write_bytes(data)
         assert await uids(path) == ["a", "b"]
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list(tmp_path.glob("journal.damaged-*"))) == 1
 
 
 async def test_a_record_too_large_to_be_read_again_is_refused(tmp_path):
@@ -161,8 +159,15 @@ async def test_the_ledger_learns_of_a_claim_only_once_it_is_on_disk(tmp_path):
         seen.append(ledger.prepared("a"))
         return []
 
-    first = asyncio.ensure_future(journal.transact(lambda _: [prepared("a")], durable=True))
-    await asyncio.gather(first, journal.transact(look, durable=False))
+    def write(ledger):
+        assert ledger.prepared("a") is None
+        return [prepared("a")]
+
+    await asyncio.gather(  # the first takes a turn of its own, so the others run in one
+        journal.transact(lambda _: [], durable=False),
+        journal.transact(write, durable=True),
+        journal.transact(look, durable=False),
+    )
     assert seen == [None]
     assert journal.ledger.prepared("a") == prepared("a")
     await journal.close()
@@ -225,30 +230,100 @@ async def test_a_large_journal_is_compacted_and_means_the_same(tmp_path):
     assert await uids(path) == ["last"]
 
 
-HOLDER = """
-import asyncio, sys
-from pathlib import Path
-from pydra_core._state.journal import Journal
+async def test_two_journals_open_at_once_see_each_others_records(tmp_path):
+    path = tmp_path / "journal"
+    old, new = Journal(path), Journal(path)
+    for number in range(20):
+        writer, reader = (old, new) if number % 2 else (new, old)
+        record = prepared(f"c{number}", f"card-{number}")
+        await writer.transact(lambda _, record=record: [record], durable=True)
+        await reader.refresh()
+        assert reader.ledger.prepared(record.uid) == record
+        with pytest.raises(DeviceBusyError):
+            await reader.transact(
+                lambda ledger, r=record: ledger.check_free("x", r.uses), durable=True
+            )
+    await old.close()
+    await new.close()
+    assert len(await uids(path)) == 20
 
-async def hold():
-    journal = Journal(Path(sys.argv[1]))
-    print("held", flush=True)
-    sys.stdin.read()
+
+async def test_a_compaction_by_one_instance_is_followed_by_the_other(tmp_path):
+    path = tmp_path / "journal"
+    old, new = Journal(path), Journal(path)
+    filler = "x" * 60_000
+    await old.transact(lambda _: [prepared("kept", "card-9")], durable=True)
+    for i in range(40):
+        await new.transact(
+            lambda _, i=i: [prepared(f"c{i}", filler), Released(f"c{i}")], durable=True
+        )
+    await old.transact(lambda _: [prepared("late", "card-8")], durable=True)
+    await old.close()
+    await new.refresh()
+    assert {r.uid for r in new.ledger.all_prepared()} == {"kept", "late"}
+    await new.close()
+
+
+async def test_what_an_instance_left_half_written_when_it_died_is_cut_off_by_the_other(tmp_path):
+    path = tmp_path / "journal"
+    journal = Journal(path)
+    await journal.transact(lambda _: [prepared("a")], durable=True)
+    with path.open("ab") as dying:
+        dying.write(frames.frame(records.encode(prepared("b", "card-1")))[:-3])
+    await journal.transact(lambda _: [prepared("c", "card-2")], durable=True)
+    await journal.close()
+    assert await uids(path) == ["a", "c"]
+    assert list(tmp_path.glob("*.damaged-*")) == []
+
+
+async def test_a_journal_somebody_removed_is_written_anew_with_all_it_held(tmp_path):
+    path = tmp_path / "journal"
+    journal = Journal(path)
+    await journal.transact(lambda _: [prepared("a")], durable=True)
+    path.unlink()
+    await journal.transact(lambda _: [prepared("b", "card-1")], durable=True)
+    await journal.close()
+    assert await uids(path) == ["a", "b"]
+
+
+async def test_a_newer_instance_that_migrates_the_file_leaves_the_older_one_what_it_knows(tmp_path):
+    path = tmp_path / "journal"
+    journal = Journal(path)
+    await journal.transact(lambda _: [prepared("a")], durable=True)
+    newer = tmp_path / "newer"
+    newer.write_bytes(frames.header(FORMAT + 1) + b"who knows")
+    newer.rename(path)
+    for _ in range(2):
+        with pytest.raises(ConfigError, match="newer driver"):
+            await journal.transact(lambda _: [prepared("b", "card-1")], durable=True)
+    assert journal.ledger.prepared("a") is not None
+    assert path.read_bytes() == frames.header(FORMAT + 1) + b"who knows"
     await journal.close()
 
-asyncio.run(hold())
-"""
+
+FORMAT_1 = [
+    b'{"op":"intent","uid":"i","namespace":"ns","name":"i","uses":[{"pool":"node","device":"card-1"}]}',
+    (
+        b'{"op":"prepared","uid":"p","namespace":"ns","name":"p","uses":[{"pool":"node","device":"card-0",'
+        b'"share_id":"s"}],"answers":[{"request":"r","pool":"node","device":"card-0","cdi_ids":["a/b=c"],'
+        b'"state":{"n":1}}],"spec":null}'
+    ),
+    b'{"op":"prepared","uid":"q","namespace":"ns","name":"q","uses":[],"answers":[],"spec":null}',
+    b'{"op":"released","uid":"q"}',
+]
 
 
-async def test_a_second_process_is_refused_while_the_first_lives(tmp_path):
+async def test_a_journal_of_format_1_is_migrated_forward_with_all_it_says(tmp_path):
     path = tmp_path / "journal"
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    holder = await asyncio.create_subprocess_exec(sys.executable, "-c", HOLDER, str(path), **pipes)
-    assert await holder.stdout.readline() == b"held\n"
-    with pytest.raises(ConfigError, match="another driver of this name"):
-        Journal(path)
-    await holder.communicate(b"")  # ends its standard input
-    assert await uids(path) == []
+    path.write_bytes(frames.header(1) + b"".join(map(frames.frame, FORMAT_1)))
+    assert await uids(path) == ["p"]
+    assert frames.version_of(path.read_bytes()) == FORMAT
+    journal = Journal(path)
+    assert journal.ledger.intent("i").uses == (DeviceUse("node", "card-1"),)
+    (answer,) = journal.ledger.prepared("p").answers
+    assert (answer.state, answer.cdi_ids) == ({"n": 1}, ("a/b=c",))
+    assert not journal.adopts
+    await journal.close()
 
 
 @pytest.mark.skipif(

@@ -190,7 +190,10 @@ class Node:
         specs = {f"{NAME}-claim_{uid_of(name)}.json": CLAIMS[name] for name in names}
         assert {f.name: _devices(f) for f in self.cdi.iterdir()} == specs
         files = {f.name for f in self.journal.parent.iterdir()}
-        assert {f for f in files if not (self.damaged and ".damaged-" in f)} == {"journal"}
+        assert {f for f in files if not (self.damaged and ".damaged-" in f)} == {
+            "journal",
+            "journal.lock",
+        }
         hardware = {d: uid_of(name) for name in names for d in CLAIMS[name]}
         found = {f.name: f.read_text() for f in self.hardware.iterdir()}
         assert found == (hardware if self.switched else {})

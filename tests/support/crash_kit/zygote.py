@@ -20,6 +20,7 @@ from pathlib import Path
 from pydra_cdi import ContainerEdits
 from pydra_core import Claim, Driver, Inventory, PreparedDevice
 from pydra_core._node import process
+from pydra_core._node.lifecycle import Stop
 from pydra_core._node.prepare import ClaimPath
 from pydra_core._state import journal
 from pydra_core._telemetry.metrics import Metrics
@@ -107,7 +108,9 @@ async def work(job: dict, log: Log) -> None:
         cdi_dir=root / "cdi",
     )
     async with AsyncExitStack() as stack:
-        claims = await process._claim_path(stack, driver, settings, Table(), Metrics(NAME))
+        stop = Stop(settings.drain_timeout)
+        node = await process._claim_path(stack, driver, settings, Table(), Metrics(NAME), stop)
+        claims = node.claims
         log.note("started", {})
         for step in job["steps"]:
             if step["call"] == "touch":

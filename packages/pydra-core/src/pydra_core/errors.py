@@ -135,6 +135,32 @@ class DroppedFieldsError(ApiError):
     reason = "DroppedFields"
 
 
+class ClaimInProgressError(HostError):
+    """Another instance of this driver is at work on the claim, during a rolling upgrade. Fields: `instance`."""
+
+    reason = "ClaimInProgress"
+
+    @property
+    def patience(self) -> float:
+        """It ends or its process does; either way the claim moves on."""
+        return math.inf
+
+
+class TransientError(PydraError):
+    """Mixed into another error by a driver: it passes by itself soon, so the call is repeated inside the deadline.
+
+    For a device that resets, a vendor's daemon that restarts: the kubelet itself would come back only after 60
+    to 90 seconds. `prepare` is called again, with nothing kept of the attempt before.
+    """
+
+    reason = "Transient"
+
+    @property
+    def patience(self) -> float:
+        """As long as the kubelet waits."""
+        return math.inf
+
+
 class TerminalError(PydraError):
     """Mixed into another error by a driver: retrying will not help, so the claim is answered at once.
 

@@ -7,6 +7,8 @@ because a typo that is silently ignored costs a night.
 from __future__ import annotations
 
 import dataclasses
+import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,9 +36,15 @@ def _key(default: Any, env: str, doc: str, parse: Callable[[str], Any] = str) ->
 
 def _seconds(text: str) -> float:
     value = float(text)
-    if value <= 0:
-        raise ValueError("must be greater than 0 seconds")
+    if not 0 < value < math.inf:
+        raise ValueError("must be greater than 0 seconds and finite")
     return value
+
+
+def _pod_uid(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9-]{0,63}", text):  # it becomes part of file names
+        raise ValueError("must be letters, digits and dashes, at most 63: metadata.uid of the pod")
+    return text
 
 
 def _choice(*allowed: str) -> Callable[[str], str]:
@@ -64,6 +72,12 @@ class Settings:
     node_name: str = _key(
         "", "NODE_NAME", "this node's name, from the downward API (never the hostname)"
     )
+    pod_uid: str = _key(
+        "",
+        "POD_UID",
+        "this pod's UID, for rolling upgrades (Kubernetes 1.33+): each instance has sockets of its own",
+        _pod_uid,
+    )
     kubelet_root: Path = _key(
         Path("/var/lib/kubelet"),
         "KUBELET_ROOT",
@@ -83,6 +97,12 @@ class Settings:
         "",
         "REGISTRATION_SOCKET_PATH",
         "where to bind the registration socket, if not below kubelet_root",
+    )
+    boot_id_file: Path = _key(
+        Path("/proc/sys/kernel/random/boot_id"),
+        "BOOT_ID_FILE",
+        "where the node's boot ID is read, as the kubelet's --boot-id-file",
+        Path,
     )
     kubeconfig: str = _key(
         "", "KUBECONFIG", "API access outside a cluster; inside, the service account is used"
@@ -173,4 +193,4 @@ def _read(file: Path) -> dict[str, str]:
         raise ConfigError(
             f"settings file {file}: must be a mapping of setting names", key="", source=str(file)
         )
-    return {str(name): str(value) for name, value in data.items()}
+    return {str(name): str(value) for name, value in data.items() if value is not None}

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from pydra_core._api.client import KubeClient
@@ -27,6 +27,7 @@ _log = logging.getLogger(__name__)
 _SLICES = "/apis/resource.k8s.io/v1/resourceslices"
 _NOT_FOUND, _CONFLICT, _GONE = 404, 409, 410
 _FASTEST, _SLOWEST = 0.2, 30.0
+_LOOK = 1.0
 _MOST_OBEDIENT = 300.0
 """Seconds of a Retry-After that are honoured; a driver must not be silenced for a day by one bad header."""
 
@@ -58,6 +59,8 @@ class Publisher:
         self._newest = 0
         self._wake = asyncio.Event()
         self.problem = "nothing was published yet"
+        self.leads: Callable[[], bool] = lambda: True
+        self.on_wiped: Callable[[], None] = lambda: None
 
     def want(self, inventory: Inventory) -> None:
         """Set what shall be published.
@@ -71,6 +74,15 @@ class Publisher:
         if contents != self._wanted:
             self._wanted, self._desired = contents, list(contents)
             self._wake.set()
+
+    async def follow_lead(self) -> None:
+        """Look again when a younger instance comes or goes: of two, only the younger writes. Until cancelled."""
+        led = True
+        while True:
+            await asyncio.sleep(_LOOK)
+            if led != (led := self.leads()):
+                _log.info("publishing" if led else "a younger instance publishes")
+                self._wake.set()
 
     async def run(self) -> None:
         """Publish until cancelled. API errors are logged, counted and retried; slices stay at the end."""
@@ -127,6 +139,8 @@ class Publisher:
             name = checked_slice(f"WATCH {_SLICES}", body)["metadata"]["name"]
             if kind == "DELETED":
                 gone = self._existing.pop(name, None)
+                if gone:
+                    self.on_wiped()
                 self._deleted[name] = int(body["metadata"]["resourceVersion"])
                 _log.log(
                     logging.INFO if gone else logging.DEBUG,
@@ -144,6 +158,9 @@ class Publisher:
             self._wake.clear()
             await self._registered.wait()
             if self._desired is None:
+                continue
+            if not self.leads():
+                self.problem = ""
                 continue
             owner, desired = await self._owner(), self._desired
             writes = plan(

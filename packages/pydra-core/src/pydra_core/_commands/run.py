@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
 
 from pydra_core._commands import options
 from pydra_core._telemetry import logs
@@ -28,14 +29,14 @@ def _run(arguments: Namespace) -> int:
     driver = options.find_driver(arguments)
     settings = options.read_settings(arguments)
     logs.configure(settings.log_level, settings.log_format)
-    asyncio.run(_serve(driver(), settings))
+    asyncio.run(_serve(driver(), settings, lambda: options.read_settings(arguments)))
     return FINE
 
 
-async def _serve(driver: Driver, settings: Settings) -> None:
+async def _serve(driver: Driver, settings: Settings, read: Callable[[], Settings]) -> None:
     from pydra_core._node.process import serve  # noqa: PLC0415 (gRPC loads only where it is needed)
 
-    await serve(driver, settings, os.environ)
+    await serve(driver, settings, os.environ, read)
     leave = threading.Timer(_PATIENCE, _leave)
     leave.daemon = True
     leave.start()

@@ -1,7 +1,7 @@
 """The claim path, from a kubelet's reference to an answer: gate, claim, driver, disk.
 
-Per claim one piece of work at a time: a retry joins the one in flight, and work that outlives the kubelet's
-deadline goes on, so that the next retry finds it done. Nothing is answered before it is on disk.
+Nothing is answered before it is on disk. Whatever goes wrong with one claim becomes its error and no other's.
+During a rolling upgrade two instances walk this path: the journal says which of them is at work on a claim.
 """
 
 from __future__ import annotations
@@ -10,11 +10,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
+
+import msgspec
 
 from pydra_core._api.claims import Claims
 from pydra_core._node.checks import check_answer, check_uid
+from pydra_core._node.works import Answer, Works
+from pydra_core._state.instances import Instances
 from pydra_core._state.journal import Journal
 from pydra_core._state.ledger import Ledger
 from pydra_core._state.records import DeviceAnswer, DeviceUse, Intent, Prepared, Record, Released
@@ -23,50 +26,40 @@ from pydra_core._telemetry.metrics import Metrics
 from pydra_core._values import Claim, ClaimRef, PreparedDevice
 from pydra_core.driver import Driver
 from pydra_core.errors import (
+    ClaimInProgressError,
     DriverFailedError,
     HostError,
-    PrepareTimeoutError,
     PydraError,
     TerminalError,
 )
 
 _log = logging.getLogger(__name__)
-_T = TypeVar("_T")
 _DONE = {"prepare": "claim prepared", "unprepare": "claim unprepared"}
 _ERROR_LIMIT = 1000
 """Characters of an error text; the kubelet puts it into a pod event."""
 
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the kubelet is told of one claim: devices, or an error text."""
-
-    devices: tuple[DeviceAnswer, ...] = ()
-    error: str = ""
-
-
-@dataclass(slots=True)
-class _Work:
-    kind: str
-    deadline: float
-    task: asyncio.Task[Answer]
-
-
-_Step: TypeAlias = Callable[[ClaimRef], Awaitable[tuple[DeviceAnswer, ...]]]
+_Devices: TypeAlias = tuple[DeviceAnswer, ...]
 
 
 class ClaimPath:
     """Prepares and unprepares claims for one driver."""
 
     def __init__(
-        self, driver: Driver, claims: Claims, journal: Journal, specs: SpecFiles, metrics: Metrics
+        self,
+        driver: Driver,
+        claims: Claims,
+        journal: Journal,
+        instances: Instances,
+        specs: SpecFiles,
+        metrics: Metrics,
     ) -> None:
         self._driver = driver
         self._claims = claims
         self._journal = journal
+        self._instances = instances
         self._specs = specs
         self._metrics = metrics
-        self._works: dict[str, _Work] = {}
+        self._works = Works(driver.name)
 
     async def prepare(self, ref: ClaimRef, deadline: float) -> Answer:
         """Prepare one claim until `deadline` (monotonic seconds). Never raises: the answer holds the error."""
@@ -76,43 +69,33 @@ class ClaimPath:
         """Unprepare one claim; one that is unknown is a success. Never raises, needs no API server."""
         return await self._join("unprepare", ref, deadline, self._unprepare)
 
-    async def settle(self, seconds: float) -> None:
-        """Wait for work in flight, then cancel what is left."""
-        tasks = [work.task for work in self._works.values()]
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=seconds)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+    async def settle(self, until: float) -> None:
+        """Wait for work in flight until that monotonic time, then cancel what is left."""
+        await self._works.settle(until)
 
-    async def _join(self, kind: str, ref: ClaimRef, deadline: float, step: _Step) -> Answer:
+    async def _join(
+        self,
+        kind: str,
+        ref: ClaimRef,
+        deadline: float,
+        step: Callable[[ClaimRef], Awaitable[_Devices]],
+    ) -> Answer:
+        async def work(ref: ClaimRef) -> Answer:
+            return await self._answer(kind, ref, step)
+
         try:
-            async with asyncio.timeout_at(_loop_time(deadline)):
-                while (work := self._works.get(ref.uid)) and work.kind != kind:
-                    await asyncio.wait([work.task])
-                if work is None:
-                    work = self._start(kind, ref, deadline, step)
-                work.deadline = max(work.deadline, deadline)
-                return await asyncio.shield(work.task)
-        except TimeoutError:
-            late = PrepareTimeoutError(
-                f"claim {ref}: driver {self._driver.name} has not finished to {kind} it within the kubelet's deadline;"
-                " its work goes on and the next try joins it"
-            )
-            return self._failed(kind, ref, late)
+            return await self._works.join(kind, ref, deadline, work)
+        except PydraError as err:
+            return self._failed(kind, ref, err)
 
-    def _start(self, kind: str, ref: ClaimRef, deadline: float, step: _Step) -> _Work:
-        task = asyncio.get_running_loop().create_task(self._answer(kind, ref, step))
-        work = self._works[ref.uid] = _Work(kind, deadline, task)
-        task.add_done_callback(lambda _: self._works.pop(ref.uid, None))
-        return work
-
-    async def _answer(self, kind: str, ref: ClaimRef, step: _Step) -> Answer:
-        """The boundary of one claim: whatever goes wrong inside becomes this claim's error and no other's."""
+    async def _answer(
+        self, kind: str, ref: ClaimRef, step: Callable[[ClaimRef], Awaitable[_Devices]]
+    ) -> Answer:
+        """The boundary of one claim."""
         started = time.monotonic()
         try:
             check_uid(ref)
-            devices = await step(ref)
+            devices = await self._works.patiently(ref.uid, lambda: step(ref))
         except PydraError as err:
             return self._failed(kind, ref, err)
         except Exception as err:  # noqa: BLE001 (the boundary of one claim)
@@ -142,69 +125,124 @@ class ClaimPath:
         text = " ".join(str(err).split())[:_ERROR_LIMIT]
         if isinstance(err, TerminalError):
             text = f"TerminalError: {text}"
-        _log.warning(
-            "claim refused",
-            extra={
-                "operation": kind,
-                "claim": str(ref),
-                "uid": ref.uid,
-                "reason": err.reason,
-                "why": text,
-            },
-        )
+        details = {"operation": kind, "claim": str(ref), "uid": ref.uid}
+        _log.warning("claim refused", extra={**details, "reason": err.reason, "why": text})
         return Answer(error=text)
 
-    async def _prepare(self, ref: ClaimRef) -> tuple[DeviceAnswer, ...]:
+    async def _prepare(self, ref: ClaimRef) -> _Devices:
+        """Prepare a claim, unless it is prepared and what was answered then still holds."""
+        await self._journal.refresh()
         ledger = self._journal.ledger
-        if prepared := ledger.prepared(ref.uid):
+        self._check_turn(ref, ledger)
+        prepared = ledger.prepared(ref.uid)
+        if prepared and self._still_holds(prepared):
             self._specs.ensure(prepared)
             return prepared.answers
         if (begun := ledger.intent(ref.uid)) and begun.answers:
-            await self._unprepare(
-                ref
+            await self._undo(
+                ref, begun
             )  # it was interrupted: what it left of the hardware is unknown
-        claim = await self._patiently(ref.uid, lambda: self._claims.fetch(ref))
-        await self._patiently(ref.uid, lambda: self._reserve(claim))
+        self._works.at(ref.uid, "the API server")
+        claim = await self._claims.fetch(ref)
+        await self._reserve(claim)
+        self._works.at(ref.uid, f"driver {self._driver.name}")
         try:
             devices = await self._driver.prepare(claim)
             check_answer(self._driver.name, claim, devices)
             record = self._record(claim, devices)
+            self._works.at(ref.uid, "the disk")
             await self._journal.transact(self._commit(record), durable=True)
         except asyncio.CancelledError:  # at the end of the process only: the next one undoes it
             raise
         except BaseException:
-            await self._give_up(ref)
+            if prepared is None:
+                await self._give_up(ref)
             raise
         self._claims.forget(ref.uid)
         return record.answers
 
-    async def _unprepare(self, ref: ClaimRef) -> tuple[DeviceAnswer, ...]:
-        """Undo a claim. One sync, before anything changes that the journal still calls prepared."""
+    async def _unprepare(self, ref: ClaimRef) -> _Devices:
+        await self._journal.refresh()
         ledger = self._journal.ledger
-        known = ledger.prepared(ref.uid) or ledger.intent(ref.uid)
+        self._check_turn(ref, ledger)
         self._claims.forget(ref.uid)
+        known = ledger.prepared(ref.uid) or ledger.intent(ref.uid)
         if known is None:
             self._specs.remove(ref.uid)
             return ()
+        await self._undo(ref, known)
+        return known.answers
+
+    async def _undo(self, ref: ClaimRef, known: Prepared | Intent) -> None:
+        """Undo a claim. One sync, before anything changes that the journal still calls prepared."""
         prepared = isinstance(known, Prepared)
         if self._driver.changes_hardware:
             if isinstance(known, Prepared):
-                await self._journal.transact(_begin_undo(known), durable=True)
+                begin = self._intent(known, answers=known.answers, spec=known.spec)
+                await self._journal.transact(lambda _: [begin], durable=True)
                 prepared = False  # whatever is lost from here on, the next start undoes it again
             await self._driver.unprepare(self._specs.prepared_claim(known))
+        self._works.at(ref.uid, "the disk")
         await self._journal.transact(lambda _: [Released(ref.uid)], durable=prepared)
         self._specs.remove(ref.uid)  # last, so that a failing journal leaves a prepared claim whole
-        return known.answers
+
+    def _check_turn(self, ref: ClaimRef, ledger: Ledger) -> None:
+        """Wait while another instance is at work on the claim; the kubelet may ask both during an upgrade."""
+        begun = ledger.intent(ref.uid)
+        if begun and self._instances.is_another_at_work(begun.instance, begun.boot):
+            self._works.at(ref.uid, "another instance of the driver")
+            raise ClaimInProgressError(
+                f"claim {ref}: another instance of driver {self._driver.name} is at work on it; the next try finds"
+                " it done, or delete that instance's pod",
+                instance=begun.instance,
+            )
+
+    def _still_holds(self, prepared: Prepared) -> bool:
+        """Whether what was prepared is there: hardware forgets in a reboot, device numbers change with a module.
+
+        A claim that was read back from its spec file (it has no name) may lack devices without edits.
+        """
+        if not prepared.name:
+            return False
+        if self._driver.changes_hardware and prepared.boot != self._instances.boot:
+            return False
+        return self._specs.nodes_are_there(prepared, self._driver.host)
 
     async def _reserve(self, claim: Claim) -> None:
-        """Write the intent with the reserved devices; it must be on disk only if hardware will change."""
-        intent = Intent(claim.uid, claim.namespace, claim.name, _uses(claim))
+        """Write the intent with the reserved devices; it must be on disk only if hardware will change.
+
+        A claim that is prepared, and has to be prepared again, holds its devices already.
+        """
 
         def reserve(ledger: Ledger) -> Sequence[Record]:
-            ledger.check_free(claim.uid, intent.uses)
+            self._check_turn(claim.ref, ledger)
+            uses = _uses(claim)
+            try:
+                ledger.check_free(claim.uid, uses)
+            except PydraError as err:
+                raise type(err)(f"claim {claim.ref}: {err}", **err.fields) from None
+            before = ledger.prepared(claim.uid)
+            if before and not self._driver.changes_hardware:
+                return []
+            known = Prepared(claim.uid, claim.namespace, claim.name, uses, ())
+            kept = before or known
+            intent = self._intent(known, answers=kept.answers, spec=kept.spec)
             return [] if ledger.intent(claim.uid) == intent else [intent]
 
+        self._works.at(claim.uid, "the disk")
         await self._journal.transact(reserve, durable=self._driver.changes_hardware)
+
+    def _intent(self, known: Prepared, *, answers: _Devices, spec: msgspec.Raw) -> Intent:
+        return Intent(
+            uid=known.uid,
+            namespace=known.namespace,
+            name=known.name,
+            uses=known.uses,
+            answers=answers,
+            spec=spec,
+            instance=self._instances.me,
+            boot=self._instances.boot,
+        )
 
     def _record(self, claim: Claim, devices: Sequence[PreparedDevice]) -> Prepared:
         rendered = self._specs.render(claim.uid, devices)
@@ -215,10 +253,19 @@ class ClaimPath:
             uses=_uses(claim),
             answers=rendered.answers,
             spec=rendered.spec,
+            boot=self._instances.boot,
         )
 
     def _commit(self, record: Prepared) -> Callable[[Ledger], Sequence[Record]]:
-        def commit(_: Ledger) -> Sequence[Record]:
+        def commit(ledger: Ledger) -> Sequence[Record]:
+            begun = ledger.intent(record.uid)
+            if not ledger.prepared(record.uid) and (
+                begun is None or begun.instance != self._instances.me
+            ):
+                raise HostError(
+                    f"claim {record.namespace}/{record.name}: another instance of the driver took it over meanwhile;"
+                    " the next try begins anew"
+                )
             self._specs.ensure(record)
             return [record]
 
@@ -230,7 +277,10 @@ class ClaimPath:
         Then the intent stays: the kubelet comes back, to prepare again or to unprepare.
         """
 
-        def give_up(_: Ledger) -> Sequence[Record]:
+        def give_up(ledger: Ledger) -> Sequence[Record]:
+            begun = ledger.intent(ref.uid)
+            if begun is None or begun.instance != self._instances.me:
+                return []
             self._specs.remove(ref.uid)
             return [] if self._driver.changes_hardware else [Released(ref.uid)]
 
@@ -240,36 +290,15 @@ class ClaimPath:
             details = {"claim": str(ref), "uid": ref.uid, "why": str(err)}
             _log.warning("devices of a failed prepare could not be freed", extra=details)
 
-    async def _patiently(self, uid: str, call: Callable[[], Awaitable[_T]]) -> _T:
-        """Retry what passes by itself, within the deadline and the error's own patience."""
-        started, delay = time.monotonic(), 0.05
-        while True:
-            try:
-                return await call()
-            except PydraError as err:
-                wait = getattr(err, "retry_after", None) or delay
-                now = time.monotonic()
-                until = min(self._works[uid].deadline, started + err.patience)
-                if isinstance(err, TerminalError) or now + wait >= until:
-                    raise
-                _log.debug("retrying", extra={"uid": uid, "reason": err.reason, "seconds": wait})
-                await asyncio.sleep(wait)
-                delay = min(delay * 2, 2.0)
-
-
-def _begin_undo(known: Prepared) -> Callable[[Ledger], Sequence[Record]]:
-    undo = Intent(
-        known.uid, known.namespace, known.name, known.uses, answers=known.answers, spec=known.spec
-    )
-    return lambda _: [undo]
-
 
 def _uses(claim: Claim) -> tuple[DeviceUse, ...]:
     return tuple(
-        DeviceUse(pool=a.pool, device=a.device, share_id=a.share_id, admin=a.admin_access)
+        DeviceUse(
+            pool=a.pool,
+            device=a.device,
+            share_id=a.share_id,
+            admin=a.admin_access,
+            consumed=dict(a.consumed),
+        )
         for a in claim.allocations
     )
-
-
-def _loop_time(deadline: float) -> float:
-    return asyncio.get_running_loop().time() + deadline - time.monotonic()

@@ -3,15 +3,18 @@
 GetInfo has one second and must answer while a vendor library still loads, also one that blocks the event loop,
 so this one service has threads of its own and nothing in it waits for anything. NotifyRegistrationStatus must
 never fail: an error there makes the kubelet forget the driver it just accepted.
+
+A kubelet that does not know us and does not ask is shown the socket anew: it looks at sockets that appear.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import grpc
@@ -30,6 +33,11 @@ _REASON_LIMIT = 1000
 """Characters of the kubelet's reason that are kept, logged and shown by the probe."""
 _THREADS = 2
 _GOODBYE = 1.0
+_LOOK = 1.0
+_SILENCE = 60.0
+"""Seconds without a word of an unknowing kubelet until it is shown the socket anew."""
+_DOUBT = 10.0
+"""Seconds in which a kubelet that wiped our slices because it restarted asks again."""
 
 
 class Registration:
@@ -41,6 +49,11 @@ class Registration:
         self._metrics = metrics
         self._confirmed = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._server: grpc.Server | None = None
+        self._socket: tuple[int, int] | None = None
+        self._heard_at = 0.0
+        self._doubted_at: float | None = None
+        self.on_change: Callable[[bool], None] = lambda _: None
         self.refusal = "the kubelet has not asked yet"
 
     @property
@@ -52,23 +65,64 @@ class Registration:
         """Return once the kubelet has confirmed the registration."""
         await self._confirmed.wait()
 
+    def doubt(self) -> None:
+        """Take note that the kubelet may have forgotten us: somebody wiped our slices.
+
+        A kubelet that restarts wipes them and asks GetInfo within seconds; one that believes our connection
+        lost wipes them and never asks.
+        """
+        self._doubted_at = time.monotonic()
+
     @asynccontextmanager
     async def serve(self, path: Path) -> AsyncIterator[None]:
         """Serve on a Unix socket while the block runs; the socket goes first, the kubelet then knows."""
         self._loop = asyncio.get_running_loop()
         remove_stale(path)
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="registration") as threads:
-            server = grpc.server(threads)
-            server.add_generic_rpc_handlers((self._handler(),))
-            server.add_insecure_port(f"unix:{path}")
-            server.start()
+            self._open(path, threads)
+            keeper = asyncio.ensure_future(self._keep_visible(path, threads))
             try:
                 yield
             finally:
-                path.unlink(missing_ok=True)  # noqa: ASYNC240 (one unlink of a local socket)
-                server.stop(0).wait(
-                    _GOODBYE
-                )  # not in a thread: a driver's hung calls may hold them all
+                keeper.cancel()
+                await asyncio.gather(keeper, return_exceptions=True)
+                self._close(path)
+
+    async def _keep_visible(self, path: Path, threads: ThreadPoolExecutor) -> None:
+        while True:
+            await asyncio.sleep(_LOOK)
+            why = self._why_unseen(path)
+            if why:
+                _log.warning("shown to the kubelet anew", extra={"socket": path, "why": why})
+                self._close(path)
+                remove_stale(path)
+                self._open(path, threads)
+
+    def _why_unseen(self, path: Path) -> str:
+        now = time.monotonic()
+        if _identity(path) != self._socket:
+            return "the registration socket was removed"
+        if not self.registered and now - self._heard_at > _SILENCE:
+            return "the kubelet has not confirmed and does not ask"
+        doubted = self._doubted_at
+        if doubted and now - doubted > _DOUBT:
+            self._doubted_at = None
+            if self._heard_at < doubted:
+                return "the kubelet wiped the slices and does not ask"
+        return ""
+
+    def _open(self, path: Path, threads: ThreadPoolExecutor) -> None:
+        server = grpc.server(threads)
+        server.add_generic_rpc_handlers((self._handler(),))
+        server.add_insecure_port(f"unix:{path}")
+        server.start()
+        self._server, self._socket, self._heard_at = server, _identity(path), time.monotonic()
+
+    def _close(self, path: Path) -> None:
+        if _identity(path) == self._socket:  # not one that somebody put in its place
+            path.unlink(missing_ok=True)
+        if self._server:  # not waited for in a thread: a driver's hung calls may hold them all
+            self._server.stop(0).wait(_GOODBYE)
 
     def _handler(self) -> grpc.GenericRpcHandler:
         return threaded_service(
@@ -80,6 +134,7 @@ class Registration:
         )
 
     def _get_info(self, _: pb.InfoRequest) -> pb.PluginInfo:
+        self._heard_at = time.monotonic()
         return pb.PluginInfo(
             type="DRAPlugin",
             name=self._driver,
@@ -94,7 +149,9 @@ class Registration:
 
     def _heard(self, status: pb.RegistrationStatus) -> None:
         """Take in what the kubelet said, in the event loop."""
+        self._heard_at = time.monotonic()
         self._metrics.registered.set(1 if status.plugin_registered else 0)
+        self.on_change(status.plugin_registered)
         if status.plugin_registered:
             self.refusal = ""
             self._confirmed.set()
@@ -109,3 +166,10 @@ class Registration:
                 "the kubelet refused the registration",
                 extra={"driver": self._driver, "why": self.refusal},
             )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    with suppress(OSError):
+        status = path.lstat()
+        return status.st_ino, status.st_ctime_ns
+    return None

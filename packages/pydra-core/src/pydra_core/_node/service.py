@@ -15,8 +15,9 @@ from typing import Any, TypeAlias
 import grpc
 
 from pydra_core._node.checks import check_ref
-from pydra_core._node.prepare import Answer, ClaimPath
+from pydra_core._node.prepare import ClaimPath
 from pydra_core._node.rpc import Context, Unary, service
+from pydra_core._node.works import Answer
 from pydra_core._proto import dra_v1_pb2 as v1
 from pydra_core._proto import dra_v1beta1_pb2 as v1beta1
 from pydra_core._telemetry.logs import operation

@@ -9,7 +9,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import socket
+import time
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +21,10 @@ from pydra_core.errors import ConfigError
 from pydra_core.settings import Settings
 
 MAX_SOCKET_PATH = 107
+_YOUNG = 10.0
+"""Seconds for which a socket nobody answers may still be about to be served."""
+_POD_UID = "(?:[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
+_DIGEST = "[A-Za-z0-9_-]{12}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +40,24 @@ class Sockets:
 def locate(settings: Settings, driver: str) -> Sockets:
     """Derive the paths from the kubelet root, or take the operator's.
 
+    With a pod UID both names hold it, so that two instances of a rolling upgrade do not meet.
+
     Raises:
         ConfigError: a path does not fit a socket address even when shortened.
     """
-    root = settings.kubelet_root
+    root, pod = settings.kubelet_root, settings.pod_uid
     data_dir = root / "plugins" / driver
-    service = (
-        Path(settings.socket_path)
-        if settings.socket_path
-        else _fit(data_dir, "dra", ".sock", driver)
-    )
+    short = "-".join(_digest(part) for part in (driver, pod) if part)
+    own = f"-{pod}" if pod else ""
+    if settings.socket_path:
+        service = Path(settings.socket_path)
+    else:
+        service = _fit(data_dir / f"dra{own}.sock", data_dir.parent / f"{short}.sock")
     if settings.registration_socket_path:
         registration = Path(settings.registration_socket_path)
     else:
-        registration = _fit(root / "plugins_registry", driver, "-reg.sock", driver)
+        registry = root / "plugins_registry"
+        registration = _fit(registry / f"{driver}{own}-reg.sock", registry / f"{short}-reg.sock")
     endpoint = settings.kubelet_socket_path or str(service)
     for path in (service, registration):
         _check(path)
@@ -59,13 +71,12 @@ def locate(settings: Settings, driver: str) -> Sockets:
     return Sockets(registration, service, endpoint, data_dir)
 
 
-def _fit(directory: Path, stem: str, suffix: str, driver: str) -> Path:
-    path = directory / (stem + suffix)
-    if _length(path) <= MAX_SOCKET_PATH:
-        return path
-    digest = base64.urlsafe_b64encode(hashlib.sha256(driver.encode()).digest()[:9]).decode()
-    short_parent = directory if directory.name == "plugins_registry" else directory.parent
-    return short_parent / f"{digest}{suffix}"
+def _digest(text: str) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()[:9]).decode()
+
+
+def _fit(path: Path, shorter: Path) -> Path:
+    return path if _length(path) <= MAX_SOCKET_PATH else shorter
 
 
 def _check(path: Path) -> None:
@@ -77,6 +88,53 @@ def _check(path: Path) -> None:
             key="kubelet_root",
             source=str(path),
         )
+
+
+def instances_sockets(settings: Settings, driver: str) -> Iterator[Path]:
+    """Yield the socket files of all instances of this driver, also of those that died without removing them."""
+    root, short = settings.kubelet_root, re.escape(_digest(driver))
+    data_dir = root / "plugins" / driver
+    for directory, pattern in (
+        (data_dir, rf"dra(-{_POD_UID})?\.sock"),
+        (data_dir.parent, rf"{short}(-{_DIGEST})?\.sock"),
+        (
+            root / "plugins_registry",
+            rf"({re.escape(driver)}(-{_POD_UID})?|{short}(-{_DIGEST})?)-reg\.sock",
+        ),
+    ):
+        with suppress(OSError):
+            yield from sorted(p for p in directory.iterdir() if re.fullmatch(pattern, p.name))
+
+
+def remove_dead(settings: Settings, driver: str) -> tuple[Path, ...]:
+    """Remove sockets that killed instances left: the kubelet would dial them for ever (trap of upgrades).
+
+    A socket nobody answers may be one that is just being bound, so young ones stay.
+
+    Returns:
+        What was removed.
+    """
+    removed = []
+    for path in instances_sockets(settings, driver):
+        with suppress(OSError):
+            old = time.time() - path.lstat().st_ctime > _YOUNG
+            if old and path.is_socket() and not is_served(path):
+                path.unlink()
+                removed.append(path)
+    return tuple(removed)
+
+
+def is_served(path: Path) -> bool:
+    """Whether somebody listens on a socket. Raises OSError when that cannot be told."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)  # a full queue is an answer too
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            return False
+        except BlockingIOError:
+            return True
+    return True
 
 
 def _length(path: Path) -> int:
@@ -105,14 +163,11 @@ def remove_stale(path: Path) -> None:
             key="",
             source="",
         )
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(str(path))
-        except OSError:
-            path.unlink(missing_ok=True)
-            return
-    raise ConfigError(
-        f"socket path {path}: another driver of this name answers there; stop it first",
-        key="",
-        source=str(path),
-    )
+    with suppress(OSError):
+        if is_served(path):
+            raise ConfigError(
+                f"socket path {path}: another driver of this name answers there; stop it first",
+                key="",
+                source=str(path),
+            )
+    path.unlink(missing_ok=True)

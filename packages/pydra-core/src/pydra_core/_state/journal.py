@@ -1,8 +1,8 @@
 """The journal as the event loop sees it: transactions one after the other, one sync for all that wait for it.
 
 A transaction looks at the ledger, decides, and returns the records to append; what one decides the next one
-sees. Calls that arrive while a sync is under way share the next one (group commit), which is why a hundred
-claims at once cost two syncs and not a hundred. All file work happens in one thread of its own.
+sees. All that were asked for while the thread was busy run in its next turn, under one lock and with one sync
+(group commit), which is why a hundred claims at once cost a few syncs and not a hundred.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
 from pydra_core._state.ledger import Ledger
+from pydra_core._state.locks import LockFile
 from pydra_core._state.log_file import LogFile
 from pydra_core._state.records import Record
 
@@ -26,23 +28,50 @@ Change: TypeAlias = Callable[[Ledger], Sequence[Record]]
 _COMPACT_ABOVE = 1 << 20
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Transaction:
+    change: Change
+    durable: bool
+    done: asyncio.Future[None]
+
+
+_Outcome: TypeAlias = tuple[_Transaction, BaseException | None]
+
+
 class Journal:
     """Open with `Journal(path)` (blocking, at start-up), then `transact` from one event loop, then `close`."""
 
     def __init__(self, path: Path) -> None:
-        """Open, repair and replay. Raises what `LogFile` raises."""
-        self._file = LogFile(path)
+        """Open, repair and replay. Raises what `LockFile` and `LogFile` raise."""
+        self.locks = LockFile(path.with_name(f"{path.name}.lock"))
+        try:
+            self._file = LogFile(path, self.locks)
+        except BaseException:
+            self.locks.close()
+            raise
         self._compact_at = max(_COMPACT_ABOVE, 2 * self._file.size)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
-        self._submitted = 0
-        self._covered = 0
-        self._sync: asyncio.Future[None] | None = None
-        self._next_sync: asyncio.Task[None] | None = None
+        self._waiting: list[_Transaction] = []
+        self._busy: asyncio.Future[None] | None = None
 
     @property
     def ledger(self) -> Ledger:
-        """For reading; only transactions change it."""
+        """For reading; only transactions change it. Ask anew after each wait: another instance may write."""
         return self._file.ledger
+
+    @property
+    def adopts(self) -> bool:
+        """Whether it was lost or damaged before this start, so that spec files may know claims it does not."""
+        return self._file.adopts
+
+    async def refresh(self) -> None:
+        """Take in what another instance wrote; costs next to nothing when none did.
+
+        Raises:
+            HostError: the file cannot be read.
+        """
+        if self._file.moved:
+            await self.transact(lambda _: [], durable=False)
 
     async def transact(self, change: Change, *, durable: bool) -> None:
         """Run `change` and append what it returns; with `durable`, return only once that is on disk.
@@ -50,45 +79,76 @@ class Journal:
         Raises whatever `change` raises, and `HostError` if the file cannot be written or synced: then the
         ledger is as before, except for a reservation.
         """
-        self._submitted = ticket = self._submitted + 1
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._apply, change, durable)
-        if durable:
-            await self._synced(ticket)
+        loop = asyncio.get_running_loop()
+        transaction = _Transaction(change, durable, loop.create_future())
+        self._waiting.append(transaction)
+        if self._busy is None:
+            self._next_turn(loop)
+        await transaction.done
 
     async def close(self) -> None:
-        """Finish what is under way, then close the file."""
-        waiting = [sync for sync in (self._next_sync, self._sync) if sync is not None]
-        await asyncio.gather(*waiting, return_exceptions=True)
+        """Finish what is under way, then close the files."""
+        while self._busy is not None:
+            await self._busy
+            await asyncio.sleep(0)  # lets the next turn begin, if any waits
         self._thread.shutdown(wait=True)
         self._file.close()
+        self.locks.close()
 
-    def _apply(self, change: Change, durable: bool) -> None:  # noqa: FBT001 (executors pass by position)
-        self._file.append(change(self._file.ledger), durable=durable)
+    def _next_turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        batch, self._waiting = self._waiting, []
+        self._busy = loop.run_in_executor(self._thread, self._turn, batch, loop)
+        self._busy.add_done_callback(lambda _: self._after_turn(loop))
 
-    async def _synced(self, ticket: int) -> None:
-        """Return after a sync that the journal's thread ran after the change with that number."""
-        if self._sync is not None and ticket <= self._covered:
-            await asyncio.shield(self._sync)
-            return
-        if self._next_sync is None:
-            self._next_sync = asyncio.get_running_loop().create_task(self._start_sync())
-        await asyncio.shield(self._next_sync)
+    def _after_turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._busy = None
+        if self._waiting:
+            self._next_turn(loop)
 
-    async def _start_sync(self) -> None:
-        if self._sync is not None:  # whoever comes while it runs shares this one
-            await asyncio.wait([self._sync])
-        self._next_sync, self._covered = None, self._submitted
-        loop = asyncio.get_running_loop()
-        self._sync = loop.run_in_executor(self._thread, self._sync_file)
-        await asyncio.shield(self._sync)
+    def _turn(self, batch: Sequence[_Transaction], loop: asyncio.AbstractEventLoop) -> None:
+        """Run in the journal's thread. What needs no sync is told before the sync."""
+        try:
+            with self._file.held():
+                outcomes = [(each, self._apply(each)) for each in batch]
+                unsynced = [each for each, error in outcomes if each.durable and error is None]
+                told = [each for each in outcomes if each[0] not in unsynced]
+                loop.call_soon_threadsafe(_tell, told)
+                error = self._sync() if unsynced else None
+                loop.call_soon_threadsafe(_tell, [(each, error) for each in unsynced])
+        except Exception as err:  # noqa: BLE001 (whoever waits is told; nothing was applied)
+            loop.call_soon_threadsafe(_tell, [(each, err) for each in batch])
 
-    def _sync_file(self) -> None:
-        self._file.sync()
-        if self._file.size < self._compact_at:
-            return
+    def _apply(self, transaction: _Transaction) -> BaseException | None:
+        try:
+            self._file.append(transaction.change(self._file.ledger), durable=transaction.durable)
+        except Exception as err:  # noqa: BLE001 (belongs to whoever asked for the transaction)
+            return err
+        return None
+
+    def _sync(self) -> BaseException | None:
+        try:
+            self._file.sync()
+        except Exception as err:  # noqa: BLE001 (belongs to all that wait for this sync)
+            return err
+        if self._file.size >= self._compact_at:
+            self._compact()
+        return None
+
+    def _compact(self) -> None:
         try:
             self._file.rewrite()
         except OSError as err:  # what was synced is on disk either way
             details = {"path": self._file.path, "why": err.strerror}
             _log.warning("journal could not be compacted; free space on its disk", extra=details)
         self._compact_at = max(_COMPACT_ABOVE, 2 * self._file.size)
+
+
+def _tell(outcomes: Sequence[_Outcome]) -> None:
+    """Wake whoever still waits, in the event loop."""
+    for transaction, error in outcomes:
+        if transaction.done.done():
+            continue
+        if error is None:
+            transaction.done.set_result(None)
+        else:
+            transaction.done.set_exception(error)

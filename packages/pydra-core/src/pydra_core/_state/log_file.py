@@ -1,58 +1,90 @@
-"""The journal's file: open and repair, append, sync, rewrite. Called from one thread only.
+"""The journal's file: open and repair, follow others, append, sync, rewrite. Called from one thread only.
 
 Everything here assumes `kill -9` or a power cut between any two lines, and a disk that may fail at any of
 them. Two rules follow. The ledger learns that a claim is prepared or released only once that is on disk, so
 that nothing is ever answered from memory alone. And after a failure the file is not trusted: the kernel may
 have dropped what it could not write, so the next change first writes everything anew, into a new file.
+
+Two instances may have the file open. Whoever changes or reads it holds the lock, follows first what the other
+wrote, and syncs before letting go: outside the lock nothing is half done.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import msgspec
-
-from pydra_core._state import frames, records
+from pydra_core._state import disk, frames, records
 from pydra_core._state.ledger import Ledger
+from pydra_core._state.locks import LockFile
+from pydra_core._state.reading import Reading, read, replay
 from pydra_core.errors import ConfigError, HostError
 
 _log = logging.getLogger(__name__)
-_OPEN = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+_WRITER = 0
+_PATIENCE = 10.0
 
 
 class LogFile:
-    """An open journal. Holds an exclusive lock, so a second driver of the same name is refused."""
+    """An open journal, shared with other instances of the driver by the lock file beside it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, locks: LockFile) -> None:
         """Open or create the journal at `path`.
 
         Raises:
-            ConfigError: it cannot be opened, another driver holds it, or a newer version of this framework
-                wrote it.
+            ConfigError: it cannot be opened, or a newer version of this framework wrote it.
             HostError: it can be neither rewritten nor synced.
         """
         self.path = path
         self.ledger = Ledger()
         self.size = 0
+        self.adopts = False
+        self._locks = locks
+        self._begun = 0
         self._unsynced: list[records.Record] = []
         self._distrusted = False
         self._damaged = b""
-        self._fd, self._directory = _open(path)
+        self._directory = disk.open_directory(path)
         try:
-            self._load()
+            self._fd = disk.open_file(path)
+            try:
+                with locks.holding(_WRITER, _PATIENCE):
+                    self._load()
+            except BaseException:
+                os.close(self._fd)
+                raise
         except BaseException:
-            self.close()
+            os.close(self._directory)
             raise
 
     def close(self) -> None:
         os.close(self._fd)
         os.close(self._directory)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep others from the file during the block, with all they wrote before in the ledger.
+
+        Raises:
+            HostError: another instance does not let go, or what it wrote cannot be read.
+        """
+        with self._locks.holding(_WRITER, _PATIENCE):
+            with disk.host_errors(self.path, "cannot be read"):
+                self._follow()
+            yield
+
+    @property
+    def moved(self) -> bool:
+        """Whether others seem to have changed the file; quick, and may be wrong while we write."""
+        try:
+            status = self.path.stat()
+        except OSError:
+            return True
+        return status.st_size != self.size or not os.path.samestat(status, os.fstat(self._fd))
 
     def append(self, entries: Sequence[records.Record], *, durable: bool) -> None:
         """Write records behind the others, all of them or none.
@@ -64,11 +96,11 @@ class LogFile:
             HostError: nothing was written.
         """
         data = b"".join(self._frame(entry) for entry in entries)
-        with _host_errors(self.path, "cannot be written"):
+        with disk.host_errors(self.path, "cannot be written"):
             if self._distrusted and entries:
                 self.rewrite()
             try:
-                _write_all(self._fd, data, self.size)
+                disk.write_all(self._fd, data, self.size)
             except OSError:
                 self._cut_off()
                 raise
@@ -86,7 +118,7 @@ class LogFile:
             HostError: what was appended as `durable` since the last sync counts as never written.
         """
         entries, self._unsynced = self._unsynced, []
-        with _host_errors(self.path, "cannot be synced"):
+        with disk.host_errors(self.path, "cannot be synced"):
             try:
                 if self._distrusted:
                     self.rewrite(entries)
@@ -94,6 +126,7 @@ class LogFile:
                     os.fdatasync(self._fd)
             except OSError:
                 self._distrusted = True
+                self._hide()
                 raise
         for entry in entries:
             self.ledger.apply(entry)
@@ -105,13 +138,10 @@ class LogFile:
             OSError: the journal is still the old file, or is the new one and not yet surely named so.
         """
         temp = self.path.with_name(self.path.name + ".new")
-        image = _image([*self.ledger.records(), *self._unsynced, *more])
-        fd = os.open(temp, _OPEN | os.O_TRUNC, 0o600)
+        image = disk.image([*self.ledger.records(), *self._unsynced, *more])
+        fd = os.open(temp, disk.OPEN | os.O_TRUNC, 0o600)
         try:
-            fcntl.flock(
-                fd, fcntl.LOCK_EX | fcntl.LOCK_NB
-            )  # the name never points to an unlocked file
-            _write_all(fd, image, 0)
+            disk.write_all(fd, image, 0)
             os.fsync(fd)
             self._keep_damaged()
             temp.rename(self.path)
@@ -128,27 +158,63 @@ class LogFile:
         self._distrusted = False
 
     def _load(self) -> None:
-        with _host_errors(self.path, "cannot be read"):
-            data = _read_all(self._fd)
-        version = frames.version_of(data)
-        if version is not None and version > records.FORMAT:
+        """Read the file and make what was read durable, mended and of our format."""
+        with disk.host_errors(self.path, "cannot be read"):
+            reading = self._change_over() or self._take_in(self._fd)
+        self.adopts = not reading.is_whole or not self.size
+        self._settle(healthy=reading.version == records.FORMAT and not reading.damages)
+
+    def _take_in(self, fd: int) -> Reading:
+        data = disk.read_all(fd)
+        reading = read(data)
+        if reading.is_newer:
             raise ConfigError(
-                f"journal {self.path}: written by a newer driver (format {version}, this one reads"
+                f"journal {self.path}: written by a newer driver (format {reading.version}, this one reads"
                 f" {records.FORMAT}); run that version again or drain the node before going back",
                 key="journal",
                 source=str(self.path),
             )
-        damages = list(self._replay(data))
-        self._report(data, damages)
-        self.size = len(data)
-        self._settle(healthy=version == records.FORMAT and not damages)
+        self._report(data, reading.damages)
+        self.ledger, self.size = reading.ledger, len(data)
+        return reading
+
+    def _follow(self) -> None:
+        """Take in what other instances wrote since we held the lock."""
+        if reading := self._change_over():
+            self._distrusted = not reading.is_whole
+        elif data := disk.read_all(self._fd, self.size):
+            os.fdatasync(self._fd)  # the other one may have died before its sync
+            damages = replay(data, 0, self.ledger)
+            self.size += len(data)
+            if damages:  # it died in the middle of a write, or the disk is at fault
+                self._report(data, damages)
+                self._distrusted = True
+        self._begun = self.size
+
+    def _change_over(self) -> Reading | None:
+        """Read the file that has the journal's name now, if it is another one than we have open."""
+        try:
+            if os.path.samestat(os.fstat(self._fd), self.path.stat()):
+                return None
+            fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:  # somebody removed it: what we know is written anew
+            self._distrusted = True
+            return None
+        try:
+            reading = self._take_in(fd)
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(self._fd)
+        self._fd = fd
+        return reading
 
     def _settle(self, *, healthy: bool) -> None:
         """Make what was read durable: the process before may have been killed between a write and its sync."""
         try:
             self.rewrite()
         except OSError as err:
-            with _host_errors(self.path, "cannot be synced"):
+            with disk.host_errors(self.path, "cannot be synced"):
                 os.fdatasync(self._fd)
                 os.fsync(self._directory)  # it may have been killed after a rename as well
             self._distrusted = self._distrusted or not healthy
@@ -156,20 +222,6 @@ class LogFile:
                 "journal could not be rewritten at start, the old file stays in use; free space on its disk",
                 extra={"path": self.path, "why": err.strerror},
             )
-
-    def _replay(self, data: bytes) -> Iterator[frames.Damage]:
-        """Apply what can be read, and yield what cannot."""
-        head = frames.header(records.FORMAT)
-        if not data.startswith(head) and not head.startswith(data):
-            yield frames.Damage(0, len(head), "no journal header")
-        for item in frames.read(data, len(head)):
-            if isinstance(item, frames.Damage):
-                yield item
-                continue
-            try:
-                self.ledger.apply(records.decode(item.payload))
-            except msgspec.DecodeError as err:
-                yield frames.Damage(item.end - len(item.payload), item.end, str(err))
 
     def _report(self, data: bytes, damages: Sequence[frames.Damage]) -> None:
         """Say what cannot be read, and keep the file for a person unless it is only an interrupted write."""
@@ -202,6 +254,12 @@ class LogFile:
         except OSError:
             self._distrusted = True
 
+    def _hide(self) -> None:
+        """Leave nothing for another instance to read that counts as never written here."""
+        with suppress(OSError):
+            os.ftruncate(self._fd, self._begun)
+            self.size = self._begun
+
     def _frame(self, entry: records.Record) -> bytes:
         payload = records.encode(entry)
         if len(payload) > frames.MAX_PAYLOAD:
@@ -214,83 +272,3 @@ class LogFile:
 
     def _reserves(self, entry: records.Record) -> bool:
         return isinstance(entry, records.Intent) and self.ledger.prepared(entry.uid) is None
-
-
-def _open(path: Path) -> tuple[int, int]:
-    """Open and lock the journal, and open its directory; both are made if missing."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            _sync_name_of(path.parent)
-            return _locked(path), directory
-        except BaseException:
-            os.close(directory)
-            raise
-    except OSError as err:
-        raise ConfigError(
-            f"journal {path}: cannot be opened: {err.strerror}; it must lie in a directory this driver may write"
-            " to, on a file system that is not read-only: check the mount below the kubelet root",
-            key="kubelet_root",
-            source=str(path),
-        ) from err
-
-
-def _sync_name_of(directory: Path) -> None:
-    """Make sure the driver's own directory is still there after a power cut; those above are the kubelet's."""
-    if directory.is_mount():
-        return
-    parent = os.open(directory.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(parent)
-    finally:
-        os.close(parent)
-
-
-def _locked(path: Path) -> int:
-    while True:
-        fd = os.open(path, _OPEN, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.samestat(os.fstat(fd), path.stat()):
-                return fd
-        except BlockingIOError as err:
-            os.close(fd)
-            raise ConfigError(
-                f"journal {path}: another driver of this name is running on this node; stop it first",
-                key="kubelet_root",
-                source=str(path),
-            ) from err
-        except OSError:
-            os.close(fd)
-            raise
-        os.close(fd)  # replaced between open and lock: that lock would guard a file nobody reads
-
-
-def _image(entries: Iterable[records.Record]) -> bytes:
-    body = b"".join(frames.frame(records.encode(entry)) for entry in entries)
-    return frames.header(records.FORMAT) + body
-
-
-def _write_all(fd: int, data: bytes, offset: int) -> None:
-    written = 0
-    while written < len(data):
-        written += os.pwrite(fd, data[written:], offset + written)
-
-
-def _read_all(fd: int) -> bytes:
-    with os.fdopen(os.dup(fd), "rb") as file:
-        file.seek(0)
-        return file.read()
-
-
-@contextmanager
-def _host_errors(path: Path, what: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as err:
-        raise HostError(
-            f"journal {path}: {what}: {err.strerror}; check space and health of its disk, and that the file system"
-            " is not read-only",
-            path=str(path),
-        ) from err

@@ -6,8 +6,12 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-FORMAT = 1
-"""Version of the record format; a reader refuses newer ones and migrates older ones."""
+FORMAT = 2
+"""Version of the record format; a reader refuses newer ones and migrates older ones.
+
+2 added the instance and boot ID of an intent, the boot ID of a prepared claim and what a use consumes. All of
+them may be missing, so records of 1 are read as they are, and the next rewrite makes the file one of 2.
+"""
 
 
 NO_SPEC = msgspec.Raw(b"null")
@@ -20,6 +24,8 @@ class DeviceUse(msgspec.Struct, frozen=True, omit_defaults=True):
     device: str
     share_id: str = ""
     admin: bool = False
+    consumed: dict[str, str] = {}
+    """What a share takes of the device's capacities; the scheduler keeps the sum, `top` shows it."""
 
 
 class DeviceAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -43,9 +49,12 @@ class Intent(msgspec.Struct, frozen=True, tag="intent", tag_field="op", omit_def
     answers: tuple[DeviceAnswer, ...] = ()
     """What was answered when the claim was prepared; empty if it never was."""
     spec: msgspec.Raw = NO_SPEC
+    instance: int = 0
+    """Which instance is at work on it, see `Instances`."""
+    boot: str = ""
 
 
-class Prepared(msgspec.Struct, frozen=True, tag="prepared", tag_field="op"):
+class Prepared(msgspec.Struct, frozen=True, tag="prepared", tag_field="op", omit_defaults=True):
     """The claim is prepared: everything needed to repeat the answer, the spec file and the unprepare."""
 
     uid: str
@@ -55,6 +64,8 @@ class Prepared(msgspec.Struct, frozen=True, tag="prepared", tag_field="op"):
     answers: tuple[DeviceAnswer, ...]
     spec: msgspec.Raw = NO_SPEC
     """The spec file's content, `null` if no device needed edits."""
+    boot: str = ""
+    """The node's boot ID then: what a driver changed in hardware does not outlive it."""
 
 
 class Released(msgspec.Struct, frozen=True, tag="released", tag_field="op"):

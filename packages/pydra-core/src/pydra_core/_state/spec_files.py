@@ -16,8 +16,10 @@ from pathlib import Path
 import msgspec
 
 from pydra_cdi import (
+    CdiError,
     ContainerEdits,
     Device,
+    DeviceNode,
     QualifiedName,
     Spec,
     SpecBuilder,
@@ -26,8 +28,10 @@ from pydra_cdi import (
     SpecFileError,
     decode_spec,
     encode_spec,
+    read_spec,
 )
-from pydra_core._state.records import NO_SPEC, DeviceAnswer, Intent, Prepared
+from pydra_cdi.host import node_facts
+from pydra_core._state.records import NO_SPEC, DeviceAnswer, DeviceUse, Intent, Prepared
 from pydra_core._values import ClaimRef, PreparedClaim, PreparedDevice
 from pydra_core.errors import DriverFailedError, HostError
 
@@ -107,11 +111,8 @@ class SpecFiles:
         Returns:
             How many spec files were removed.
         """
-        stem = self._directory.file(self._kind, "*").name.removesuffix("*.json")
         with self._lock, _logged_errors():
-            names = {path.name for path in self._directory.path.glob(f"{stem}*.json")}
-            found = {name.removeprefix(stem).removesuffix(".json") for name in names}
-            self._left |= found - set(uids)
+            self._left |= self._uids() - set(uids)
         with self._lock:
             before, self._untidy = len(self._left), True
             self._tidy()
@@ -127,6 +128,61 @@ class SpecFiles:
             with _logged_errors():
                 self._directory.remove(self._kind, uid)
                 self._left.discard(uid)
+
+    def nodes_are_there(self, record: Prepared, host: Path) -> bool:
+        """Whether the host still has every device node of the claim, with the recorded numbers.
+
+        They change when a module is loaded again or a device is re-plugged; a node on disk does not tell.
+        """
+        spec = self._spec(record)
+        edits = [device.container_edits for device in spec.devices] if spec else []
+        return all(_is_there(node, host) for each in edits for node in each.device_nodes)
+
+    def adopt(self, known: Collection[str], pool: str) -> list[Prepared]:
+        """Read back claims from this driver's spec files that a lost or damaged journal does not know.
+
+        Containers may be running with these devices. Names and edits are in the file; the claim's name, the
+        driver's state and devices without edits are not, so the next call for the claim prepares it again.
+
+        Args:
+            known: UIDs of claims that need no adoption.
+            pool: the node-local pool's name.
+        """
+        with self._lock:
+            return [
+                record
+                for uid in sorted(self._uids() - set(known))
+                if (record := self._adopted(uid, pool))
+            ]
+
+    def _adopted(self, uid: str, pool: str) -> Prepared | None:
+        path = self._directory.file(self._kind, uid)
+        try:
+            spec = read_spec(path)
+            answers = tuple(self._answer_of(spec, device, pool) for device in spec.devices)
+        except (CdiError, ValueError) as err:
+            _log.warning("spec file of an unknown claim cannot be adopted", extra={"why": str(err)})
+            return None
+        uses = tuple(DeviceUse(pool=pool, device=a.device, share_id=a.share_id) for a in answers)
+        content = msgspec.Raw(encode_spec(spec))
+        return Prepared(uid, "", "", uses, answers=answers, spec=content)
+
+    def _answer_of(self, spec: Spec, device: Device, pool: str) -> DeviceAnswer:
+        """Take a device's name apart. Raises `ValueError` if it is not of our making."""
+        _, request, name, *share = device.name.split("_")
+        return DeviceAnswer(
+            request=request,
+            pool=pool,
+            device=name,
+            share_id=share[0] if share else "",
+            cdi_ids=(str(spec.device_id(device)),),
+        )
+
+    def _uids(self) -> set[str]:
+        """UIDs of all claims that have a file of this driver's."""
+        stem = self._directory.file(self._kind, "*").name.removesuffix("*.json")
+        names = (path.name for path in self._directory.path.glob(f"{stem}*.json"))
+        return {name.removeprefix(stem).removesuffix(".json") for name in names}
 
     def prepared_claim(self, record: Prepared | Intent) -> PreparedClaim:
         """What the driver's `unprepare` gets: the devices with their edits and state, as far as recorded."""
@@ -181,6 +237,15 @@ def _prepared_device(answer: DeviceAnswer, edits: dict[str, ContainerEdits]) -> 
         edits=found[0] if found else ContainerEdits(),
         state=answer.state,
     )
+
+
+def _is_there(node: DeviceNode, host: Path) -> bool:
+    try:
+        facts = node_facts(host, node.host_path or node.path)
+    except (OSError, ValueError):
+        return False
+    numbers = (node.type, node.major, node.minor)
+    return not (node.type and node.major) or numbers == (facts.type, facts.major, facts.minor)
 
 
 @contextmanager
