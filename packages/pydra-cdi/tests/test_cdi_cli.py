@@ -1,8 +1,10 @@
 """`pydra-cdi` from a shell: what it prints for people and for programs, and how it ends."""
 
+import importlib
 import io
 import json
 import os
+import runpy
 import subprocess
 import sys
 from importlib.metadata import version
@@ -437,13 +439,32 @@ def test_the_program_runs_from_a_shell_and_survives_a_closed_pipe(argv):
 
 
 @pytest.mark.usefixtures("node")
-def test_output_that_cannot_be_written_is_a_failure():
-    with Path("/dev/full").open("wb") as full:
-        argv = [PROGRAM, "devices", "--host", "node"]
-        ended = subprocess.run(argv, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+def test_the_module_is_the_program(monkeypatch, capsys):
+    assert importlib.import_module("pydra_cdi.__main__").main is main
+    monkeypatch.setattr(sys, "argv", ["pydra_cdi", "vendors", "--host", "node"])
+    monkeypatch.delitem(sys.modules, "pydra_cdi.__main__")
 
-    assert ended.returncode == 1
-    assert ended.stderr == "pydra-cdi: the output cannot be written: No space left on device\n"
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("pydra_cdi", run_name="__main__")
+
+    assert ended.value.code == 0
+    assert "acme.example  2" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("node")
+def test_output_that_cannot_be_written_is_a_failure_and_a_closed_pipe_a_quiet_one(
+    monkeypatch, capsys
+):
+    read, write = os.pipe()
+    os.close(read)
+    for place, told in (
+        ("/dev/full", "pydra-cdi: the output cannot be written: No space left on device\n"),
+        (write, ""),
+    ):
+        with open(place, "w") as out:  # noqa: PTH123 - one of the places is a descriptor
+            monkeypatch.setattr(sys, "stdout", out)
+            assert main(["devices", "--host", "node"]) == 1
+        assert capsys.readouterr().err == told
 
 
 @pytest.mark.usefixtures("node")

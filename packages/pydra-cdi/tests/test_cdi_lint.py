@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pydra_cdi import ContainerEdits, Device, DeviceNode, Hook, Mount, Spec, encode_spec
+from pydra_cdi import CdiError, ContainerEdits, Device, DeviceNode, Hook, Mount, Spec, encode_spec
+from pydra_cdi._lint.finding import of_error
 from pydra_cdi._tree import HostTree
 from pydra_cdi.cli import main
 from pydra_cdi.lint import Linter
@@ -318,6 +319,12 @@ def test_directories_are_looked_at_as_a_whole(tmp_path):
         ("device-conflict", two, "devices[0].name"),
     ]
     assert str(two) in findings[-2].message
+
+
+def test_an_error_of_another_kind_is_a_finding_too():
+    (finding,) = of_error(Path("x.json"), CdiError("odd"))
+
+    assert (finding.rule, finding.message) == ("unreadable", "odd")
 
 
 def test_the_command_takes_files_standard_input_runtimes_and_rules_to_ignore(tmp_path, capsys):

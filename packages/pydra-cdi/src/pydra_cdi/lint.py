@@ -6,7 +6,7 @@ written, what the host contradicts, what a given runtime refuses, and what other
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -48,17 +48,26 @@ class Linter:
 
     def file(self, path: Path) -> tuple[Finding, ...]:
         """Look at a spec file: its text and its mode."""
-        try:
-            data = read_file(path, SIZE_LIMIT)
-        except SpecFileError as error:
-            return tuple(of_error(path, error))
-        return (*mode_findings(path), *self._text(data, path))
+        return tuple(self._file(path, {}))
 
     def directories(self, directories: Sequence[Path]) -> tuple[Finding, ...]:
         """Look at all files of spec directories, lowest priority first, and at how they get along."""
         found = Registry(directories).refresh()
-        files = (finding for path in spec_files(found) for finding in self.file(path))
-        return (*files, *directory_findings(found), *_placed_by_file(rival_findings(found)))
+        texts: dict[Path, bytes] = {}
+        findings = [one for path in spec_files(found) for one in self._file(path, texts)]
+        findings += directory_findings(found)
+        for file, rivals in groupby(rival_findings(found), lambda finding: finding.file):
+            findings += _placed(texts.get(file, b""), list(rivals))
+        return tuple(findings)
+
+    def _file(self, path: Path, texts: dict[Path, bytes]) -> list[Finding]:
+        """Look at a spec file, and keep its text."""
+        findings = list(mode_findings(path))
+        try:
+            texts[path] = read_file(path, SIZE_LIMIT)
+        except SpecFileError as error:
+            return [*findings, *of_error(path, error)]
+        return findings + self._text(texts[path], path)
 
     def _text(self, data: bytes, file: Path) -> list[Finding]:
         findings: list[Finding] = []
@@ -84,12 +93,3 @@ def _placed(data: bytes, findings: Sequence[Finding]) -> Iterator[Finding]:
     faults = [Fault(path, "", "") for path in {finding.path for finding in findings}]
     lines = {fault.path: fault.line for fault in (locate(data, faults) if faults else ())}
     return (replace(finding, line=lines[finding.path]) for finding in findings)
-
-
-def _placed_by_file(findings: Iterable[Finding]) -> Iterator[Finding]:
-    for file, group in groupby(findings, lambda finding: finding.file):
-        those = list(group)
-        try:
-            yield from _placed(read_file(file, SIZE_LIMIT), those)
-        except SpecFileError:  # removed since the directory was read
-            yield from those

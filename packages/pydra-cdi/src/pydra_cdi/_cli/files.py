@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydra_cdi._nodes import Items, Node, Pairs, Scalar
+from pydra_cdi._nodes import Items, Node, Scalar
 from pydra_cdi._scalars import resolve
 from pydra_cdi.errors import SpecFileError, UnreadableError
 from pydra_cdi.reading import SIZE_LIMIT, read_file
@@ -58,5 +58,5 @@ def _plain(node: Node) -> Any:
             return resolve(node.text, node.tag, plain=node.plain)
         case Items():
             return [_plain(entry) for entry in node.entries]
-        case Pairs():
+        case _:
             return {key.text: _plain(value) for key, value in node.entries}

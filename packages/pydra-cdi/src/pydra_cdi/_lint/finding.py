@@ -74,6 +74,10 @@ def of_error(file: Path, error: CdiError) -> Iterator[Finding]:
             yield from (of_fault(file, fault) for fault in error.faults)
         case SpecFileError():
             yield Finding("error", "unreadable", file, "", None, error.message, error.remedy)
+        case _:
+            yield Finding(
+                "error", "unreadable", file, "", None, str(error), "mend it, or remove it"
+            )
 
 
 def of_accident(file: Path, slip: Accident) -> Finding:
