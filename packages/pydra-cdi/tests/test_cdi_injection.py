@@ -47,7 +47,7 @@ def test_facts_of_device_nodes_come_from_the_host_given(tmp_path):
     [
         (DeviceNode("/dev/gone"), "/dev/gone of the host cannot be used: No such file"),
         (DeviceNode("/dev/file"), "/dev/file of the host cannot be used: it is no device node"),
-        (DeviceNode("dev/file"), "dev/file of the host cannot be used: the path is not absolute"),
+        (DeviceNode("dev/file"), "dev/file of the host cannot be used: it is no device node"),
         (DeviceNode("/dev/pipe", type="c"), "/dev/pipe of the host has type p, not c"),
     ],
 )

@@ -1,35 +1,19 @@
-"""Directories, injection and writing agree with the reference library, record by record."""
+"""Directories and injection agree with the reference library, record by record, and when a record is changed."""
 
 import copy
 import gzip
 import json
 import os
-import stat
 from pathlib import Path
 
 import pytest
 
-from pydra_cdi import (
-    InjectionError,
-    Registry,
-    SpecDirectory,
-    SpecError,
-    UnresolvedDevicesError,
-    encode_spec,
-    inject,
-)
-from pydra_cdi.codec import parse_spec
-from pydra_cdi.file_names import spec_file_name
+from pydra_cdi import InjectionError, Registry, SpecBuilder, SpecDirectory, inject
 
 DATA = Path(__file__).parent / "data"
 
 # Reason -> records in which we differ on purpose. A record listed here that agrees fails the test too.
 CACHE_DEVIATIONS = {
-    "a spec directory that is no directory is reported and later ones are read: the library stops silently": """
-        cache-dir-is-file cache-dir-is-file-last cache-dir-is-file-middle cache-dir-is-spec-file
-        cache-dir-under-file
-    """,
-    "a second document in a file is an error, not ignored": "cache-two-docs",
     "null inside a list is an error of that file: the library crashes": "cache-null-node-and-good",
 }
 INJECT_DEVIATIONS = {
@@ -39,14 +23,6 @@ INJECT_DEVIATIONS = {
     "two interfaces of one name are refused: the container could not start": """
         inject-net-two-devices-same-name
     """,
-    "without an OCI spec nothing is looked up, so no device is called unresolved": "inject-nil-oci",
-}
-WRITER_DEVIATIONS = {
-    "the encoding is always JSON and the suffix always added: the library takes a class for a suffix": """
-        writer-write-class-json writer-write-class-yaml
-    """,
-    "names that lead out of the directory are refused, not generated": "writer-name-17",
-    "names without vendor and class are refused, not generated": "writer-name-14 writer-name-16",
 }
 
 
@@ -55,13 +31,23 @@ def records(name):
     return [json.loads(line) for line in text.split("\n") if line]
 
 
+def listed(deviations):
+    return {record for names in deviations.values() for record in names.split()}
+
+
 def check(differing, deviations):
-    deliberate = {record for listed in deviations.values() for record in listed.split()}
+    deliberate = listed(deviations)
     assert {name: why for name, why in differing.items() if name not in deliberate} == {}
     assert deliberate - set(differing) == set(), "these agree now: take them off the list"
 
 
+def renamed(record):
+    """The record with its vendor renamed wherever it stands; the new name sorts like the old one."""
+    return json.loads(json.dumps(record).replace("vendor.com", "vendor.cox"))
+
+
 def lay_out(base, directories):
+    base.mkdir()
     for directory in directories:
         path = base / directory["path"]
         if "symlink" in directory:
@@ -84,11 +70,15 @@ def lay_out_file(path, file):
         path.write_text(file["text"], encoding="utf-8")
 
 
+def place(path, priority):
+    return {"path": path, "priority": priority}
+
+
 def seen(snapshot, base, record):
     """What the reference library tells about the directories, told by us."""
 
-    def place(loaded):
-        return {"path": str(loaded.path.relative_to(base)), "priority": loaded.priority}
+    def of(loaded):
+        return place(str(loaded.path.relative_to(base)), loaded.priority)
 
     found = {name: snapshot.find(name) for name in record["lookups"]}
     by_vendor = {v: [s for s in snapshot.specs if s.spec.vendor == v] for v in snapshot.vendors}
@@ -101,109 +91,154 @@ def seen(snapshot, base, record):
         "errors": {
             str(path.relative_to(base)): len(found) for path, found in snapshot.errors.items()
         },
-        "lookups": {name: device and place(device.origin) for name, device in found.items()},
+        "lookups": {name: device and of(device.origin) for name, device in found.items()},
         "vendor_specs": {
-            v: [{"kind": s.spec.kind, **place(s)} for s in of] for v, of in by_vendor.items()
+            v: [{"kind": s.spec.kind, **of(s)} for s in specs] for v, specs in by_vendor.items()
         },
     }
 
 
-def test_directories_are_resolved_as_the_reference_library_does(tmp_path):
+def expected(record):
+    return {**record, "errors": {path: len(found) for path, found in record["errors"].items()}}
+
+
+def directories_of(base, record):
+    return [Path(os.path.normpath(base / name)) for name in record["spec_dirs"]]
+
+
+def wrong(ours, wanted):
+    return {key: (ours[key], wanted[key]) for key in ours if ours[key] != wanted[key]}
+
+
+@pytest.mark.parametrize("change", [lambda record: record, renamed], ids=["recorded", "renamed"])
+def test_directories_are_resolved_as_the_reference_library_does(tmp_path, change):
     differing = {}
-    for record in records("cache"):
+    for record in map(change, records("cache")):
         base = tmp_path / record["id"]
-        base.mkdir()
         lay_out(base, record["dirs"])
-        directories = [Path(os.path.normpath(base / name)) for name in record["spec_dirs"]]
-        snapshot = Registry(directories).refresh()
+        snapshot = Registry(directories_of(base, record)).refresh()
         if "panic" in record:
             differing[record["id"]] = record["panic"]
-            continue
-        expected = {
-            **record,
-            "errors": {path: len(found) for path, found in record["errors"].items()},
-        }
-        ours = seen(snapshot, base, record)
-        if wrong := {key: (ours[key], expected[key]) for key in ours if ours[key] != expected[key]}:
-            differing[record["id"]] = wrong
+        elif found := wrong(seen(snapshot, base, record), expected(record)):
+            differing[record["id"]] = found
     check(differing, CACHE_DEVIATIONS)
 
 
-def injected(oci_spec, step, snapshot):
+def test_a_directory_of_higher_priority_beats_every_record_unless_the_scan_ends_before_it(tmp_path):
+    differing = {}
+    for record in records("cache"):
+        if "panic" in record:
+            continue
+        base = tmp_path / record["id"]
+        lay_out(base, record["dirs"])
+        directories = directories_of(base, record)
+        before = Registry(directories).refresh()
+        taken = next(iter([*record["devices"], *record["conflicts"]]), "vendor.com/device=a")
+        kind, name = taken.split("=")
+        spec = SpecBuilder(kind).device(name).env(N="1").done().device("zz-new").env(N="1").done()
+        SpecDirectory(base / "zz-last").write_named(spec.build(), "zz.json")
+
+        after = Registry([*directories, base / "zz-last"]).refresh()
+
+        wanted = expected(record)
+        if not before.unread:
+            wanted = beaten(wanted, kind, taken, place("zz-last/zz.json", len(directories)))
+        if found := wrong(seen(after, base, wanted), wanted):
+            differing[record["id"]] = found
+    assert differing == {}
+
+
+def beaten(wanted, kind, taken, where):
+    """What a later file that defines one device again, and a new one, makes of an answer."""
+    vendor, device_class = kind.split("/")
+    devices = {*wanted["devices"], f"{kind}=zz-new", *({taken} - {*wanted["conflicts"]})}
+    specs = wanted["vendor_specs"].get(vendor, [])
+    conflicting = taken in wanted["conflicts"]
+    return {
+        **wanted,
+        "devices": sorted(devices),
+        "vendors": sorted({*wanted["vendors"], vendor}),
+        "classes": sorted({*wanted["classes"], device_class}),
+        "lookups": {
+            **wanted["lookups"],
+            taken: None if conflicting else where,
+            f"{kind}=zz-new": where,
+        },
+        "vendor_specs": {**wanted["vendor_specs"], vendor: [*specs, {"kind": kind, **where}]},
+    }
+
+
+def injected(oci_spec, device_ids, snapshot):
     """Inject and tell the outcome as the records do, with the OCI spec that the next step begins with."""
     before = copy.deepcopy(oci_spec)
-    unresolved, ok, after = [], True, oci_spec
+    unresolved, ok = [], True
     try:
-        after = inject(oci_spec, step["devices"], snapshot)
-    except UnresolvedDevicesError as error:
+        after = inject(oci_spec, device_ids, snapshot)
+    except InjectionError as error:
         ok, unresolved = False, list(error.device_ids)
-    except InjectionError:
-        ok = False
+        after = oci_spec if error.applied is None else error.applied
     assert oci_spec == before, "the OCI spec given must stay as it was"
     return {"ok": ok, "unresolved": unresolved, "oci_spec_out": after}
 
 
-def test_devices_are_injected_as_the_reference_library_does(tmp_path):
+def snapshot_of(base, record):
+    lay_out(base, record["dirs"])
+    return Registry([base / directory["path"] for directory in record["dirs"]]).refresh()
+
+
+@pytest.mark.parametrize("change", [lambda record: record, renamed], ids=["recorded", "renamed"])
+def test_devices_are_injected_as_the_reference_library_does(tmp_path, change):
     differing = {}
     steps = 0
-    for record in records("inject"):
-        base = tmp_path / record["id"]
-        base.mkdir()
-        lay_out(base, record["dirs"])
-        snapshot = Registry([base / directory["path"] for directory in record["dirs"]]).refresh()
+    for record in map(change, records("inject")):
+        snapshot = snapshot_of(tmp_path / record["id"], record)
         oci_spec = record["oci_spec_in"]
         for step in [record, *record.get("then", [])]:
-            outcome = injected(oci_spec, step, snapshot)
+            outcome = injected(oci_spec, step["devices"], snapshot)
             oci_spec = outcome["oci_spec_out"]
             steps += 1
-            if outcome != {key: step[key] for key in outcome}:
-                differing[record["id"]] = outcome
+            if found := wrong(outcome, step):
+                differing[record["id"]] = found
     check(differing, INJECT_DEVIATIONS)
     assert steps > 132
 
 
-def test_files_are_named_as_the_reference_library_names_them():
-    differing = {}
-    for record in records("writer"):
-        kind = f"{record['vendor']}/{record['class']}"
-        ours = []
-        for key in {"transient_id"} & record.keys() or {None}:
-            try:
-                ours.append((spec_file_name(kind), key and spec_file_name(kind, record[key])))
-            except SpecError as error:
-                differing[record["id"]] = str(error)
-        for static, transient in ours:
-            wanted = record.get("transient_name")
-            if (static, transient) != (
-                f"{record['static_name']}.json",
-                wanted and f"{wanted}.json",
-            ):
-                differing[record["id"]] = (static, transient)
-    check(differing, {reason: r for reason, r in WRITER_DEVIATIONS.items() if "writer-name" in r})
+def test_a_device_more_that_nobody_defines_leaves_every_container_alone(tmp_path):
+    for record in records("inject"):
+        snapshot = snapshot_of(tmp_path / record["id"], record)
+        wanted = [*record["devices"], "new.example/card=gone"]
+
+        outcome = injected(record["oci_spec_in"], wanted, snapshot)
+
+        lost = [one for one in record["devices"] if one not in snapshot.devices]
+        assert not outcome["ok"], record["id"]
+        assert outcome["oci_spec_out"] == record["oci_spec_in"], record["id"]
+        if record["oci_spec_in"] is not None:
+            assert outcome["unresolved"] == [*lost, "new.example/card=gone"], record["id"]
 
 
-@pytest.mark.parametrize(
-    "record", [r for r in records("writer") if "write" in r], ids=lambda r: r["id"]
-)
-def test_files_are_written_as_the_reference_library_writes_them(tmp_path, record):
-    spec = parse_spec(json.dumps(record["spec"]).encode())
-    directory = SpecDirectory(tmp_path / "dir1")
-    try:
-        path = directory.write(spec, record.get("transient_id")).path
-    except SpecError:
-        assert record["write_error"]
-        assert not directory.path.exists()
-        return
-    (file,) = record["files"]
-    stem = Path(file["path"]).stem
-    deviates = any(record["id"] in listed for listed in WRITER_DEVIATIONS.values())
-    assert deviates == (path.name != f"{stem}.json")
-    assert stat.S_IMODE(path.stat().st_mode) == 0o644, (
-        "the library writes 0600, which others cannot read"
-    )
-    assert path.read_bytes() == encode_spec(spec)
-    snapshot = Registry([tmp_path / "dir0", tmp_path / "dir1"]).refresh()
-    assert sorted(snapshot.devices) == record["devices_after"]
-    if record.get("remove", "").startswith(stem):
-        assert directory.remove(spec.kind, record.get("transient_id"))
-        assert len(list(directory.path.iterdir())) == record["files_after_remove"]
+def test_a_variable_more_in_the_container_or_in_the_devices_is_a_variable_more_in_the_result(
+    tmp_path,
+):
+    compared = 0
+    for record in records("inject"):
+        result = record["oci_spec_out"] or {}
+        if not record["ok"] or "process" not in result or record["id"] in listed(INJECT_DEVIATIONS):
+            continue
+        base = tmp_path / record["id"]
+        snapshot_of(base, record)
+        more = SpecBuilder("new.example/card").device("x").env(NEW_LAST="1").done().build()
+        directories = [base / directory["path"] for directory in record["dirs"]]
+        SpecDirectory(base / "new").write(more)
+        snapshot = Registry([*directories, base / "new"]).refresh()
+        given = copy.deepcopy(record["oci_spec_in"])
+        process = given.setdefault("process", {"user": {"uid": 0, "gid": 0}, "cwd": ""})
+        process["env"] = ["NEW_FIRST=1", *(process.get("env") or [])]
+
+        outcome = injected(given, [*record["devices"], "new.example/card=x"], snapshot)
+
+        old = result["process"].get("env") or []
+        wanted = {**result["process"], "env": ["NEW_FIRST=1", *old, "NEW_LAST=1"]}
+        assert outcome["oci_spec_out"] == {**result, "process": wanted}, record["id"]
+        compared += 1
+    assert compared > 40

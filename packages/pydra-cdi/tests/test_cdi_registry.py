@@ -117,6 +117,5 @@ def test_a_bad_file_is_named_in_the_error(tmp_path):
     with pytest.raises(SpecError) as caught:
         read_spec(path)
 
-    assert str(caught.value) == (
-        f"CDI spec file {path} is not valid: devices: there are none; define at least one device"
-    )
+    assert str(caught.value).startswith(f"CDI spec file {path} is not valid: ")
+    assert str(caught.value).endswith("devices: there are none; define at least one device")

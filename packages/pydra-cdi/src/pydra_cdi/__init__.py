@@ -7,6 +7,7 @@ Driver authors build specs (`SpecBuilder`, or `Spec` and its parts), the driver 
 from pydra_cdi.accidents import Accident, Reading
 from pydra_cdi.builder import SpecBuilder
 from pydra_cdi.codec import decode_spec, encode_spec, read_text
+from pydra_cdi.conversion import convert
 from pydra_cdi.errors import (
     CdiError,
     Fault,
@@ -29,7 +30,8 @@ from pydra_cdi.model import (
 )
 from pydra_cdi.names import QualifiedName
 from pydra_cdi.reading import read_spec
-from pydra_cdi.registry import Registry, Snapshot
+from pydra_cdi.registry import Registry
+from pydra_cdi.snapshot import Snapshot
 from pydra_cdi.validation import find_faults
 from pydra_cdi.versions import minimum_version
 
@@ -55,6 +57,7 @@ __all__ = [
     "SpecError",
     "SpecFileError",
     "UnresolvedDevicesError",
+    "convert",
     "decode_spec",
     "encode_spec",
     "find_faults",

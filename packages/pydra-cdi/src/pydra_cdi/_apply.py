@@ -1,52 +1,50 @@
 """Container edits applied to an OCI spec, kind by kind; `injection` is the only caller.
 
-Order and replacement follow the reference library: variables are replaced in place, nodes and mounts of
-the same path are replaced and go to the end, hooks and cgroup rules are appended.
+Order and replacement follow the reference library: the edits of all devices come together before any is
+applied, so that all variables are set before the first node; variables are replaced in place, nodes and
+mounts of the same path are replaced and go to the end, hooks and cgroup rules are appended.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from pydra_cdi._oci import OciSpec, text
+from pydra_cdi._fragments import Fragment, MountPiece, NodePiece
+from pydra_cdi._oci import KeyedList, OciSpec, sort_mounts
 from pydra_cdi.errors import InjectionError
-from pydra_cdi.host import NodeFacts, node_facts
-from pydra_cdi.model import ContainerEdits, DeviceNode, Hook, IntelRdt, Mount, NetDevice
-
-_IDENTITY_OPTIONS = {"bind": "idmap", "rbind": "ridmap"}
+from pydra_cdi.host import Host, NodeFacts
 
 
-def apply_edits(oci: OciSpec, edits: ContainerEdits, host: Path) -> None:
+def apply_edits(oci: OciSpec, fragments: Sequence[Fragment], host: Host) -> None:
     """Change `oci` as the edits say.
 
     Raises:
-        InjectionError: A node cannot be made or the OCI spec has the wrong shape; `oci` may be half changed.
+        InjectionError: A node cannot be made or the OCI spec has the wrong shape; `oci` holds what was applied
+            before.
     """
-    if edits.env:
-        _set_env(oci.items("process", "env"), edits.env)
-    for node in edits.device_nodes:
-        _add_node(oci, node, host)
-    for interface in edits.net_devices:
-        _move_interface(oci, interface)
-    for mount in edits.mounts:
-        _add_mount(oci, mount)
-    for hook in edits.hooks:
-        oci.items("hooks", hook.hook_name).append(_oci_hook(hook))
-    if edits.intel_rdt is not None:
-        oci.member("linux")["intelRdt"] = _oci_rdt(edits.intel_rdt)
-    if gids := [gid for gid in edits.additional_gids if gid]:
-        present = oci.items("process", "user", "additionalGids")
-        present.extend(gid for gid in dict.fromkeys(gids) if gid not in present)
+    _set_env(oci, [entry for one in fragments for entry in one.env])
+    nodes = _Nodes(oci, host)
+    for one in fragments:
+        for node in one.nodes:
+            nodes.add(node, one.origin)
+    for one in fragments:
+        for host_name, name in one.net_devices:
+            _move_interface(oci, host_name, name, one.origin)
+    _add_mounts(oci, [mount for one in fragments for mount in one.mounts])
+    _add_hooks(oci, [hook for one in fragments for hook in one.hooks])
+    for one in fragments:
+        if one.rdt is not None:
+            oci.member("linux")["intelRdt"] = _copied(one.rdt)
+    _add_gids(oci, [gid for one in fragments for gid in one.gids])
 
 
-def _set_env(env: list[Any], entries: Sequence[str]) -> None:
+def _set_env(oci: OciSpec, entries: Sequence[tuple[str, str]]) -> None:
+    if not entries:
+        return
+    env = oci.items("process", "env")
     places = {str(entry).partition("=")[0]: index for index, entry in enumerate(env)}
-    for entry in entries:
-        name = entry.partition("=")[0]
+    for name, entry in entries:
         if name in places:
             env[places[name]] = entry
         else:
@@ -54,117 +52,132 @@ def _set_env(env: list[Any], entries: Sequence[str]) -> None:
             env.append(entry)
 
 
-def _add_node(oci: OciSpec, node: DeviceNode, host: Path) -> None:
-    device = _oci_device(node, host)
-    for name in ("uid", "gid"):
-        declared = getattr(node, name)
-        owner = oci.peek("process", "user", name) if declared is None else declared
-        if declared is not None or owner:
-            device[name] = owner
-    _replace(oci.items("linux", "devices"), device)
-    if device["type"] in {"b", "c"} and node.permissions != "none":
-        rule = {"allow": True, **{name: device[name] for name in ("type", "major", "minor")}}
-        rules = oci.items("linux", "resources", "devices")
-        rules.append({**rule, "access": node.permissions or "rwm"})
+class _Nodes:
+    """The device nodes and cgroup rules of a container; its lists are made when the first node is good."""
+
+    def __init__(self, oci: OciSpec, host: Host) -> None:
+        self._oci, self._host = oci, host
+        self._owners: tuple[Any, Any] | None = None
+        self._rules: list[Any] | None = None
+
+    def add(self, node: NodePiece, origin: str) -> None:
+        device = _oci_device(node, self._host, origin)
+        if self._owners is None:
+            self._begin()
+        self._set_owners(device, node)
+        if same := self._known.append(device):
+            _replace(self._devices, same, device)
+        if node.access and device["type"] in "bc":
+            self._allow(device, node.access)
+
+    def _begin(self) -> None:
+        user = [self._oci.peek("process", "user", name) for name in ("uid", "gid")]
+        self._owners = user[0], user[1]
+        self._devices = self._oci.items("linux", "devices")
+        self._known = KeyedList(self._devices, "path", "linux.devices")
+
+    def _set_owners(self, device: dict[str, Any], node: NodePiece) -> None:
+        """Give the node to whom the spec says, else to the process's user unless that is root."""
+        uid, gid = self._owners or (None, None)
+        if node.uid is not None or uid:
+            device["uid"] = uid if node.uid is None else node.uid
+        if node.gid is not None or gid:
+            device["gid"] = gid if node.gid is None else node.gid
+
+    def _allow(self, device: dict[str, Any], access: str) -> None:
+        if self._rules is None:
+            self._rules = self._oci.items("linux", "resources", "devices")
+        rule = {"allow": True, "type": device["type"], "major": device["major"]}
+        self._rules.append({**rule, "minor": device["minor"], "access": access})
 
 
-def _replace(devices: list[Any], new: dict[str, Any]) -> None:
+def _replace(devices: list[Any], same: Sequence[int], new: dict[str, Any]) -> None:
     """Take the first of the same path out, then overwrite the next one in its place or append."""
-    paths = [text(device, "path", "linux.devices") for device in devices]
-    same = [index for index, path in enumerate(paths) if path == new["path"]]
     if len(same) > 1:
         devices[same[1]] = new
     else:
         devices.append(new)
-    for index in same[:1]:
-        del devices[index]
+    del devices[same[0]]
 
 
-def _oci_device(node: DeviceNode, host: Path) -> dict[str, Any]:
-    facts = _facts(node, host)
-    node_type = node.type or (facts.type if facts else "")
-    major, minor = node.major, node.minor
-    if facts and major == 0 and node_type != "p":
-        major, minor = facts.major, facts.minor
+def _oci_device(node: NodePiece, host: Host, origin: str) -> dict[str, Any]:
+    facts = _facts(node, host, origin)
+    node_type, major, minor, mode = node.type, node.major, node.minor, node.file_mode
+    if facts is not None:
+        node_type = node_type or facts.type
+        if major == 0 and node_type != "p":
+            major, minor = facts.major, facts.minor
+        if mode is None:
+            mode = facts.file_mode
     device = {"path": node.path, "type": node_type, "major": major, "minor": minor}
-    mode = facts.file_mode if facts and node.file_mode is None else node.file_mode
-    return device if mode is None else {**device, "fileMode": mode}
+    if mode is not None:
+        device["fileMode"] = mode
+    return device
 
 
-def _facts(node: DeviceNode, host: Path) -> NodeFacts | None:
+def _facts(node: NodePiece, host: Host, origin: str) -> NodeFacts | None:
     """Look the node up; a node that is fully given needs no host, so one that is missing there is no error."""
-    fully_given = node.type == "p" or (node.type != "" and node.major != 0)
-    path = node.host_path or node.path
     try:
-        facts = node_facts(host, path)
+        facts = host.node_facts(node.host_path)
     except (OSError, ValueError) as error:
-        if fully_given:
+        if node.fully_given:
             return None
         why = error.strerror if isinstance(error, OSError) else str(error)
         remedy = "prepare the device first, or give type, major and minor in the spec"
         raise InjectionError(
-            f"device node {path} of the host cannot be used: {why}; {remedy}"
+            f"{origin}: device node {node.host_path} of the host cannot be used: {why}; {remedy}"
         ) from error
-    if not fully_given and node.type not in {"", facts.type}:
+    if not node.fully_given and node.type not in {"", facts.type}:
         remedy = "correct the type in the spec or leave it out"
         raise InjectionError(
-            f"device node {path} of the host has type {facts.type}, not {node.type}; {remedy}"
+            f"{origin}: device node {node.host_path} of the host has type {facts.type}, not {node.type}; {remedy}"
         )
     return facts
 
 
-def _move_interface(oci: OciSpec, interface: NetDevice) -> None:
+def _move_interface(oci: OciSpec, host_interface: str, name: str, origin: str) -> None:
     interfaces = oci.member("linux", "netDevices")
-    for host_name in interfaces:
-        taken = oci.peek("linux", "netDevices", host_name, "name") == interface.name
-        if taken and host_name != interface.host_interface_name:
-            message = f"network interface {interface.name} of the container is {host_name} of the host already"
+    for other in interfaces:
+        taken = oci.peek("linux", "netDevices", other, "name") == name
+        if taken and other != host_interface:
+            message = f"network interface {name} of the container is {other} of the host already"
             raise InjectionError(
-                f"{message}; give {interface.host_interface_name} another name in its spec"
+                f"{origin}: {message}; give {host_interface} another name in its spec"
             )
-    interfaces[interface.host_interface_name] = {"name": interface.name}
+    interfaces[host_interface] = {"name": name}
 
 
-def _add_mount(oci: OciSpec, mount: Mount) -> None:
-    new: dict[str, Any] = {"destination": mount.container_path}
-    if mount.type:
-        new["type"] = mount.type
-    new["source"] = mount.host_path
-    if options := _options(mount, oci):
-        new["options"] = options
+def _add_mounts(oci: OciSpec, pieces: Sequence[MountPiece]) -> None:
+    if not pieces:
+        return
     mounts = oci.items("mounts")
-    destinations = [text(item, "destination", "mounts") for item in mounts]
-    if mount.container_path in destinations:
-        del mounts[destinations.index(mount.container_path)]
-    mounts.append(new)
+    mapped = any(piece.identity for piece in pieces) and oci.in_user_namespace()
+    known = KeyedList(mounts, "destination", "mounts")
+    for piece in pieces:
+        new = dict(piece.members)
+        # Nobody in a user namespace owns the files of a bind mount unless their IDs are mapped.
+        identity = [piece.identity] if mapped and piece.identity else []
+        if options := [*piece.options, *identity]:
+            new["options"] = options
+        if same := known.append(new):
+            del mounts[same[0]]
+            mounts.append(new)
+    sort_mounts(mounts)
 
 
-def _options(mount: Mount, oci: OciSpec) -> list[str]:
-    """Bind mounts of a container with a user namespace need ID mapping, or nobody in it owns their files."""
-    options = list(mount.options)
-    binds = [_IDENTITY_OPTIONS[option] for option in options if option in _IDENTITY_OPTIONS]
-    if not binds or not {"idmap", "ridmap"}.isdisjoint(options):
-        return options
-    namespaces = oci.peek("linux", "namespaces") or []
-    in_user_namespace = any(
-        text(namespace, "type", "linux.namespaces") == "user" for namespace in namespaces
-    )
-    return [*options, binds[-1]] if in_user_namespace else options
+def _add_hooks(oci: OciSpec, hooks: Sequence[tuple[str, dict[str, Any]]]) -> None:
+    stages = {stage: oci.items("hooks", stage) for stage, _ in hooks}
+    for stage, hook in hooks:
+        stages[stage].append(_copied(hook))
 
 
-def _oci_hook(hook: Hook) -> dict[str, Any]:
-    fields = _given(hook)
-    del fields["hookName"]
-    return fields
+def _add_gids(oci: OciSpec, gids: Sequence[int]) -> None:
+    if gids:
+        present = oci.items("process", "user", "additionalGids")
+        present.extend(gid for gid in dict.fromkeys(gids) if gid not in present)
 
 
-def _oci_rdt(rdt: IntelRdt) -> dict[str, Any]:
-    return {name: value for name, value in _given(rdt).items() if value != []}
-
-
-def _given(value: Hook | IntelRdt) -> dict[str, Any]:
-    """Give the fields that are not zero by the names that CDI and OCI share."""
-    fields: dict[str, Any] = msgspec.to_builtins(value)
+def _copied(piece: dict[str, Any]) -> dict[str, Any]:
     return {
-        name: list(field) if isinstance(field, tuple) else field for name, field in fields.items()
+        name: list(member) if isinstance(member, list) else member for name, member in piece.items()
     }

@@ -1,4 +1,4 @@
-"""An OCI runtime spec as a dict that is safe to change: a deep copy, with its shape checked where touched.
+"""An OCI runtime spec as a dict that is safe to change: a copy, with its shape checked where touched.
 
 `injection` makes one for each call, `_apply` changes it. `null` counts as absent, as in Go.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydra_cdi._shape import describe
@@ -24,11 +24,7 @@ class OciSpec:
     """
 
     def __init__(self, spec: Mapping[str, Any]) -> None:
-        if not isinstance(spec, Mapping):
-            raise InjectionError(
-                "the OCI spec is no object; give the container's config.json as a dict"
-            )
-        self.spec: dict[str, Any] = copy.deepcopy(dict(spec))
+        self.spec: dict[str, Any] = {name: _copy(value) for name, value in spec.items()}
 
     def member(self, *path: str) -> dict[str, Any]:
         """Get an object, made if absent."""
@@ -56,9 +52,33 @@ class OciSpec:
                 return None
         return here
 
-    def sort_mounts(self) -> None:
-        """Order mounts by the depth of their destination, so that none hides one made before; ties stay."""
-        self.items("mounts").sort(key=lambda mount: _depth(text(mount, "destination", "mounts")))
+    def in_user_namespace(self) -> bool:
+        """Tell whether the container has a user namespace of its own."""
+        namespaces = _typed(self.peek("linux", "namespaces") or [], list, ("linux", "namespaces"))
+        return any(text(one, "type", "linux.namespaces") == "user" for one in namespaces)
+
+
+class KeyedList:
+    """A list of an OCI spec whose members are told apart by one text field; its shape is checked once."""
+
+    def __init__(self, items: list[Any], key: str, where: str) -> None:
+        self._items, self._key = items, key
+        self._known = {text(item, key, where) for item in items}
+
+    def append(self, new: dict[str, Any]) -> list[int]:
+        """Append a member; or, if some have its key, give their places and leave the list as it is."""
+        key = self._key
+        wanted = new[key]
+        if wanted not in self._known:
+            self._known.add(wanted)
+            self._items.append(new)
+            return []
+        return [index for index, item in enumerate(self._items) if item.get(key) == wanted]
+
+
+def sort_mounts(mounts: list[Any]) -> None:
+    """Order mounts by the depth of their destination, so that none hides one made before; ties stay."""
+    mounts.sort(key=lambda mount: _depth(text(mount, "destination", "mounts")))
 
 
 def text(member: Any, name: str, where: str) -> str:
@@ -66,6 +86,19 @@ def text(member: Any, name: str, where: str) -> str:
     value = _typed(member, dict, (where, "[]")).get(name) or ""
     found: str = _typed(value, str, (where, "[]", name))
     return found
+
+
+def _copy(value: Any) -> Any:
+    """Copy what JSON knows quickly, and the rest as it wants to be copied."""
+    kind = type(value)
+    if kind is dict:
+        return {name: _copy(member) for name, member in value.items()}
+    if kind is list:
+        return [_copy(item) for item in value]
+    return value if kind in _ATOMS else copy.deepcopy(value)
+
+
+_ATOMS = frozenset({str, int, float, bool, type(None)})
 
 
 def _new(path: tuple[str, ...]) -> dict[str, Any]:
@@ -76,7 +109,7 @@ def _new(path: tuple[str, ...]) -> dict[str, Any]:
     return {}
 
 
-def _typed(value: Any, wanted: type, path: tuple[str, ...]) -> Any:
+def _typed(value: Any, wanted: type, path: Iterable[str]) -> Any:
     if isinstance(value, wanted):
         return value
     where = ".".join(path) or "the whole"

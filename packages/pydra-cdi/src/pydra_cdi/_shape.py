@@ -1,17 +1,15 @@
-"""Types of a spec's fields, checked field by field so that all faults are found, each with its path.
+"""Types of the fields of a spec built in Python, checked one by one so that all faults are found, with their paths.
 
-`codec` asks it when the fast decoder refuses a document (to say why, or to mend what a Go writer may
-leave: `null` for "not given", `195.0` for 195); `validation` asks it about values built in Python,
-whose types nobody has checked.
+`validation` asks it about values whose types nobody has checked; `_coerce` takes the words for its own faults
+from here.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any
 
 import msgspec
 from msgspec import inspect
@@ -19,17 +17,8 @@ from msgspec import inspect
 from pydra_cdi.errors import Fault
 from pydra_cdi.model import ENCODER, Spec
 
+_LONGEST_NAME = 40
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
-
-
-def reshape(value: object) -> tuple[Any, list[Fault]]:
-    """Check a decoded document, or a `Spec`, against the model.
-
-    Returns:
-        Plain data that the fast decoder accepts if there are no faults, and the faults.
-    """
-    faults: list[Fault] = []
-    return _any(value, _type_of_spec(), "", faults), faults
 
 
 def type_faults(spec: Spec) -> list[Fault]:
@@ -38,111 +27,87 @@ def type_faults(spec: Spec) -> list[Fault]:
         same = msgspec.json.decode(ENCODER.encode(spec), type=Spec) == spec
     except (TypeError, ValueError, msgspec.ValidationError) as error:
         remedy = "use only strings, integers and parts of a spec"
-        return reshape(spec)[1] or [Fault("", str(error), remedy)]
-    return [] if same else reshape(spec)[1]
+        return _faults(spec) or [Fault("", str(error), remedy)]
+    return [] if same else _faults(spec)
+
+
+def _faults(spec: Spec) -> list[Fault]:
+    return list(_any(spec, type_of_spec(), ""))
 
 
 @cache
-def _type_of_spec() -> inspect.Type:
+def type_of_spec() -> inspect.Type:
+    """Give the model as types to walk along."""
     return inspect.type_info(Spec)
 
 
-def _any(value: object, kind: inspect.Type, at: str, faults: list[Fault]) -> Any:
+def _any(value: object, kind: inspect.Type, at: str) -> Iterator[Fault]:
     match kind:
         case inspect.UnionType(types=types):
-            inner = next(t for t in types if not isinstance(t, inspect.NoneType))
-            return None if value is None else _any(value, inner, at, faults)
+            if value is not None:
+                yield from _any(value, types[0], at)
         case inspect.StructType():
-            return _struct(value, kind, at, faults)
+            yield from _struct(value, kind, at)
         case inspect.CollectionType(item_type=item):
-            return _sequence(value, item, at, faults)
-        case _:
-            return _leaf(value, kind, at, faults)
-
-
-def _leaf(value: object, kind: inspect.Type, at: str, faults: list[Fault]) -> Any:
-    match kind:
+            yield from _sequence(value, item, at)
         case inspect.DictType():
-            return _texts(value, at, faults)
+            yield from _texts(value, at)
         case inspect.IntType(ge=low, le=high):
-            return _integer(value, (low or 0, high or 0), at, faults)
+            yield from _integer(value, (low or 0, high or 0), at)
         case inspect.BoolType():
-            return value if isinstance(value, bool) else _wrong(value, "true or false", at, faults)
+            if not isinstance(value, bool):
+                yield wrong(value, "true or false", at)
         case _:
-            return _text(value, at, faults)
+            yield from _text(value, at)
 
 
-def _struct(value: object, kind: inspect.StructType, at: str, faults: list[Fault]) -> Any:
-    members = _members(value, kind.cls)
-    if members is None:
-        return _wrong(value, f"an object ({kind.cls.__name__})", at, faults)
-    known = {field.encode_name: field for field in kind.fields}
-    strange = [name for name in members if name not in known]
-    faults.extend(_unknown(name, known, _join(at, str(name))) for name in strange)
-    # In a file, null means "not given"; in a value built in Python it is a mistake.
-    null_is_absent = isinstance(value, dict)
-    result = {}
-    for name, field in known.items():
-        if name in members and not (null_is_absent and members[name] is None):
-            result[name] = _any(members[name], field.type, _join(at, name), faults)
-        elif field.required:
-            remedy = f"every {kind.cls.__name__} needs it: add it"
-            faults.append(Fault(_join(at, name), "it is missing", remedy))
-    return result
+def _struct(value: object, kind: inspect.StructType, at: str) -> Iterator[Fault]:
+    if not isinstance(value, kind.cls):
+        yield wrong(value, f"an object ({kind.cls.__name__})", at)
+        return
+    for field in kind.fields:
+        member = getattr(value, field.name)
+        if member is not field.default:
+            yield from _any(member, field.type, join(at, field.encode_name))
 
 
-def _members(value: object, cls: type) -> Mapping[Any, object] | None:
-    if isinstance(value, dict):
-        return value
-    if not isinstance(value, msgspec.Struct) or not isinstance(value, cls):
-        return None
-    pairs = ((field, getattr(value, field.name)) for field in msgspec.structs.fields(value))
-    return {field.encode_name: member for field, member in pairs if member is not field.default}
-
-
-def _sequence(value: object, item: inspect.Type, at: str, faults: list[Fault]) -> Any:
+def _sequence(value: object, item: inspect.Type, at: str) -> Iterator[Fault]:
     if isinstance(value, str) or not isinstance(value, Sequence):
-        return _wrong(value, "a list", at, faults)
-    return [_any(member, item, f"{at}[{index}]", faults) for index, member in enumerate(value)]
+        yield wrong(value, "a list", at)
+        return
+    for index, member in enumerate(value):
+        yield from _any(member, item, f"{at}[{index}]")
 
 
-def _texts(value: object, at: str, faults: list[Fault]) -> Any:
+def _texts(value: object, at: str) -> Iterator[Fault]:
     if not isinstance(value, Mapping):
-        return _wrong(value, "an object of strings", at, faults)
-    result = {}
+        yield wrong(value, "an object of strings", at)
+        return
     for key, member in value.items():
         path = f"{at}[{key!r}]"
-        result[_text(key, path, faults)] = "" if member is None else _text(member, path, faults)
-    return result
+        yield from _text(key, path)
+        yield from _text(member, path)
 
 
-def _text(value: object, at: str, faults: list[Fault]) -> Any:
+def _text(value: object, at: str) -> Iterator[Fault]:
     if not isinstance(value, str):
-        return _wrong(value, "a string", at, faults)
-    if _HALF_CHARACTER.search(value):
-        faults.append(Fault(at, f"{value!r} holds half a character", "write the text as UTF-8"))
-    return value
+        yield wrong(value, "a string", at)
+    elif _HALF_CHARACTER.search(value):
+        yield Fault(at, f"{value!r} holds half a character", "write the text as UTF-8")
 
 
-def _integer(value: object, bounds: tuple[float, float], at: str, faults: list[Fault]) -> Any:
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int):
-        return _wrong(value, "an integer", at, faults)
+def _integer(value: object, bounds: tuple[float, float], at: str) -> Iterator[Fault]:
     low, high = bounds
-    if not low <= value <= high:
-        faults.append(Fault(at, f"{value} is out of range", f"use {low} to {high}"))
-    return value
+    if isinstance(value, bool) or not isinstance(value, int):
+        yield wrong(value, "an integer", at)
+    elif not low <= value <= high:
+        yield Fault(at, f"{value:.6g} is out of range", f"use {low} to {high}")
 
 
-def _wrong(value: object, wanted: str, at: str, faults: list[Fault]) -> Any:
-    remedy = f"write {wanted}"
-    if wanted == "a string" and isinstance(value, (bool, int, float)):
-        remedy = "put it in quotes"
-    elif value is None:
-        remedy = f"write {wanted} or take the entry out"
-    faults.append(Fault(at, f"it is {describe(value)} where {wanted} belongs", remedy))
-    return None
+def wrong(value: object, wanted: str, at: str) -> Fault:
+    """Say that a value is of the wrong type, and which is the right one."""
+    remedy = f"write {wanted} or take the entry out" if value is None else f"write {wanted}"
+    return Fault(at, f"it is {describe(value)} where {wanted} belongs", remedy)
 
 
 def describe(value: object) -> str:
@@ -162,16 +127,15 @@ def describe(value: object) -> str:
             return f"a Python {type(value).__name__}"
 
 
-def _unknown(name: object, known: Mapping[str, object], at: str) -> Fault:
-    folded = {key.casefold(): key for key in known}
-    close = difflib.get_close_matches(str(name).casefold(), folded, 1)
+def unknown_field(name: str, known: Sequence[str], at: str) -> Fault:
+    """Say that no field has this name, and which one may have been meant."""
+    close = difflib.get_close_matches(name[:_LONGEST_NAME], known, 1)
     remedy = (
-        f"did you mean {folded[close[0]]!r}?"
-        if close
-        else f"take it out; known are {', '.join(known)}"
+        f"did you mean {close[0]!r}?" if close else f"take it out; known are {', '.join(known)}"
     )
     return Fault(at, "no such field exists", remedy)
 
 
-def _join(at: str, name: str) -> str:
+def join(at: str, name: str) -> str:
+    """Lengthen a path by a field."""
     return f"{at}.{name}" if at else name

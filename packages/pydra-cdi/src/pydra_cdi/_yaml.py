@@ -1,181 +1,215 @@
-"""YAML text to plain data, with the scalar rules of the parser that runtimes use.
+"""YAML text to nodes, as the parser that runtimes use sees it: the first document, whatever follows.
 
 PyYAML's own constructors are not used: they read `12:30` as 750 and dates as dates, keep the last of two
 equal keys, and its C composer overruns the stack on deep nesting. This reads PyYAML's event stream
-instead, with bounds on depth and on what aliases may expand to. `_text` imports it only for YAML.
+instead, with bounds on depth, on values and on what aliases may expand to. `_document` imports it only
+when a file is not JSON that every reader reads alike.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import yaml
 
+from pydra_cdi._members import members, scalar_value
+from pydra_cdi._nodes import Items, Node, Pairs, Scalar
 from pydra_cdi.errors import UnreadableError
 
 _MAX_DEPTH = 64
-_MAX_NODES = 1_000_000
-_MAX_DIGITS = 64
+_MAX_NODES = 100_000
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_CORE = "tag:yaml.org,2002:"
-_NULL = frozenset({"", "~", "null", "Null", "NULL"})
-_TRUE = frozenset({"y", "Y", "yes", "Yes", "YES", "on", "On", "ON", "true", "True", "TRUE"})
-_FALSE = frozenset({"n", "N", "no", "No", "NO", "off", "Off", "OFF", "false", "False", "FALSE"})
-_INTEGER = re.compile(r"([-+]?)(?:0[xX]([0-9a-fA-F]+)|0[bB]([01]+)|0[oO]?([0-7]+)|(0|[1-9][0-9]*))")
-_BASES = (16, 2, 8, 10)
-_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-_SPECIAL = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+# The reference library refuses a document when more than this share of more values than that comes from aliases.
+_ALIAS_SHARE, _ALIAS_NODES, _ALIAS_FLOOR = 0.99, 1000, 100
+# Line breaks to YAML 1.1 that are characters like any other to everybody else.
+_ODD_BREAKS = re.compile("[\x85\u2028\u2029]")
+_REFUSED_ESCAPE = re.compile(r"(?:[^\\]|\\[^/])*?\\/", re.DOTALL)
+_RAW_MATTERS = re.compile(rb"\\/|\xc2\x85|\xe2\x80[\xa8\xa9]")
+
+
+@dataclass(slots=True)
+class _Anchor:
+    """What an alias stands for, once it is finished, and how many values that is."""
+
+    node: Node | None = None
+    values: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """The first document of a text; line, column and index of what follows it, which runtimes ignore."""
+
+    root: Node
+    rest: tuple[int, int, int] | None
+
+
+def compose(data: bytes) -> Composed:
+    """Read the first document in UTF-8 text without a byte order mark.
+
+    Raises:
+        UnreadableError: It is not YAML 1.1, or is nested or aliased or large beyond reason.
+    """
+    composer = _Composer(data)
+    try:
+        return composer.document()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        problem = f"it is not YAML: {error.problem}"
+        raise UnreadableError(problem, "mend it there", line, column) from error
+    except yaml.reader.ReaderError as error:
+        before = data[: max(error.position, 0)]
+        line, column = _place(before)
+        problem = f"it is not YAML: {error.reason}"
+        remedy = "save it as UTF-8 and write control characters as escapes, like \\u007f"
+        raise UnreadableError(problem, remedy, line, column) from error
 
 
 def parse_yaml(text: str) -> Any:
-    """Read the one document in `text`.
+    """Read the first document in `text` as ordinary data: for files that are no specs.
 
     Raises:
-        UnreadableError: It is not YAML, holds more than one document, or is nested or aliased beyond reason.
+        UnreadableError: It is not YAML 1.1, or is nested or aliased or large beyond reason.
     """
-    try:
-        return _Reader(yaml.parse(text, Loader=_LOADER)).document()
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f"line {mark.line + 1} column {mark.column + 1} " if mark else ""
-        raise UnreadableError(f"{where}is not YAML: {error.problem}", "mend it there") from error
-    except (yaml.YAMLError, UnicodeError) as error:
-        raise UnreadableError(
-            f"it is not YAML: {error}", "save it as UTF-8 without control characters"
-        ) from error
+    return _data(compose(text.encode()).root)
 
 
-def _resolve(text: str) -> Any:
-    """Give a plain scalar its type as YAML 1.1 is read by runtimes; dates and `12:30` stay strings."""
-    if text in _NULL:
-        return None
-    if text in _TRUE or text in _FALSE:
-        return text in _TRUE
-    plain = text.replace("_", "")
-    if found := _INTEGER.fullmatch(plain):
-        digits, base = next(
-            (d, b) for d, b in zip(found.groups()[1:], _BASES, strict=True) if d is not None
-        )
-        return int(found[1] + digits, base) if len(digits) <= _MAX_DIGITS else math.inf
-    if _FLOAT.fullmatch(plain):
-        return float(plain)
-    return float(text.replace(".", "")) if _SPECIAL.fullmatch(text) else text
+def _data(node: Node) -> Any:
+    match node:
+        case Scalar():
+            return scalar_value(node)
+        case Items():
+            return [_data(entry) for entry in node.entries]
+        case Pairs():
+            return {member.name: _data(member.value) for member in members(node)}
 
 
-class _Reader:
+def _place(before: bytes) -> tuple[int, int]:
+    last_line = before.rpartition(b"\n")[2]
+    return before.count(b"\n") + 1, len(last_line.decode(errors="replace")) + 1
+
+
+@dataclass(slots=True)
+class _Composer:
     """Builds one document out of events."""
 
-    def __init__(self, events: Iterator[yaml.Event]) -> None:
-        self._events = events
-        self._anchors: dict[str, tuple[Any, int]] = {}
-        self._nodes = 0
+    data: bytes
+    _events: Iterator[Any] = field(init=False)
+    _raw: str | None = field(init=False)
+    _anchors: dict[str, _Anchor] = field(default_factory=dict)
+    _nodes: int = 0
+    _aliased: int = 0
+    _flow_depth: int = 0
 
-    def document(self) -> Any:
+    def __post_init__(self) -> None:
+        self._events = yaml.parse(self.data, Loader=_LOADER)
+        self._raw = self.data.decode(errors="replace") if _RAW_MATTERS.search(self.data) else None
+
+    def document(self) -> Composed:
         next(self._events)
         start = next(self._events)
         if isinstance(start, yaml.StreamEndEvent):
-            raise UnreadableError("there is no document in it", "write the spec again")
-        if getattr(start, "version", None) not in {None, (1, 1)}:
+            raise UnreadableError("there is no document in it", "write the spec again", 1, 1)
+        if start.version not in {None, (1, 1)}:
             self._refuse(start, "runtimes read YAML 1.1 only", "take the %YAML line out")
-        tree = self._value(next(self._events), 0)
-        next(self._events)
-        if not isinstance(after := next(self._events), yaml.StreamEndEvent):
-            self._refuse(
-                after, "a second document begins: runtimes ignore it", "give each spec its own file"
-            )
-        return tree
+        root = self._value(next(self._events), 0)
+        end = next(self._events)
+        return Composed(root, self._rest(end.end_mark))
 
-    def _value(self, event: yaml.Event, depth: int) -> Any:
+    def _rest(self, end: Any) -> tuple[int, int, int] | None:
+        try:
+            after = next(self._events)
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None) or end
+        else:
+            if isinstance(after, yaml.StreamEndEvent):
+                return None
+            mark = after.start_mark
+        return mark.line + 1, mark.column + 1, mark.index
+
+    def _value(self, event: Any, depth: int) -> Node:
         if depth > _MAX_DEPTH:
-            self._refuse(
-                event, f"it is nested deeper than {_MAX_DEPTH} levels", "write the spec again"
-            )
+            problem = f"it is nested deeper than {_MAX_DEPTH} levels"
+            self._refuse(event, problem, "write the spec again")
+        if isinstance(event, yaml.AliasEvent):
+            return self._alias(event)
+        anchor = _Anchor()
+        if event.anchor:
+            self._anchors[event.anchor] = anchor
         before = self._nodes
         self._count(event, 1)
-        match event:
-            case yaml.AliasEvent():
-                return self._alias(event)
-            case yaml.ScalarEvent():
-                value = self._scalar(event)
-            case yaml.SequenceStartEvent():
-                value = self._sequence(depth)
-            case _:
-                value = self._mapping(depth)
-        if anchor := getattr(event, "anchor", None):
-            self._anchors[anchor] = (value, self._nodes - before)
-        return value
+        anchor.node = self._node(event, depth)
+        anchor.values = self._nodes - before
+        return anchor.node
 
-    def _count(self, event: yaml.Event, nodes: int) -> None:
+    def _node(self, event: Any, depth: int) -> Node:
+        if isinstance(event, yaml.ScalarEvent):
+            return self._scalar(event)
+        self._flow_depth += (flow := bool(event.flow_style))
+        node = (
+            self._items(event, depth)
+            if isinstance(event, yaml.SequenceStartEvent)
+            else self._pairs(event, depth)
+        )
+        self._flow_depth -= flow
+        return node
+
+    def _alias(self, event: Any) -> Node:
+        anchor = self._anchors.get(event.anchor)
+        if anchor is None or anchor.node is None:
+            problem = f"alias *{event.anchor[:40]} has no finished anchor"
+            self._refuse(event, problem, f"define &{event.anchor[:40]} before")
+        self._count(event, 1 + anchor.values)
+        self._aliased += anchor.values
+        is_large = self._nodes > _ALIAS_NODES and self._aliased > _ALIAS_FLOOR
+        if is_large and self._aliased > _ALIAS_SHARE * self._nodes:
+            problem = "runtimes refuse a document that is nearly all aliases"
+            self._refuse(event, problem, "write the values out")
+        return anchor.node
+
+    def _count(self, event: Any, nodes: int) -> None:
         self._nodes += nodes
         if self._nodes > _MAX_NODES:
-            self._refuse(
-                event,
-                f"it expands to more than {_MAX_NODES} values",
-                "write them out or take aliases out",
-            )
+            problem = f"it holds or expands to more than {_MAX_NODES} values"
+            self._refuse(event, problem, "split it into several files")
 
-    def _alias(self, event: yaml.AliasEvent) -> Any:
-        if event.anchor not in self._anchors:
-            self._refuse(
-                event,
-                f"alias *{event.anchor} has no finished anchor",
-                f"define &{event.anchor} before",
-            )
-        value, nodes = self._anchors[event.anchor]
-        self._count(event, nodes)
-        return value
+    def _scalar(self, event: Any) -> Scalar:
+        text, mark = event.value, event.start_mark
+        plain = event.implicit[0]
+        if plain and self._flow_depth and "?" in text:
+            problem = "runtimes take '?' for the beginning of a key here"
+            self._refuse(event, problem, "put the text in quotes")
+        folded = (
+            event.style in {"'", '"'} and self._flow_depth > 0 and mark.line != event.end_mark.line
+        )
+        if self._raw is not None:
+            raw = self._raw[mark.index : event.end_mark.index]
+            if event.style == '"' and _REFUSED_ESCAPE.match(raw):
+                problem = r"it holds the escape \/: legal JSON, but runtimes read it as YAML 1.1 and refuse it"
+                self._refuse(event, problem, "write '/' as it is")
+            folded = folded or bool(_ODD_BREAKS.search(raw))
+        return Scalar(mark.line + 1, mark.column + 1, text, event.tag or "", plain, folded)
 
-    def _scalar(self, event: yaml.ScalarEvent) -> Any:
-        event.value.encode()  # half a surrogate pair, which PyYAML without libyaml lets pass, fails here
-        tag = event.tag.removeprefix(_CORE) if event.tag else ""
-        if tag in {"str", "!"} or (not tag and not event.implicit[0]):
-            return event.value
-        if tag not in {"", "int", "float", "bool", "null"}:
-            self._refuse(event, f"tag {event.tag} has no meaning in a spec", "take the tag out")
-        return _resolve(event.value)
-
-    def _sequence(self, depth: int) -> list[Any]:
-        items = []
+    def _items(self, event: Any, depth: int) -> Items:
+        mark = event.start_mark
+        items = Items(mark.line + 1, mark.column + 1, event.tag or "")
         while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
-            items.append(self._value(event, depth + 1))
+            items.entries.append(self._value(event, depth + 1))
         return items
 
-    def _mapping(self, depth: int) -> dict[Any, Any]:
-        merged: dict[Any, Any] = {}
-        own: dict[Any, Any] = {}
+    def _pairs(self, event: Any, depth: int) -> Pairs:
+        mark = event.start_mark
+        pairs = Pairs(mark.line + 1, mark.column + 1, event.tag or "")
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
-            is_merge = (
-                isinstance(event, yaml.ScalarEvent) and event.value == "<<" and event.implicit[0]
-            )
             key = self._value(event, depth + 1)
-            value = self._value(next(self._events), depth + 1)
-            if is_merge:
-                merged = {**self._sources(event, value), **merged}
-            elif isinstance(key, (dict, list)):
+            if not isinstance(key, Scalar):
                 self._refuse(event, "a key is not a scalar", "use a name as key")
-            elif key in own:
-                self._refuse(event, f"key {key!r} is there twice", "keep one of them")
-            else:
-                own[key] = value
-        for key in own.keys() & merged.keys():
-            self._refuse(
-                event, f"key {key!r} is there twice: merged by '<<' and given", "keep one of them"
-            )
-        return {**merged, **own}
+            pairs.entries.append((key, self._value(next(self._events), depth + 1)))
+        return pairs
 
-    def _sources(self, event: yaml.Event, value: Any) -> dict[Any, Any]:
-        result: dict[Any, Any] = {}
-        for source in value if isinstance(value, list) else [value]:
-            if not isinstance(source, dict):
-                self._refuse(
-                    event, "'<<' merges something that is no mapping", "write the fields out"
-                )
-            result = {**source, **result}
-        return result
-
-    def _refuse(self, event: yaml.Event, message: str, remedy: str) -> NoReturn:
-        line = event.start_mark.line + 1 if event.start_mark else 0
-        raise UnreadableError(f"line {line}: {message}", remedy)
+    def _refuse(self, event: Any, message: str, remedy: str) -> NoReturn:
+        mark = event.start_mark
+        raise UnreadableError(message, remedy, mark.line + 1, mark.column + 1)

@@ -14,7 +14,7 @@ from typing import Any
 from pydra_cdi._cli import check, collect, explain, inject, listing, minver
 from pydra_cdi._cli.command import FINDING, USAGE, Command, UsageError
 from pydra_cdi._cli.options import add_directories
-from pydra_cdi._cli.output import PROGRAM, note
+from pydra_cdi._cli.output import PROGRAM, note, write
 from pydra_cdi.errors import CdiError
 
 _DESCRIPTION = (
@@ -95,4 +95,5 @@ class _Version(Action):
     ) -> None:
         from importlib.metadata import version  # noqa: PLC0415 - see the class
 
-        parser.exit(0, f"{PROGRAM} {version('pydra-cdi')}\n")
+        write(f"{PROGRAM} {version('pydra-cdi')}\n")
+        parser.exit()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +70,26 @@ class SpecFileError(CdiError):
 
 
 class InjectionError(CdiError):
-    """Devices could not be injected; the OCI spec given is untouched."""
+    """Devices could not be injected; the OCI spec given is untouched.
+
+    Attributes:
+        device_ids: The devices that were not found, each as often as it was asked for.
+        applied: The OCI spec with all edits before the failing one, which is what the reference library leaves
+            behind in the one it was given; None when nothing was applied.
+    """
 
     reason = "CdiInjectionFailed"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        device_ids: Sequence[str] = (),
+        applied: dict[str, Any] | None = None,
+    ) -> None:
+        self.device_ids = tuple(device_ids)
+        self.applied = applied
+        super().__init__(message)
 
 
 class UnresolvedDevicesError(InjectionError):
@@ -80,13 +98,13 @@ class UnresolvedDevicesError(InjectionError):
     reason = "CdiDeviceUnresolved"
 
     def __init__(self, device_ids: Sequence[str], causes: Sequence[str]) -> None:
-        self.device_ids = tuple(device_ids)
-        super().__init__("unresolvable CDI devices: " + "; ".join(causes))
+        message = "unresolvable CDI devices: " + "; ".join(causes)
+        super().__init__(message, device_ids=device_ids)
 
 
 class UnreadableError(Exception):
     """Text that is no document. Stays inside the package: `codec` turns its fault into a `SpecError`."""
 
-    def __init__(self, message: str, remedy: str) -> None:
-        self.fault = Fault("", message, remedy)
+    def __init__(self, message: str, remedy: str, line: int, column: int) -> None:
+        self.fault = Fault("", message, remedy, line, column)
         super().__init__(str(self.fault))

@@ -15,7 +15,7 @@ from typing import Literal
 
 from pydra_cdi.errors import CdiError
 from pydra_cdi.names import QualifiedName
-from pydra_cdi.registry import Snapshot
+from pydra_cdi.snapshot import Snapshot
 
 Fate = Literal["wins", "shadowed", "conflict"]
 _NEAR = 5
@@ -159,6 +159,8 @@ def _unused(snapshot: Snapshot) -> Iterator[UnusedFile]:
     for path, errors in snapshot.errors.items():
         if path not in used:
             yield UnusedFile(path, errors)
+    for directory, error in snapshot.unread.items():
+        yield UnusedFile(directory, (error,))
 
 
 def _near(snapshot: Snapshot, name: QualifiedName) -> tuple[str, ...]:

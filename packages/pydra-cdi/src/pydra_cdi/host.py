@@ -1,6 +1,6 @@
 """Facts about device nodes of the host; injection asks for them where a spec leaves them out.
 
-The host is a directory: `/` on a node, a folder of a test otherwise. Paths never lead out of it by `..`.
+The host is a directory: `/` on a node, a folder of a test otherwise. Paths never lead out of a folder by `..`.
 """
 
 from __future__ import annotations
@@ -8,14 +8,13 @@ from __future__ import annotations
 import os
 import posixpath
 import stat
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 _TYPES = {stat.S_IFCHR: "c", stat.S_IFBLK: "b", stat.S_IFIFO: "p"}
 
 
-@dataclass(frozen=True, slots=True)
-class NodeFacts:
+class NodeFacts(NamedTuple):
     """What the host says about a device node; `file_mode` holds permission bits only."""
 
     type: str
@@ -24,18 +23,29 @@ class NodeFacts:
     file_mode: int
 
 
-def node_facts(host: Path, path: str) -> NodeFacts:
-    """Look at a device node without following a symlink in its place.
+class Host:
+    """Looks at device nodes below `root`.
 
-    Raises:
-        OSError: There is nothing, or nothing readable, at the path.
-        ValueError: The path is not absolute, or what is there is no device node.
+    On `/` a relative path counts from the working directory, as in the reference library; a folder that stands
+    for a host has none, so there it counts from the folder.
     """
-    if not path.startswith("/"):
-        raise ValueError("the path is not absolute")
-    status = (host / posixpath.normpath(path).lstrip("/")).lstat()
-    node_type = _TYPES.get(stat.S_IFMT(status.st_mode))
-    if node_type is None:
-        raise ValueError("it is no device node")
-    device = status.st_rdev
-    return NodeFacts(node_type, os.major(device), os.minor(device), stat.S_IMODE(status.st_mode))
+
+    def __init__(self, root: Path) -> None:
+        self._root = "" if root == Path("/") else str(root)
+
+    def node_facts(self, path: str) -> NodeFacts:
+        """Look at a device node without following a symlink in its place.
+
+        Raises:
+            OSError: There is nothing, or nothing readable, at the path.
+            ValueError: What is there is no device node.
+        """
+        if self._root:
+            path = self._root + posixpath.normpath(f"/{path}")
+        status = os.lstat(path)
+        mode = status.st_mode
+        node_type = _TYPES.get(stat.S_IFMT(mode))
+        if node_type is None:
+            raise ValueError("it is no device node")
+        device = status.st_rdev
+        return NodeFacts(node_type, os.major(device), os.minor(device), stat.S_IMODE(mode))

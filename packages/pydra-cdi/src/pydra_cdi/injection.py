@@ -7,15 +7,16 @@ package's README says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydra_cdi._apply import apply_edits
+from pydra_cdi._fragments import Fragment, cut
 from pydra_cdi._oci import OciSpec
 from pydra_cdi.errors import InjectionError, UnresolvedDevicesError
-from pydra_cdi.model import ContainerEdits
-from pydra_cdi.registry import FoundDevice, Snapshot
+from pydra_cdi.host import Host
+from pydra_cdi.snapshot import FoundDevice, LoadedSpec, Snapshot
 
 ROOT = Path("/")
 
@@ -39,36 +40,58 @@ def inject(
 
     Raises:
         UnresolvedDevicesError: Some of the devices are not defined, or in conflict; it names all of them.
-        InjectionError: A device node does not exist, or the OCI spec has the wrong shape.
+        InjectionError: A device node does not exist, or the OCI spec has the wrong shape; `applied` holds what
+            was done before.
     """
-    found = _resolve(list(device_ids), snapshot)
+    wanted = list(device_ids)
+    if not isinstance(oci_spec, Mapping):
+        message = "the OCI spec is no object; give the container's config.json as a dict"
+        raise InjectionError(message, device_ids=wanted)
+    fragments = _in_order(_resolve(wanted, snapshot))
     oci = OciSpec(oci_spec)
-    for origin, edits in _in_order(found):
-        try:
-            apply_edits(oci, edits, host)
-        except InjectionError as error:
-            raise InjectionError(f"{origin}: {error}") from error
-    if any(edits.mounts for _, edits in _in_order(found)):
-        oci.sort_mounts()
+    try:
+        apply_edits(oci, fragments, Host(host))
+    except InjectionError as error:
+        error.applied = oci.spec
+        raise
     return oci.spec
 
 
-def _in_order(found: Sequence[FoundDevice]) -> Iterator[tuple[str, ContainerEdits]]:
-    seen = set()
+def _in_order(found: Sequence[FoundDevice]) -> list[Fragment]:
+    seen: set[int] = set()
+    fragments = []
     for device in found:
         origin = device.origin
-        if (key := (origin.priority, origin.path)) not in seen:
-            seen.add(key)
-            yield f"CDI spec file {origin.path}", origin.spec.container_edits
-        yield f"CDI device {device.device_id}", device.device.container_edits
+        if id(origin) not in seen:
+            seen.add(id(origin))
+            fragments.append(_of_spec(origin))
+        fragments.append(_of_device(device))
+    return fragments
+
+
+def _of_spec(origin: LoadedSpec) -> Fragment:
+    if (known := origin.fragments.get("")) is None:
+        known = cut(f"CDI spec file {origin.path}", origin.spec.container_edits)
+        origin.fragments[""] = known
+    return known
+
+
+def _of_device(found: FoundDevice) -> Fragment:
+    fragments = found.origin.fragments
+    if (known := fragments.get(found.device_id)) is None:
+        known = cut(f"CDI device {found.device_id}", found.device.container_edits)
+        fragments[found.device_id] = known
+    return known
 
 
 def _resolve(device_ids: Sequence[str], snapshot: Snapshot) -> list[FoundDevice]:
-    found = [(device_id, snapshot.find(device_id)) for device_id in device_ids]
-    if missing := [device_id for device_id, device in found if device is None]:
+    devices = snapshot.devices
+    found = [devices[device_id] for device_id in device_ids if device_id in devices]
+    if len(found) < len(device_ids):
+        missing = [device_id for device_id in device_ids if device_id not in devices]
         causes = [_why_missing(device_id, snapshot) for device_id in dict.fromkeys(missing)]
         raise UnresolvedDevicesError(missing, causes)
-    return [device for _, device in found if device is not None]
+    return found
 
 
 def _why_missing(device_id: str, snapshot: Snapshot) -> str:
@@ -76,6 +99,6 @@ def _why_missing(device_id: str, snapshot: Snapshot) -> str:
         return f"{device_id} is defined by {' and '.join(map(str, files))} at once, so by none: remove all but one"
     places = ", ".join(map(str, snapshot.directories)) or "no directory"
     cause = f"{device_id} is defined by no valid file in {places}: write its spec file there"
-    if snapshot.errors:
-        cause += f" (not used because of errors: {', '.join(map(str, snapshot.errors))})"
+    if unused := [*snapshot.errors, *snapshot.unread]:
+        cause += f" (not used because of errors: {', '.join(map(str, unused))})"
     return cause

@@ -7,16 +7,22 @@ written, what the host contradicts, what a given runtime refuses, and what other
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 
 from pydra_cdi._lint.document import document_remarks
-from pydra_cdi._lint.finding import Finding, Severity, of_error
+from pydra_cdi._lint.finding import Finding, Severity, of_accident, of_error, of_remark
 from pydra_cdi._lint.host import host_remarks
-from pydra_cdi._lint.places import directory_findings, mode_findings, spec_files
+from pydra_cdi._lint.places import (
+    directory_findings,
+    mode_findings,
+    rival_findings,
+    spec_files,
+)
 from pydra_cdi._tree import HostTree
-from pydra_cdi.codec import decode_spec, read_text
-from pydra_cdi.errors import SpecError, SpecFileError
+from pydra_cdi.codec import decode_spec, locate, read_text
+from pydra_cdi.errors import Fault, SpecError, SpecFileError
 from pydra_cdi.reading import SIZE_LIMIT, read_file
 from pydra_cdi.registry import Registry
 from pydra_cdi.runtimes import Runtime
@@ -42,32 +48,48 @@ class Linter:
 
     def file(self, path: Path) -> tuple[Finding, ...]:
         """Look at a spec file: its text and its mode."""
-        try:
-            data = read_file(path, SIZE_LIMIT)
-        except SpecFileError as error:
-            return tuple(of_error(path, error))
-        return (*mode_findings(path), *self._text(data, path))
+        return tuple(self._file(path, {}))
 
     def directories(self, directories: Sequence[Path]) -> tuple[Finding, ...]:
         """Look at all files of spec directories, lowest priority first, and at how they get along."""
         found = Registry(directories).refresh()
-        files = (finding for path in spec_files(found) for finding in self.file(path))
-        return (*files, *directory_findings(found))
+        texts: dict[Path, bytes] = {}
+        findings = [one for path in spec_files(found) for one in self._file(path, texts)]
+        findings += directory_findings(found)
+        for file, rivals in groupby(rival_findings(found), lambda finding: finding.file):
+            findings += _placed(texts.get(file, b""), list(rivals))
+        return tuple(findings)
 
-    def _text(self, data: bytes, file: Path) -> Iterator[Finding]:
+    def _file(self, path: Path, texts: dict[Path, bytes]) -> list[Finding]:
+        """Look at a spec file, and keep its text."""
+        findings = list(mode_findings(path))
+        try:
+            texts[path] = read_file(path, SIZE_LIMIT)
+        except SpecFileError as error:
+            return [*findings, *of_error(path, error)]
+        return findings + self._text(texts[path], path)
+
+    def _text(self, data: bytes, file: Path) -> list[Finding]:
+        findings: list[Finding] = []
         try:
             decode_spec(data)
         except SpecError as error:
-            yield from of_error(file, error)
+            findings += of_error(file, error)
         try:
             reading = read_text(data)
         except SpecError:  # told above
-            return
-        for slip in reading.accidents:
-            yield Finding(
-                "warning", "accident", file, slip.path, slip.line, slip.message, slip.remedy
-            )
-        for remark in document_remarks(reading.spec, self.runtimes):
-            yield Finding(remark.severity, remark.rule, file, remark.path, None, *remark[3:])
-        for remark in host_remarks(reading.spec, HostTree(self.host)):
-            yield Finding(remark.severity, remark.rule, file, remark.path, None, *remark[3:])
+            return findings
+        findings += (of_accident(file, accident) for accident in reading.accidents)
+        remarks = [
+            *document_remarks(reading.spec, self.runtimes),
+            *host_remarks(reading.spec, HostTree(self.host)),
+        ]
+        findings += _placed(data, [of_remark(file, remark) for remark in remarks])
+        return sorted(findings, key=lambda finding: finding.line or 0)
+
+
+def _placed(data: bytes, findings: Sequence[Finding]) -> Iterator[Finding]:
+    """Give findings the line of their field."""
+    faults = [Fault(path, "", "") for path in {finding.path for finding in findings}]
+    lines = {fault.path: fault.line for fault in (locate(data, faults) if faults else ())}
+    return (replace(finding, line=lines[finding.path]) for finding in findings)

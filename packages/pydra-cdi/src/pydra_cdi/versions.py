@@ -44,13 +44,14 @@ def minimum_version(spec: Spec) -> str:
 def required(spec: Spec) -> Requirement:
     """Find the feature that needs the highest version; of several, the first in the document."""
     highest = Requirement(FLOOR, "", "every spec")
-    for candidate in _requirements(spec):
+    for candidate in requirements(spec):
         if KNOWN_VERSIONS.index(candidate.version) > KNOWN_VERSIONS.index(highest.version):
             highest = candidate
     return highest
 
 
-def _requirements(spec: Spec) -> Iterator[Requirement]:
+def requirements(spec: Spec) -> Iterator[Requirement]:
+    """Yield every feature that needs more than the floor, in the order of the document."""
     if "." in split_kind(spec.kind)[1]:
         yield Requirement("0.6.0", "kind", "a class with a dot")
     if spec.annotations:
@@ -69,7 +70,7 @@ def _edits(edits: ContainerEdits, at: str) -> Iterator[Requirement]:
     if edits.net_devices:
         yield Requirement("1.1.0", f"{at}.netDevices", "network devices")
     if edits.intel_rdt is not None:
-        yield _rdt(edits.intel_rdt, f"{at}.intelRdt")
+        yield from _rdt(edits.intel_rdt, f"{at}.intelRdt")
     if edits.additional_gids:
         yield Requirement("0.7.0", f"{at}.additionalGids", "additional group IDs")
     for index, node in enumerate(edits.device_nodes):
@@ -80,9 +81,9 @@ def _edits(edits: ContainerEdits, at: str) -> Iterator[Requirement]:
             yield Requirement("0.4.0", f"{at}.mounts[{index}].type", "a mount type")
 
 
-def _rdt(rdt: IntelRdt, at: str) -> Requirement:
+def _rdt(rdt: IntelRdt, at: str) -> Iterator[Requirement]:
+    yield Requirement("0.7.0", at, "Intel RDT")
     if rdt.schemata is not None:
-        return Requirement("1.1.0", f"{at}.schemata", "schemata")
+        yield Requirement("1.1.0", f"{at}.schemata", "schemata")
     if rdt.enable_monitoring:
-        return Requirement("1.1.0", f"{at}.enableMonitoring", "monitoring")
-    return Requirement("0.7.0", at, "Intel RDT")
+        yield Requirement("1.1.0", f"{at}.enableMonitoring", "monitoring")

@@ -39,7 +39,10 @@ class WatchEvent:
 
 
 class ApiStatusError(Exception):
-    """An API answer other than success, with the fields of Kubernetes' `Status`."""
+    """An API answer other than success, with the fields of Kubernetes' `Status`.
+
+    `warnings` are for the sender, as those of a success are.
+    """
 
     def __init__(
         self, code: int, reason: str, message: str, details: KubeObject | None = None
@@ -49,6 +52,7 @@ class ApiStatusError(Exception):
         self.reason = reason
         self.message = message
         self.details: KubeObject = details or {}
+        self.warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,16 @@ class Selection:
 
 
 EVERYTHING = Selection()
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceKind:
+    """One kind the API server serves, for whoever works on all of them."""
+
+    api_version: str
+    kind: str
+    resource: str
+    namespaced: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +103,8 @@ class Api(Protocol):
     plural is ambiguous. Every method raises `ApiStatusError`. Objects returned are the caller's own copies.
     """
 
+    def kinds(self) -> tuple[ResourceKind, ...]: ...
+
     async def get(self, resource: str, name: str, namespace: str = "") -> KubeObject: ...
 
     async def list(self, resource: str, selection: Selection = EVERYTHING) -> ObjectList: ...
@@ -106,6 +122,7 @@ class Api(Protocol):
         ref: ObjectRef,
         grace_seconds: int | None = None,
         preconditions: Preconditions | None = None,
+        propagation: str = "",
     ) -> KubeObject: ...
 
     async def delete_collection(self, resource: str, selection: Selection) -> None: ...

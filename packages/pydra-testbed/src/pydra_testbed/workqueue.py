@@ -35,6 +35,7 @@ class WorkQueue:
         self._working: set[str] = set()
         self._again: set[str] = set()
         self._failures: dict[str, int] = {}
+        self._due: dict[str, float] = {}
         self._group: asyncio.TaskGroup | None = None
         self._ready = asyncio.Semaphore(0)
 
@@ -47,10 +48,21 @@ class WorkQueue:
             self._waiting.append(key)
             self._ready.release()
 
+    def add_after(self, key: str, seconds: float) -> None:
+        """Have the key reconciled in so many seconds, or sooner when that was asked for already."""
+        due = self._clock.monotonic() + max(seconds, 0.0)
+        if key in self._due and self._due[key] <= due:
+            return
+        self._due[key] = due
+        if self._group is not None:
+            self._group.create_task(self._at(key, due))
+
     async def run(self) -> None:
         """Work until cancelled."""
         async with asyncio.TaskGroup() as group:
             self._group = group
+            for key, due in self._due.items():
+                group.create_task(self._at(key, due))
             for _ in range(self._workers):
                 group.create_task(self._work())
 
@@ -80,6 +92,12 @@ class WorkQueue:
         _log.log(level, "reconciling failed, trying again", extra=extra)
         if self._group is not None:
             self._group.create_task(self._later(key, pause))
+
+    async def _at(self, key: str, due: float) -> None:
+        await self._clock.sleep(due - self._clock.monotonic())
+        if self._due.get(key) == due:
+            del self._due[key]
+            self.add(key)
 
     async def _later(self, key: str, pause: float) -> None:
         await self._clock.sleep(pause)

@@ -77,6 +77,7 @@ async def test_kubectl_handles_core_kinds_and_namespaces(kubectl, samples):
     pod = typed("v1", "Pod", samples("pod"))
     await kubectl("create", "--validate=false", "-f", "-", stdin=pod)
     assert "pod/p1" in await kubectl("get", "po", "-A", "-o", "name")
+    await kubectl("-n", "team", "delete", "cm", "settings")
     await kubectl("delete", "namespace", "team")
     assert "team" not in await kubectl("get", "ns", "-o", "name")
 
@@ -169,6 +170,8 @@ async def test_discovery_names_groups_versions_kinds_and_verbs(kube):
     assert (await kube.ok("GET", "/api"))["versions"] == ["v1"]
     groups = (await kube.ok("GET", "/apis"))["groups"]
     assert [group["name"] for group in groups] == [
+        "apps",
+        "batch",
         "coordination.k8s.io",
         "events.k8s.io",
         "resource.k8s.io",

@@ -54,7 +54,6 @@ async def test_a_template_becomes_a_claim_that_the_pod_owns_and_names(ready):
             "name": "p1",
             "uid": pod["metadata"]["uid"],
             "controller": True,
-            "blockOwnerDeletion": True,
         }
     ]
     assert claim["spec"]["devices"]["requests"][0]["exactly"]["selectors"]

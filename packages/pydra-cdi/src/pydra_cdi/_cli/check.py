@@ -53,6 +53,7 @@ def _run_validate(arguments: Namespace) -> int:
     found = Registry(directories(arguments)).refresh()
     errors = ((path, error) for path, errors in found.errors.items() for error in errors)
     findings = [finding for path, error in errors for finding in of_error(path, error)]
+    findings += [one for path, error in found.unread.items() for one in of_error(path, error)]
     files = {loaded.path for loaded in found.specs} | found.errors.keys()
     return _show(arguments, findings, _files(len(files)))
 

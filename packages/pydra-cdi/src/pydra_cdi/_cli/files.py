@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydra_cdi._nodes import Items, Node, Scalar
+from pydra_cdi._scalars import resolve
 from pydra_cdi.errors import SpecFileError, UnreadableError
 from pydra_cdi.reading import SIZE_LIMIT, read_file
 
@@ -36,15 +38,25 @@ def read_oci_spec(path: Path) -> Mapping[str, Any]:
     """
     data = read_input(path)
     try:
-        text = data.decode()
-        tree: Mapping[str, Any] = json.loads(text) if text.lstrip().startswith("{") else _yaml(text)
+        is_json = data.lstrip().startswith(b"{")
+        tree: Mapping[str, Any] = json.loads(data) if is_json else _yaml(data)
     except (ValueError, RecursionError, UnreadableError) as error:
         remedy = "give the config.json of a container's bundle"
         raise SpecFileError(path, f"it is no OCI spec: {error}", remedy) from error
     return tree
 
 
-def _yaml(text: str) -> Any:
-    from pydra_cdi._yaml import parse_yaml  # noqa: PLC0415 - lazy: most OCI specs are JSON
+def _yaml(data: bytes) -> Any:
+    from pydra_cdi._yaml import compose  # noqa: PLC0415 - lazy: most OCI specs are JSON
 
-    return parse_yaml(text)
+    return _plain(compose(data).root)
+
+
+def _plain(node: Node) -> Any:
+    match node:
+        case Scalar():
+            return resolve(node.text, node.tag, plain=node.plain)
+        case Items():
+            return [_plain(entry) for entry in node.entries]
+        case _:
+            return {key.text: _plain(value) for key, value in node.entries}

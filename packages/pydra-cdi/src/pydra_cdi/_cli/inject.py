@@ -15,7 +15,7 @@ from pydra_cdi._cli.output import add_format, as_json, as_yaml, write
 from pydra_cdi.errors import InjectionError, SpecError
 from pydra_cdi.injection import inject
 from pydra_cdi.names import QualifiedName
-from pydra_cdi.registry import Snapshot
+from pydra_cdi.snapshot import Snapshot
 
 
 def _configure(parser: ArgumentParser) -> None:

@@ -15,7 +15,7 @@ from pydra_cdi._cli.options import add_host, directories, snapshot
 from pydra_cdi._cli.output import add_format, as_yaml, note, show, show_lines
 from pydra_cdi._cli.table import printable
 from pydra_cdi.model import ENCODER
-from pydra_cdi.registry import FoundDevice, LoadedSpec, Snapshot
+from pydra_cdi.snapshot import FoundDevice, LoadedSpec, Snapshot
 
 
 def _configure(parser: ArgumentParser) -> None:
@@ -141,7 +141,7 @@ def _state(path: Path, priority: int, found: Snapshot) -> dict[str, Any]:
     good = sum(loaded.priority == priority for loaded in found.specs)
     bad = sum(other.parent == path for other in found.errors)
     state = "read" if path.is_dir() else "missing"
-    return {"files": good, "errors": bad, "state": "unreadable" if path in found.errors else state}
+    return {"files": good, "errors": bad, "state": "not read" if path in found.unread else state}
 
 
 def _places(found: Snapshot) -> str:

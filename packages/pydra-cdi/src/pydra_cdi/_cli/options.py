@@ -8,7 +8,8 @@ from pathlib import Path
 
 from pydra_cdi._cli.output import note
 from pydra_cdi._tree import HostTree
-from pydra_cdi.registry import DEFAULT_DIRECTORIES, Registry, Snapshot
+from pydra_cdi.registry import DEFAULT_DIRECTORIES, Registry
+from pydra_cdi.snapshot import Snapshot
 
 
 def add_directories(parser: ArgumentParser, *, dest: str = "spec_dirs") -> None:
@@ -50,6 +51,8 @@ def _default(host: Path) -> Iterator[Path]:
 def snapshot(arguments: Namespace) -> Snapshot:
     """Read the spec directories; tell the person when files in them cannot be used."""
     found = Registry(directories(arguments)).refresh()
+    for error in found.unread.values():
+        note(str(error))
     if bad := len(found.errors):
         files = "1 file has" if bad == 1 else f"{bad} files have"
         note(f"{files} errors; `pydra-cdi validate` with the same -d tells which")

@@ -38,7 +38,7 @@ def _columns(character: str) -> int:
 def wrap(text: str, width: int | None) -> Iterator[str]:
     """Break text into pieces of at most `width` columns, after a separator where there is one; None: no limit."""
     rest = text
-    while width is not None and columns(rest) > width:
+    while width is not None and len(rest) > 1 and columns(rest) > width:
         cut = _cut(rest, width)
         yield rest[:cut].rstrip()
         rest = rest[cut:]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from pydra_cdi.accidents import Accident
 from pydra_cdi.errors import CdiError, Fault, SpecError, SpecFileError
 from pydra_cdi.model import ContainerEdits, Spec
 
@@ -73,6 +74,21 @@ def of_error(file: Path, error: CdiError) -> Iterator[Finding]:
             yield from (of_fault(file, fault) for fault in error.faults)
         case SpecFileError():
             yield Finding("error", "unreadable", file, "", None, error.message, error.remedy)
+        case _:
+            yield Finding(
+                "error", "unreadable", file, "", None, str(error), "mend it, or remove it"
+            )
+
+
+def of_accident(file: Path, slip: Accident) -> Finding:
+    """Give the finding that a place amounts to where runtimes do not read what is written."""
+    return Finding("warning", "accident", file, slip.path, slip.line, slip.message, slip.remedy)
+
+
+def of_remark(file: Path, remark: Remark) -> Finding:
+    """Give the finding that a rule's remark amounts to in a file; its line is still open."""
+    severity, rule, path, message, remedy = remark
+    return Finding(severity, rule, file, path, None, message, remedy)
 
 
 def of_fault(file: Path, fault: Fault) -> Finding:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pydra_cdi._lint.finding import Finding, of_error
-from pydra_cdi.registry import Snapshot
+from pydra_cdi.snapshot import Snapshot
 
 _READ = (".json", ".yaml")
 _MEANT = frozenset({".json", ".yaml", ".yml"})
@@ -32,17 +32,16 @@ def mode_findings(path: Path) -> Iterator[Finding]:
 def spec_files(found: Snapshot) -> list[Path]:
     """Give every file a snapshot rests on, good or bad, in the order of reading."""
     order = {directory: place for place, directory in reversed([*enumerate(found.directories)])}
-    paths = {one.path for one in found.specs} | (found.errors.keys() - order.keys())
-    return sorted(paths, key=lambda path: (order.get(path.parent, 0), path))
+    paths = {one.path for one in found.specs} | found.errors.keys()
+    return sorted(paths, key=lambda path: (order[path.parent], path))
 
 
 def directory_findings(found: Snapshot) -> Iterator[Finding]:
-    """Find directories that cannot be read, files that are not read, devices in conflict or shadowed."""
+    """Find directories and files that are not read."""
+    for directory, error in found.unread.items():
+        yield from of_error(directory, error)
     for directory in dict.fromkeys(found.directories):
-        for error in found.errors.get(directory, ()):
-            yield from of_error(directory, error)
         yield from _ignored(directory)
-    yield from _rivals(found)
 
 
 def _ignored(directory: Path) -> Iterator[Finding]:
@@ -57,7 +56,8 @@ def _ignored(directory: Path) -> Iterator[Finding]:
             yield Finding("warning", "file-ignored", path, "", None, message, remedy)
 
 
-def _rivals(found: Snapshot) -> Iterator[Finding]:
+def rival_findings(found: Snapshot) -> Iterator[Finding]:
+    """Find devices that files take from each other, file by file."""
     for loaded in found.specs:
         for index, device in enumerate(loaded.spec.devices):
             device_id = f"{loaded.spec.kind}={device.name}"

@@ -53,3 +53,4 @@ def _scheduled(status: KubeObject, now: str) -> None:
     ]
     conditions.append({"type": "PodScheduled", "status": "True", "lastTransitionTime": now})
     status["conditions"] = conditions
+    status.pop("nominatedNodeName", None)

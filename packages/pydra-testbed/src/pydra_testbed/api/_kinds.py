@@ -7,7 +7,7 @@ so that a later custom resource can be registered on one server without touching
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 MAIN_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 STATUS_VERBS = ("get", "patch", "update")
@@ -19,6 +19,7 @@ class Kind:
 
     `selectable` maps a field label to the path it reads. `storage` names the plural under which objects
     live when another group version owns the form on disk (`renames`: our field name to theirs).
+    `definition` is what a custom resource was defined as.
     """
 
     group: str
@@ -35,7 +36,9 @@ class Kind:
     create_on_update: bool = False
     returns_deleted: bool = False
     storage: str = ""
+    stored_version: str = ""
     renames: tuple[tuple[str, str], ...] = ()
+    definition: CustomVersion | None = None
 
     @property
     def api_version(self) -> str:
@@ -58,6 +61,15 @@ class Kind:
     @property
     def has_status(self) -> bool:
         return "status" in self.subresources
+
+    @property
+    def stored_api_version(self) -> str:
+        """The `apiVersion` of the stored form."""
+        if self.renames:
+            return "v1"
+        if not self.stored_version:
+            return self.api_version
+        return f"{self.group}/{self.stored_version}"
 
     @property
     def bucket(self) -> str:
@@ -124,6 +136,18 @@ BUILT_IN: tuple[Kind, ...] = (
     ),
     Kind("", "v1", "secrets", "Secret", selectable={"type": "type"}),
     Kind("", "v1", "serviceaccounts", "ServiceAccount", short_names=("sa",), returns_deleted=True),
+    *(
+        Kind(
+            group, "v1", f"{kind.lower()}s", kind, short_names=short, subresources=("status",),
+            has_generation=True,
+        )
+        for group, kind, short in (
+            ("apps", "DaemonSet", ("ds",)),
+            ("apps", "Deployment", ("deploy",)),
+            ("apps", "ReplicaSet", ("rs",)),
+            ("batch", "Job", ()),
+        )
+    ),
     Kind(
         "coordination.k8s.io", "v1", "leases", "Lease", unconditional_update=False,
         create_on_update=True,
@@ -148,6 +172,48 @@ BUILT_IN: tuple[Kind, ...] = (
         returns_deleted=True,
     ),
 )  # fmt: skip
+
+_TAINT_RULES = Kind(
+    _RESOURCE, "v1beta2", "devicetaintrules", "DeviceTaintRule", namespaced=False,
+    subresources=("status",), has_generation=True, returns_deleted=True,
+)  # fmt: skip
+
+RESOURCE_VERSIONS = ("v1", "v1beta2", "v1beta1", "v1alpha3")
+"""The versions of resource.k8s.io that a server can serve; Kubernetes 1.36 serves v1 alone unless told otherwise."""
+
+
+def built_in(versions: Iterable[str] = ("v1",)) -> tuple[Kind, ...]:
+    """The built-in kinds, those of resource.k8s.io under each of `versions`.
+
+    Raises:
+        ValueError: a version that resource.k8s.io does not have, or v1 left out.
+    """
+    wanted = set(versions)
+    if "v1" not in wanted or not wanted <= set(RESOURCE_VERSIONS):
+        raise ValueError(
+            f"resource.k8s.io cannot be served as {sorted(wanted)}: v1 is needed, "
+            f"the others are {', '.join(RESOURCE_VERSIONS[1:])}"
+        )
+    older = [version for version in RESOURCE_VERSIONS[1:] if version in wanted]
+    return (*BUILT_IN, *(kind for version in older for kind in _older(version)))
+
+
+def _older(version: str) -> Iterable[Kind]:
+    """What an older version serves; its objects are stored in another version's form."""
+    if version != "v1alpha3":
+        for kind in BUILT_IN:
+            if kind.group == _RESOURCE:
+                yield _served_as(kind, version)
+    if version != "v1beta1":
+        yield _served_as(_TAINT_RULES, version)
+
+
+def _served_as(kind: Kind, version: str) -> Kind:
+    if kind.version == version:
+        return kind
+    return replace(
+        kind, version=version, storage=kind.qualified_plural, stored_version=kind.version
+    )
 
 
 class Catalog:

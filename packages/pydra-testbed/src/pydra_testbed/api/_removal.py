@@ -1,7 +1,7 @@
 """Removing objects: grace, finalizers, preconditions, and namespaces with all they hold.
 
-Propagation is kept simple: `Orphan` takes the owner out of its dependents at once; `Foreground` is treated
-as `Background`, whose dependents are the garbage collector's work.
+Dependents are the garbage collector's work: `Foreground` and `Orphan` only leave it a finalizer here. What a
+namespace holds is the namespace controller's; an empty one goes at once.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from pydra_testbed.objects import KubeObject, Preconditions
 
 _DONE_PHASES = ("Succeeded", "Failed")
 _DEFAULT_GRACE = 30
+GARBAGE_FINALIZERS = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}
+"""By propagation policy, what an owner waits for until the garbage collector has dealt with its dependents."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteOptions:
-    """How a deletion is meant; `grace_seconds` None means the object's own."""
+    """How a deletion is meant; `grace_seconds` None means the object's own, `propagation` empty the kind's."""
 
     grace_seconds: int | None = None
     preconditions: Preconditions | None = None
@@ -50,11 +52,10 @@ def delete(core: Core, target: Target, options: DeleteOptions) -> Removed:
     grace = _grace(target.kind, obj, options.grace_seconds)
     if options.dry_run:
         return Removed(current, gone=grace == 0)
-    if options.propagation == "Orphan":
-        _orphan_dependents(core, current.uid)
     if target.kind.qualified_plural == "namespaces":
         return _delete_namespace(core, target, obj)
-    return _delete(core, target, current, obj, grace)
+    propagation = options.propagation or _propagation(target.kind)
+    return _delete(core, target, current, obj, grace, propagation)
 
 
 def _check(target: Target, current: Stored, asked: Preconditions | None) -> None:
@@ -77,15 +78,38 @@ def _grace(kind: Kind, obj: KubeObject, asked: int | None) -> int:
     return int(obj["spec"].get("terminationGracePeriodSeconds", _DEFAULT_GRACE))
 
 
-def _delete(core: Core, target: Target, current: Stored, obj: KubeObject, grace: int) -> Removed:
-    meta = obj["metadata"]
-    if grace == 0 and not meta.get("finalizers"):
-        return Removed(finish(core, target.kind, obj), gone=True)
+def _propagation(kind: Kind) -> str:
+    """What a request means that names no policy; Jobs kept the answer of their first version."""
+    return "Orphan" if kind.qualified_plural == "jobs.batch" else "Background"
+
+
+def _delete(
+    core: Core, target: Target, current: Stored, obj: KubeObject, grace: int, propagation: str
+) -> Removed:
+    meta, is_pod = obj["metadata"], target.kind.qualified_plural == "pods"
+    held = _finalizers(meta.get("finalizers") or [], propagation)
     before = meta.get("deletionGracePeriodSeconds")
-    if meta.get("deletionTimestamp") and (before is None or grace >= before):
+    is_known = bool(meta.get("deletionTimestamp")) and (before is None or grace >= before)
+    if is_known and held == (meta.get("finalizers") or []):
         return Removed(current, gone=False)
-    _mark(core, obj, grace)
-    return Removed(core.store.put(core.bucket(target.kind), obj), gone=False)
+    if grace == 0 and not held and not is_pod:
+        return Removed(finish(core, target.kind, obj), gone=True)
+    meta["finalizers"] = held
+    if not held:
+        del meta["finalizers"]
+    if not is_known:
+        _mark(core, obj, grace)
+    marked = core.store.put(core.bucket(target.kind), obj)
+    if grace or held:
+        return Removed(marked, gone=False)
+    return Removed(finish(core, target.kind, obj), gone=True)
+
+
+def _finalizers(present: list[str], propagation: str) -> list[str]:
+    """With the garbage collector's own as the policy wants them."""
+    others = [name for name in present if name not in GARBAGE_FINALIZERS.values()]
+    wanted = GARBAGE_FINALIZERS.get(propagation)
+    return [*others, wanted] if wanted else others
 
 
 def _mark(core: Core, obj: KubeObject, grace: int) -> None:
@@ -106,15 +130,11 @@ def finish(core: Core, kind: Kind, obj: KubeObject) -> Stored:
 
 
 def _delete_namespace(core: Core, target: Target, obj: KubeObject) -> Removed:
-    """A namespace takes its contents with it and goes when the last of them has gone."""
+    """Nothing new is let in from now on; the namespace goes when the last of its objects has gone."""
     if not obj["metadata"].get("deletionTimestamp"):
         _mark(core, obj, 0)
         obj.setdefault("status", {})["phase"] = "Terminating"
         core.store.put(core.bucket(target.kind), obj)
-    for kind in core.catalog.kinds:
-        for stored in core.bucket(kind).ordered():
-            if kind.namespaced and stored.key[0] == target.name:
-                delete(core, Target(kind, *stored.key), DeleteOptions())
     remaining = _finish_namespace(core, target.name)
     if remaining is not None:
         return Removed(remaining, gone=False)
@@ -132,18 +152,3 @@ def _finish_namespace(core: Core, name: str) -> Stored | None:
         return stored
     core.store.remove(core.store.bucket("namespaces"), obj)
     return None
-
-
-def _orphan_dependents(core: Core, uid: str) -> None:
-    for bucket in core.store.buckets():
-        for stored in bucket.ordered():
-            if uid.encode() not in stored.body:
-                continue
-            obj = stored.decode()
-            owners = obj["metadata"].get("ownerReferences") or []
-            kept = [owner for owner in owners if owner.get("uid") != uid]
-            if len(kept) < len(owners):
-                obj["metadata"].pop("ownerReferences")
-                if kept:
-                    obj["metadata"]["ownerReferences"] = kept
-                core.store.put(bucket, obj)

@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeAlias
 
-from pydra_testbed.api import _defaults, _gates
+from pydra_testbed.api import _defaults, _gates, _workloads
 from pydra_testbed.api._causes import Causes
 from pydra_testbed.api._context import Context
 from pydra_testbed.api._kinds import Kind
 from pydra_testbed.api._names import dns_label, dns_subdomain
-from pydra_testbed.api._rules import claims, classes, pods, slices, status
+from pydra_testbed.api._rules import claims, classes, pods, slices, status, taintrules
 from pydra_testbed.api._rules.meta import NameCheck, metadata, metadata_update
 from pydra_testbed.api._shapes.claims import DEVICE_CLASS, RESOURCE_CLAIM, RESOURCE_CLAIM_TEMPLATE
-from pydra_testbed.api._shapes.devices import RESOURCE_SLICE
+from pydra_testbed.api._shapes.devices import DEVICE_TAINT_RULE, RESOURCE_SLICE
 from pydra_testbed.api._shapes.meta import ANY_OBJECT
 from pydra_testbed.api._shapes.pods import POD
 from pydra_testbed.api._shapes.types import Struct
@@ -42,9 +42,17 @@ def _silent(_obj: KubeObject) -> tuple[str, ...]:
     return ()
 
 
+Prepare: TypeAlias = Callable[[KubeObject, KubeObject, Context], None]
+"""Changes a decoded object in place, knowing the stored one, before defaults and rules."""
+
+
+def _as_sent(_new: KubeObject, _old: KubeObject, _context: Context) -> None:
+    """Nothing to prepare."""
+
+
 @dataclass(frozen=True, slots=True)
 class Strategy:
-    """One kind's field table, defaults, gated fields and rules."""
+    """One kind's field table, defaults, gated fields and rules; `prepare` comes first when an object changes."""
 
     create: JudgeNew
     update: JudgeChange = _plain_change
@@ -55,6 +63,8 @@ class Strategy:
     status_gated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     initial_status: Mapping[str, str] = field(default_factory=dict)
     warn: Callable[[KubeObject], tuple[str, ...]] = _silent
+    prepare: Prepare = _as_sent
+    prepare_status: Prepare = _as_sent
 
 
 _NAMESPACED = Strategy(partial(_plain_new, dns_subdomain, namespaced=True))
@@ -100,15 +110,30 @@ _TEMPLATE = Strategy(
 _CLASS = Strategy(
     classes.new_class, classes.changed_class, shape=DEVICE_CLASS, gated=_gates.CLASS_FIELDS
 )
+_WORKLOAD = partial(Strategy, _workloads.new_workload, _workloads.changed_workload)
+
+_TAINT_RULE = Strategy(
+    taintrules.new_rule,
+    taintrules.changed_rule,
+    taintrules.changed_rule_status,
+    DEVICE_TAINT_RULE,
+    _defaults.rule_defaults,
+    prepare=taintrules.renew,
+)
 
 _BY_KIND: Mapping[tuple[str, str], Strategy] = {
     ("", "Namespace"): _NAMESPACE,
     ("", "Secret"): _SECRET,
     ("", "Pod"): _POD,
+    ("apps", "DaemonSet"): _WORKLOAD(default=_workloads.daemonset_defaults),
+    ("apps", "Deployment"): _WORKLOAD(default=_workloads.deployment_defaults),
+    ("apps", "ReplicaSet"): _WORKLOAD(default=_workloads.replicaset_defaults),
+    ("batch", "Job"): Strategy(_workloads.new_job, default=_workloads.job_defaults),
     ("resource.k8s.io", "ResourceSlice"): _SLICE,
     ("resource.k8s.io", "ResourceClaim"): _CLAIM,
     ("resource.k8s.io", "ResourceClaimTemplate"): _TEMPLATE,
     ("resource.k8s.io", "DeviceClass"): _CLASS,
+    ("resource.k8s.io", "DeviceTaintRule"): _TAINT_RULE,
 }
 
 

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydra_testbed.api._causes import invalid as cause_invalid
+from pydra_testbed.api._apply.managers import Ownership
+from pydra_testbed.api._apply.ownership import own_changed, record
 from pydra_testbed.api._core import Core, Options, Target, Written
 from pydra_testbed.api._creates import create
 from pydra_testbed.api._emit import emit
 from pydra_testbed.api._gates import drop_disabled
-from pydra_testbed.api._intake import take_in
-from pydra_testbed.api._patches import apply_patch
-from pydra_testbed.api._problems import bad_request, conflict, invalid, not_found, wrong_uid
+from pydra_testbed.api._intake import carrying, take_in
+from pydra_testbed.api._problems import (
+    bad_request,
+    conflict,
+    invalid,
+    needs_version,
+    not_found,
+)
 from pydra_testbed.api._removal import finish
 from pydra_testbed.api._store import Stored, pack
 from pydra_testbed.api._strategies import strategy_of
-from pydra_testbed.api._views import outward
-from pydra_testbed.objects import ApiStatusError, KubeObject, Patch
+from pydra_testbed.objects import ApiStatusError, KubeObject
 
 _KEPT = (
     "uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds",
@@ -35,21 +40,43 @@ def update(core: Core, target: Target, body: Any, options: Options) -> Written:
         if target.kind.create_on_update and not target.subresource:
             return create(core, target, body, options)
         raise not_found(target.kind, target.name)
-    new, warnings = take_in(target, body, options)
-    _check_version(target, new["metadata"], current)
-    return _replace(core, target, new, current, options, warnings)
+    return replaced(core, target, body, options)
 
 
-def patch(core: Core, target: Target, document: Patch, options: Options) -> Written:
-    """Apply a patch to the newest version.
+def replaced(
+    core: Core, target: Target, body: Any, options: Options, owners: Ownership | None = None
+) -> Written:
+    """Put a body in the place of the object that is there; `owners` say whose fields are whose, if known.
 
     Raises:
-        ApiStatusError: as `update`, and 415 for a patch format that is not served.
+        ApiStatusError: as `update`.
     """
     current = core.find(target)
-    served = outward(target.kind, current.decode())
-    patched = apply_patch(served, document.content_type, document.body)
-    return update(core, target, patched, options)
+    new, warnings = take_in(core, target, body, options)
+    with carrying(warnings):
+        _check_version(target, new["metadata"], current)
+        written = _owned(core, target, new, current, options, owners)
+        return _replace(core, target, written, current, options, warnings)
+
+
+def _owned(
+    core: Core,
+    target: Target,
+    new: KubeObject,
+    current: Stored,
+    options: Options,
+    owners: Ownership | None,
+) -> KubeObject:
+    """The new object as it is to be stored, with whose fields are whose."""
+    old = current.decode()
+    claimed = new["metadata"].pop("managedFields", None)
+    written = _judged(core, target, new, old)
+    written["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
+    if owners is None:
+        own_changed(core, target, (old, written), claimed, options)
+    else:
+        record(written, owners)
+    return written
 
 
 def _check_name(target: Target, body: Any) -> None:
@@ -73,34 +100,42 @@ def _check_version(target: Target, meta: KubeObject, current: Stored) -> None:
         message = f'strconv.ParseUint: parsing "{version}": invalid syntax'
         raise ApiStatusError(500, "", message)
     if version in {"", "0"} and not target.kind.unconditional_update:
-        detail = "must be specified for an update"
-        cause = cause_invalid("metadata.resourceVersion", "", detail)
-        raise invalid(target.kind, target.name, [cause])
+        raise needs_version(target.kind, target.name)
     if uid and uid != current.uid:
-        raise wrong_uid(target.kind, target.name, uid, current.uid)
+        raise conflict(target.kind, target.name, _other_uid(target, uid, current.uid))
     if version not in {"", "0"} and int(version) != current.version:
         raise conflict(target.kind, target.name)
+
+
+def _other_uid(target: Target, asked: str, actual: str) -> str:
+    """An update meets this in the storage, which says so."""
+    key = "/".join(filter(None, (target.kind.plural, target.namespace, target.name)))
+    return (
+        f"StorageError: invalid object, Code: 4, Key: /{key}, ResourceVersion: 0, "
+        f"AdditionalErrorMsg: Precondition failed: UID in precondition: {asked}, "
+        f"UID in object meta: {actual}"
+    )
 
 
 def _replace(
     core: Core,
     target: Target,
-    new: KubeObject,
+    written: KubeObject,
     current: Stored,
     options: Options,
     warnings: tuple[str, ...],
 ) -> Written:
     old = current.decode()
-    written = _judged(core, target, new, old)
     warnings += strategy_of(target.kind).warn(written)
-    written["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
     if written == old:
         return Written(current, warnings)
     bucket = core.bucket(target.kind)
     if options.dry_run:
         return Written(pack(written, current.version, bucket.selectable), warnings)
     if _is_finished(written):
-        return Written(finish(core, target.kind, written), warnings)
+        # Watchers see the last stored state, finalizer and all; the caller sees what it wrote.
+        finish(core, target.kind, old)
+        return Written(pack(written, current.version, bucket.selectable), warnings)
     return Written(core.store.put(bucket, written), warnings)
 
 
@@ -113,6 +148,7 @@ def _judged(core: Core, target: Target, new: KubeObject, old: KubeObject) -> Kub
         new = old | {"status": new.get("status", {}), "metadata": dict(old["metadata"])}
     elif target.kind.has_status:
         new["status"] = old.get("status", {})
+    (strategy.prepare_status if status else strategy.prepare)(new, old, context)
     gated = strategy.status_gated if status else strategy.gated
     drop_disabled(new, old, context.gates, gated)
     strategy.default(new, context)

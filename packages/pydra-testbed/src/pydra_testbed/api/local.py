@@ -6,18 +6,20 @@ The same core as behind the socket: same rules, same errors, own copies.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import msgspec
 
 from pydra_testbed.api._bindings import bind
 from pydra_testbed.api._core import Core, Options, Target
 from pydra_testbed.api._creates import create
+from pydra_testbed.api._patching import patch
 from pydra_testbed.api._problems import bad_request, no_such_path
 from pydra_testbed.api._reads import delete_selected, select
 from pydra_testbed.api._removal import DeleteOptions, delete
 from pydra_testbed.api._selectors import matcher
 from pydra_testbed.api._store import Stored
-from pydra_testbed.api._updates import patch, update
+from pydra_testbed.api._updates import update
 from pydra_testbed.api._views import body_of
 from pydra_testbed.api._watch import Seen, Watcher
 from pydra_testbed.api.faults import Faults
@@ -29,6 +31,7 @@ from pydra_testbed.objects import (
     ObjectRef,
     Patch,
     Preconditions,
+    ResourceKind,
     Selection,
     WatchEvent,
 )
@@ -45,6 +48,14 @@ class LocalApi:
     def __init__(self, core: Core, faults: Faults) -> None:
         self._core = core
         self._faults = faults
+
+    def kinds(self) -> tuple[ResourceKind, ...]:
+        """All kinds that are stored, once each, in the form that is served first."""
+        kinds = {kind.bucket: kind for kind in reversed(self._core.catalog.kinds)}
+        return tuple(
+            ResourceKind(kind.api_version, kind.kind, kind.qualified_plural, kind.namespaced)
+            for kind in reversed(kinds.values())
+        )
 
     async def get(self, resource: str, name: str, namespace: str = "") -> KubeObject:
         target = self._target(resource, namespace, name)
@@ -81,17 +92,20 @@ class LocalApi:
     async def patch(self, ref: ObjectRef, patch_: Patch, subresource: str = "") -> KubeObject:
         target = self._target(ref.resource, ref.namespace, ref.name, subresource)
         self._check("patch", target)
-        return _copy(target, patch(self._core, target, patch_, _OPTIONS).stored)
+        options = Options(manager=patch_.field_manager or _OPTIONS.manager)
+        return _copy(target, patch(self._core, target, _own_patch(patch_), options).stored)
 
     async def delete(
         self,
         ref: ObjectRef,
         grace_seconds: int | None = None,
         preconditions: Preconditions | None = None,
+        propagation: str = "",
     ) -> KubeObject:
         target = self._target(ref.resource, ref.namespace, ref.name)
         self._check("delete", target)
-        removed = delete(self._core, target, DeleteOptions(grace_seconds, preconditions))
+        options = DeleteOptions(grace_seconds, preconditions, propagation)
+        removed = delete(self._core, target, options)
         return _copy(target, removed.stored)
 
     async def delete_collection(self, resource: str, selection: Selection) -> None:
@@ -141,6 +155,10 @@ def _own(body: KubeObject) -> KubeObject:
     """A copy by way of JSON: what cannot be sent cannot be stored."""
     copied: KubeObject = msgspec.json.decode(msgspec.json.encode(body))
     return copied
+
+
+def _own_patch(document: Patch) -> Patch:
+    return replace(document, body=msgspec.json.decode(msgspec.json.encode(document.body)))
 
 
 def _copy(target: Target, stored: Stored) -> KubeObject:

@@ -18,13 +18,14 @@ from cel_expr_python import cel
 
 from pydra_testbed.cel import regexes
 from pydra_testbed.cel.environment import running_environment
-from pydra_testbed.cel.errors import CelCompileError, evaluation_message
+from pydra_testbed.cel.errors import CelCompileError, ErrorKind, evaluation_message
+from pydra_testbed.cel.features import DEFAULT, Features
 from pydra_testbed.cel.typetext import type_text
 from pydra_testbed.cel.wire import Tree, children
 
-_BOOL, _ANY = 1, 1  # PrimitiveType.BOOL, WellKnownType.ANY
 _CONVERSIONS = {"bool", "bytes", "double", "duration", "int", "string", "timestamp", "uint"}
-_GATED = {"includes"}
+_NEWLINE = "\n"
+_SHARED = "allowMultipleAllocations"
 _SEARCHES = {"find", "findAll"}
 _STRINGS = re.compile(
     r"""[rR]?(?:'{3}.*?'{3}|"{3}.*?"{3}|'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")|//[^\n]*""", re.DOTALL
@@ -42,33 +43,39 @@ def check_source(expression: str) -> None:
     blanked = _STRINGS.sub(lambda match: " " * len(match[0]), expression)
     if "`" in blanked:
         line, column = _line_and_column(expression, blanked.index("`"))
-        raise CelCompileError(_report(expression, line, column, "unsupported syntax: '`'"))
+        text = _report(expression, line, column, "unsupported syntax: '`'")
+        raise CelCompileError(f"compilation failed: {text}")
 
 
-def check(tree: Tree, expression: str) -> None:
+def check(tree: Tree, expression: str, features: Features = DEFAULT) -> None:
     """Refuse what Kubernetes refuses of a well-typed tree.
 
     Raises:
         CelCompileError: with Kubernetes' text.
     """
-    for problem in _literals(tree, tree.root):
-        line, column = tree.location(problem.node)
-        raise CelCompileError(_report(expression, line, column, problem.text))
+    problems = [(tree.location(found.node), found.text) for found in _literals(tree, tree.root)]
+    if problems:
+        reports = [_report(expression, *place, text) for place, text in sorted(problems)]
+        raise CelCompileError(f"compilation failed: {_NEWLINE.join(reports)}")
     root = tree.type_of(tree.root)
-    if root.primitive != _BOOL and root.well_known != _ANY:
+    attribute = "dyn" if features.list_attributes else "google.protobuf.Any"
+    if type_text(root) not in {"bool", attribute}:
         raise CelCompileError(f"must evaluate to bool or the unknown type, not {type_text(root)}")
     for node in _calls(tree.root):
         if text := _folding_error(tree, node):
-            raise CelCompileError(f"program instantiation failed: {text}")
+            raise CelCompileError(f"program instantiation failed: {text}", ErrorKind.INTERNAL)
 
 
-def gated_use(tree: Tree, expression: str) -> str:
-    """The complaint about the first function that only stored expressions may use, empty without one."""
-    for node in _calls(tree.root):
-        name = node.call_expr.function
-        if name in _GATED:
-            text = f"undeclared reference to '{name}' (in container '')"
-            return _report(expression, *tree.location(node), text)
+def gated_use(tree: Tree, expression: str, features: Features = DEFAULT) -> str:
+    """The complaint about the first thing that only stored expressions may use, empty without one."""
+    for node in _nodes(tree.root):
+        text = ""
+        if node.call_expr.function == "includes" and not features.list_attributes:
+            text = "undeclared reference to 'includes' (in container '')"
+        if node.select_expr.field == _SHARED and not features.consumable_capacity:
+            text = f"undefined field '{_SHARED}'"
+        if text:
+            return f"compilation failed: {_report(expression, *tree.location(node), text)}"
     return ""
 
 
@@ -86,7 +93,7 @@ def _line_and_column(expression: str, offset: int) -> tuple[int, int]:
 def _report(expression: str, line: int, column: int, text: str) -> str:
     source = expression.split("\n")[line - 1]
     pointer = "." * (column - 1)
-    return f"compilation failed: ERROR: <input>:{line}:{column}: {text}\n | {source}\n | {pointer}^"
+    return f"ERROR: <input>:{line}:{column}: {text}\n | {source}\n | {pointer}^"
 
 
 def _literals(tree: Tree, node: Any) -> Iterator[_Problem]:
@@ -126,10 +133,11 @@ def _format_problems(tree: Tree, node: Any) -> Iterator[_Problem]:
     if all(item.WhichOneof("kind") == "const_expr" for item in arguments) and (
         error := _evaluation_error(tree, node)
     ):
-        wrong_type = "clause can only be used on" in error
-        yield _Problem(
-            node.call_expr.args[0], f"error during formatting: {error}" if wrong_type else error
-        )
+        if "clause can only be used on" not in error:
+            yield _Problem(node, error)
+        else:
+            place = arguments[0] if len(arguments) == 1 else node.call_expr.args[0]
+            yield _Problem(place, f"error during formatting: {error}")
 
 
 def _pattern_error(pattern: Any) -> str:
@@ -138,15 +146,18 @@ def _pattern_error(pattern: Any) -> str:
     try:
         regexes.find("", pattern.const_expr.string_value)
     except ValueError as problem:
-        return str(problem)
+        return regexes.as_go_says(str(problem), pattern.const_expr.string_value)
     return ""
 
 
-def _calls(node: Any) -> Iterator[Any]:
+def _nodes(node: Any) -> Iterator[Any]:
     for child in children(node):
-        yield from _calls(child)
-    if node.WhichOneof("kind") == "call_expr":
-        yield node
+        yield from _nodes(child)
+    yield node
+
+
+def _calls(node: Any) -> Iterator[Any]:
+    return (each for each in _nodes(node) if each.WhichOneof("kind") == "call_expr")
 
 
 def _folding_error(tree: Tree, node: Any) -> str:

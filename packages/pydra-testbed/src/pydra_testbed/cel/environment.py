@@ -7,16 +7,19 @@ the evaluator can only carry as `dyn`, and overloads that differ in element type
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from importlib import resources
 from typing import Any
 
 from cel_expr_python import cel
 
+from pydra_testbed.cel.features import DEFAULT, Features
 from pydra_testbed.cel.functions import FUNCTIONS
 from pydra_testbed.cel.values import POOL
 
 _T = cel.Type
+_MOST_OPERANDS = 6
 _ORDER = {"_<_": "less", "_<=_": "less_equals", "_>_": "greater", "_>=_": "greater_equals"}
 
 
@@ -36,12 +39,13 @@ def _variables(attribute: Any) -> dict[str, Any]:
 
 
 @cache
-def checking_environment() -> Any:
-    """Parses and type-checks; never evaluates."""
+def checking_environment(features: Features = DEFAULT) -> Any:
+    """Parses and type-checks; never evaluates. Attributes may be lists, so iterated, only with their gate on."""
+    attribute = _T.DYN if features.list_attributes else _T("google.protobuf.Any")
     environment = cel.NewEnv(
         descriptor_pool=POOL,
-        config=cel.NewEnvConfigFromYaml(_extensions_and_functions()),
-        variables=_variables(_T("google.protobuf.Any")),
+        config=cel.NewEnvConfigFromYaml(_with_other_styles(_extensions_and_functions())),
+        variables=_variables(attribute),
         extensions=[cel.CelExtension("kubernetes", _overloads_of_known_names())],
     )
     environment.compile("true")  # Declarations are read late: what is wrong with them shows here.
@@ -70,6 +74,21 @@ def _overloads_of_known_names() -> list[Any]:
     return [*found, cel.FunctionDecl("string", texts)]
 
 
+def _with_other_styles(declarations: str) -> str:
+    """Add functions called as methods, and methods as functions: known names that no operand fits."""
+    styles = {(f.name, f.is_member) for f in FUNCTIONS}
+
+    def add(match: re.Match[str]) -> str:
+        name = match["name"]
+        if ("." in name) or ((name, True) in styles) == ((name, False) in styles):
+            return match[0]
+        is_method = (name, True) in styles
+        call = f"{name}(kubernetes.Nothing)" if is_method else f"kubernetes.Nothing.{name}()"
+        return f'{match[0]}      - {{id: never_{name}, signature: "{call}", return: bool}}\n'
+
+    return re.sub(r"  - name: (?P<name>\S+)\n    overloads:\n", add, declarations)
+
+
 @cache
 def running_environment() -> Any:
     """Evaluates trees that the checking environment accepted."""
@@ -79,6 +98,17 @@ def running_environment() -> Any:
         config=cel.NewEnvConfigFromYaml(extensions),
         variables=_variables(_T.DYN),
         extensions=[cel.CelExtension("kubernetes", _declarations())],
+    )
+
+
+@cache
+def calling_environment() -> Any:
+    """Evaluates single calls of standard functions on values given as `a0`, `a1` and so on."""
+    extensions = _extensions_and_functions().partition("\nfunctions:")[0]
+    return cel.NewEnv(
+        descriptor_pool=POOL,
+        config=cel.NewEnvConfigFromYaml(extensions),
+        variables={f"a{index}": _T.DYN for index in range(_MOST_OPERANDS)},
     )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydra_core.quantity import NANO, Quantity, QuantityError, from_int, parse
-from pydra_testbed.cel import formats, lists, network, regexes, urls, values
+from pydra_testbed.cel import formats, lists, network, regexes, texts, urls, values
 from pydra_testbed.cel import semver as versions
 
 
@@ -127,6 +127,17 @@ def semver_equals(left: Any, right: Any) -> bool:
 
 QUANTITY_EQUALS = "kubernetes.quantityEquals"
 SEMVER_EQUALS = "kubernetes.semverEquals"
+OWN_TEXTS = {("indexOf", 2), ("substring", 1), ("substring", 2)}
+"""Methods, by name and arguments, that go to `kubernetes.<name>` instead of the evaluator's."""
+
+
+def _map_insert(mapping: Any, *rest: Any) -> dict[Any, Any]:
+    """What `transformMap` and its like add an entry with."""
+    new = rest[0] if len(rest) == 1 else {rest[0]: rest[1]}
+    if twice := [key for key in new if key in mapping]:
+        raise ValueError(f"insert failed: key {twice[0]} already exists")
+    return {**mapping, **new}
+
 
 _VALUES = (
     Function("quantity", 1, False, quantity),
@@ -157,6 +168,11 @@ _VALUES = (
     Function("find", 2, True, regexes.find),
     Function("findAll", 2, True, regexes.find_all),
     Function("findAll", 3, True, regexes.find_all),
+    Function("kubernetes.indexOf", 3, True, texts.index_of),
+    Function("kubernetes.substring", 2, True, texts.substring),
+    Function("kubernetes.substring", 3, True, texts.substring),
+    Function("cel.@mapInsert", 2, False, _map_insert),
+    Function("cel.@mapInsert", 3, False, _map_insert),
     Function(QUANTITY_EQUALS, 2, False, quantity_equals),
     Function(SEMVER_EQUALS, 2, False, semver_equals),
 )

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 NO_OVERLOAD = "no such overload"
+_MOST_INCLUDED = 48
 
 
 def _list(value: Any) -> list[Any]:
@@ -51,7 +52,13 @@ def last_index_of(value: Any, item: Any) -> int:
 def includes(value: Any, item: Any) -> bool:
     """Whether a list has the item; any other value is taken as a list of one."""
     items = value if isinstance(value, list) else [value]
-    return any(_same(other, item) for other in items)
+    if any(_same(other, item) for other in items[:_MOST_INCLUDED]):
+        return True
+    if len(items) > _MOST_INCLUDED:
+        raise ValueError(
+            f"'includes' function cannot be applied to lists longer than {_MOST_INCLUDED} values"
+        )
+    return False
 
 
 def _same(left: Any, right: Any) -> bool:

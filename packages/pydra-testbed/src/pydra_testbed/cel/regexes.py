@@ -41,6 +41,21 @@ def _whole(pattern: str) -> str:
     return f"({_TOKEN.sub(ungrouped, pattern)})"
 
 
+_GO = {
+    "missing )": "missing closing )",
+    "missing ]": "missing closing ]",
+    "no argument for repetition operator": "missing argument to repetition operator",
+    "bad repetition operator": "invalid nested repetition operator",
+}
+
+
+def as_go_says(problem: str, pattern: str) -> str:
+    """What is wrong with a pattern in Go's words, which name the whole pattern for what it lacks."""
+    what, _, part = problem.partition(": ")
+    told = _GO.get(what, what)
+    return f"{told}: `{pattern if told.startswith('missing closing') else part}`"
+
+
 def find(text: Any, pattern: Any) -> str:
     """The leftmost match, or an empty string."""
     return str(_run("regex.extract(text, pattern).orValue('')", text, pattern))

@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 from pydra_testbed.cel import functions
+from pydra_testbed.cel.features import DEFAULT, Features
 from pydra_testbed.cel.wire import Tree, children, new_node
 
 _DEVICE = "kubernetes.DRADevice"
@@ -26,8 +27,9 @@ _OPTIONAL = {"validate", "format.named"}
 _READY = {"quantity": functions.quantity, "semver": functions.semver}
 
 
-def apply_kubernetes_rules(tree: Tree) -> None:
+def apply_kubernetes_rules(tree: Tree, features: Features = DEFAULT) -> None:
     """Change the tree in place, children before parents."""
+    tree.attributes_are_dyn = features.list_attributes
     _visit(tree, tree.root)
 
 
@@ -63,6 +65,8 @@ def _rewrite_call(tree: Tree, node: Any) -> None:
         _compare_by_value(tree, node)
     elif call.function == "_==_" and _may_be_version(tree, call.args[0]):
         _refuse_other_types(tree, node)
+    elif (call.function, len(call.args)) in functions.OWN_TEXTS and _may_be_text(tree, call.target):
+        call.function = f"kubernetes.{call.function}"
     elif call.function in _READY and len(call.args) == 1:
         _make_ready(node)
     elif call.function in _OPTIONAL:
@@ -92,6 +96,11 @@ def _may_be_version(tree: Tree, node: Any) -> bool:
     return is_any and (
         node.WhichOneof("kind") == "select_expr" or node.call_expr.function == "_[_]"
     )
+
+
+def _may_be_text(tree: Tree, node: Any) -> bool:
+    kind = tree.type_of(node)
+    return kind is None or kind.WhichOneof("kind") != "list_type"
 
 
 def _refuse_other_types(tree: Tree, node: Any) -> None:
@@ -128,7 +137,8 @@ def _is_domain_map(tree: Tree, node: Any) -> bool:
     if kind is None or not kind.map_type.value_type.HasField("map_type"):
         return False
     value = kind.map_type.value_type.map_type.value_type
-    return bool(value.well_known == _ANY or value.message_type == _QUANTITY)
+    is_attribute = value.HasField("dyn") if tree.attributes_are_dyn else value.well_known == _ANY
+    return bool(is_attribute or value.message_type == _QUANTITY)
 
 
 def _message(tree: Tree, node: Any) -> str:

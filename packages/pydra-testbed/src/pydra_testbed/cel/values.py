@@ -44,7 +44,7 @@ def _describe() -> descriptor_pb2.FileDescriptorProto:
     _add(device, "allowMultipleAllocations", 2, _Field.TYPE_BOOL)
     _add_domains(device, "attributes", 3)
     _add_domains(device, "capacity", 4)
-    _add_texts(file, "Semver", "URL", "NamedFormat")
+    _add_texts(file, "Semver", "URL", "NamedFormat", "Nothing")
     return file
 
 

@@ -138,12 +138,17 @@ _EXPR = _message_class("Expr")
 
 
 class Tree:
-    """A checked expression: `root` (an Expr message), static types and resolved names by node id."""
+    """A checked expression: `root` (an Expr message), static types and resolved names by node id.
+
+    `attributes_are_dyn`: with the gate for list attributes, `dyn` is the type of a device's attributes.
+    """
 
     def __init__(self, serialized: bytes) -> None:
+        self.attributes_are_dyn = False
         self._any: Any = _ANY.FromString(serialized)
         self._checked: Any = _CHECKED.FromString(self._any.value)
         self.types: dict[int, Any] = {e.key: e.value for e in self._checked.type_map}
+        self._references: dict[int, Any] = {e.key: e.value for e in self._checked.reference_map}
         self._last_id = max(self.types, default=0)
 
     @property
@@ -153,6 +158,11 @@ class Tree:
     def type_of(self, node: Any) -> Any:
         """The static type of a node; an absent entry reads as an unset Type."""
         return self.types.get(node.id)
+
+    def overloads(self, node: Any) -> list[str]:
+        """The overloads a call may mean, by the types that are known."""
+        reference = self._references.get(node.id)
+        return [] if reference is None else list(reference.overload_id)
 
     def location(self, node: Any) -> tuple[int, int]:
         """Line and column, both counted from 1."""

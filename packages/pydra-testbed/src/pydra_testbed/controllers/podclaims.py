@@ -67,7 +67,6 @@ def claim_from_template(pod: KubeObject, entry: str, template: KubeObject) -> Ku
             "name": name_of(pod),
             "uid": uid_of(pod),
             "controller": True,
-            "blockOwnerDeletion": True,
         }
     ]
     return {

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from pydra_testbed.clock import Clock
 from pydra_testbed.kubelet.dra import DraManager
-from pydra_testbed.kubelet.events import EventRecorder
 from pydra_testbed.kubelet.settings import KubeletSettings
 from pydra_testbed.objects import Api
+from pydra_testbed.recorder import EventRecorder
 from pydra_testbed.runtime import Runtime
 
 

@@ -22,7 +22,6 @@ from pydra_testbed.kubelet.claims_file import load_claims
 from pydra_testbed.kubelet.context import NodeContext
 from pydra_testbed.kubelet.dra import DraManager
 from pydra_testbed.kubelet.drivers import DriverRegistry
-from pydra_testbed.kubelet.events import EventRecorder
 from pydra_testbed.kubelet.node import NodeReporter
 from pydra_testbed.kubelet.podmanager import PodManager
 from pydra_testbed.kubelet.reconciler import RegistrationReconciler
@@ -30,12 +29,14 @@ from pydra_testbed.kubelet.registration import Registrar
 from pydra_testbed.kubelet.settings import KubeletPaths, KubeletSettings
 from pydra_testbed.kubelet.wipe import SliceWiper
 from pydra_testbed.objects import Api, Selection
+from pydra_testbed.recorder import EventRecorder
 from pydra_testbed.reflector import Reflector
 from pydra_testbed.runtime import Runtime
 from pydra_testbed.runtime.waiting import first_of
 
 # The registration type of DRA drivers; device plugins would be another handler.
 _DRA_TYPE = "DRAPlugin"
+_COMPONENT = "kubelet"
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ class Kubelet:
             rng=rng,
             dra=dra,
             runtime=self.runtime,
-            events=EventRecorder(self.api, self.clock, self.node_name),
+            events=EventRecorder(self.api, self.clock, _COMPONENT, self.node_name),
             address=self.address,
             labels=node.labels(),
         )

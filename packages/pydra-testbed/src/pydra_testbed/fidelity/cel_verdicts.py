@@ -1,0 +1,127 @@
+"""Plays `cel-verdicts.jsonl`: what Kubernetes' compiler says about an expression, and what it gives for a device.
+
+Every field of a record is compared. Error texts are Kubernetes' own except where its parser lists what it
+expected (those come from a generated grammar): there the first line's place is compared.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+from pydra_testbed.cel import (
+    MAX_COST,
+    CelCompileError,
+    CompiledSelector,
+    Features,
+    compile_selector,
+    device_view,
+)
+from pydra_testbed.fidelity.model import Outcome, Record
+
+Answer = dict[str, Any]
+
+_RANDOM = "actual_cost follows from the order of a map"
+# Of several malformed attributes Kubernetes names one by chance.
+_ATTRIBUTE = re.compile(r"^attribute [^ ]+: ")
+
+
+class CelVerdicts:
+    """The replayer of `cel-verdicts.jsonl`."""
+
+    async def replay(self, records: Sequence[Record]) -> AsyncIterator[Outcome]:
+        """Compile and evaluate each record's expression; no record depends on another."""
+        for record in records:
+            found, wanted = _answer(record), dict(record)
+            if found.pop(_RANDOM, False) and wanted["actual_cost"] is not None:
+                wanted["actual_cost"] = found["actual_cost"]
+            different = tuple(
+                f"{key}: {found[key]!r}, recorded {wanted[key]!r}"
+                for key in _FIELDS
+                if _normal(key, found[key]) != _normal(key, wanted[key])
+            )
+            yield Outcome(record["id"], record["area"], different)
+
+    def changed(self, record: Record) -> Record | None:
+        """Negate the expression: the verdict turns round, and costs one more."""
+        if record["output_type"] != "bool" or not isinstance(record["result"], bool):
+            return None
+        return {
+            **record,
+            "expression": f"({record['expression']}) == false",
+            "result": not record["result"],
+        }
+
+
+REPLAYER = CelVerdicts()
+
+_FIELDS = (
+    "compile_ok",
+    "compile_error",
+    "compile_error_type",
+    "stored_compile_ok",
+    "stored_compile_error",
+    "output_type",
+    "max_cost",
+    "exceeds_cost_limit",
+    "result",
+    "eval_error",
+    "actual_cost",
+)
+
+
+def _answer(record: Record) -> Answer:
+    features = Features(
+        record["features"]["consumableCapacity"], record["features"]["listTypeAttributes"]
+    )
+    answer: Answer = dict.fromkeys(_FIELDS)
+    answer |= {"compile_ok": False, "stored_compile_ok": False}
+    try:
+        selector = compile_selector(record["expression"], features)
+    except CelCompileError as problem:
+        kind = problem.kind.value
+        return answer | {
+            "compile_error": str(problem),
+            "compile_error_type": kind,
+            "stored_compile_error": str(problem),
+        }
+    return answer | _compiled(selector) | _evaluated(selector, record["device"], features)
+
+
+def _compiled(selector: CompiledSelector) -> Answer:
+    gated = selector.gated or None
+    return {
+        "compile_ok": gated is None,
+        "compile_error": gated,
+        "compile_error_type": gated and "RuleInvalid",
+        "stored_compile_ok": True,
+        "output_type": selector.output_type,
+        "max_cost": str(selector.worst_cost),
+        "exceeds_cost_limit": selector.worst_cost > MAX_COST,
+    }
+
+
+def _evaluated(selector: CompiledSelector, device: Mapping[str, Any], features: Features) -> Answer:
+    view = device_view(device["driver"], device, features)
+    measured = selector.measure(view)
+    fast = selector.try_match(view)
+    return {
+        "result": fast.result,
+        "eval_error": fast.error or None,
+        "actual_cost": measured.cost,
+        _RANDOM: measured.depends_on_order,
+    }
+
+
+def _normal(key: str, value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    if key == "eval_error":
+        return _ATTRIBUTE.sub("attribute: ", value)
+    return _place(value) if key.endswith("compile_error") else value
+
+
+def _place(text: str) -> str:
+    match = re.match(r"compilation failed: ERROR: <input>:(\d+:\d+): Syntax error", text)
+    return f"syntax error at {match[1]}" if match else text
