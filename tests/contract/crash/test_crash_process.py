@@ -135,7 +135,7 @@ async def test_a_torn_last_record_costs_only_the_claim_that_was_never_answered(w
     assert list(world.spec_files()) == [f"{DRIVER}-claim_{known.uid}.json"]
     assert await ask(again.prepare, known, torn) == ["", ""]
     assert await ask(again.unprepare, known, torn) == ["", ""]
-    assert [f.name for f in journal(world).parent.glob("journal*")] == ["journal"]
+    assert {f.name for f in journal(world).parent.glob("journal*")} == {"journal", "journal.lock"}
 
 
 async def test_a_flipped_last_record_costs_only_its_claim_and_is_kept_and_logged(world):
@@ -210,7 +210,7 @@ async def test_a_read_only_journal_directory_stops_the_start_with_code_2(world, 
     _, armed = fault(errno.EROFS, world.root / "kubelet" / "plugins")
     driver = await world.start(**armed)
     assert await driver.ended() == 2
-    assert f"journal {journal(world)}: cannot be opened: Read-only file system" in driver.logged()
+    assert f"{journal(world)}.lock: cannot be opened: Read-only file system" in driver.logged()
     assert "check the mount" in driver.logged()
     assert "Traceback" not in driver.logged()
     if known:
@@ -313,15 +313,21 @@ async def test_an_undo_that_fails_at_start_keeps_no_driver_from_serving(world, t
 
 
 LATE = """
+import asyncio
 import sys
 from pathlib import Path
-from pydra_core._state.log_file import LogFile
-from pydra_core.errors import ConfigError
+from pydra_core._state.journal import Journal
+from pydra_core._state.records import Prepared
 
-try:
-    LogFile(Path(sys.argv[1]))
-except ConfigError as err:
-    print(err)
+
+async def late():
+    journal = Journal(Path(sys.argv[1]))
+    print(*(r.uid for r in journal.ledger.all_prepared()))
+    await journal.transact(lambda _: [Prepared("late", "ns", "late", (), ())], durable=True)
+    await journal.close()
+
+
+asyncio.run(late())
 """
 
 
@@ -329,15 +335,20 @@ def _start(command, environ):
     return subprocess.Popen(command, env=environ, stdout=subprocess.PIPE)
 
 
-async def test_a_lock_on_a_journal_that_was_replaced_meanwhile_is_no_lock(world, traced):
-    """A second driver opens the file, and before it locks it the first one puts another in its place."""
+async def test_a_journal_that_is_replaced_between_open_and_lock_is_followed(world, traced):
+    """A second instance opens the file, and before it locks it the first one puts another in its place."""
     first = await world.start()
-    stopped = traced | {"CRASH_KILL": "1:stop", "CRASH_KILL_CALL": "open"}
+    claim = await world.claim("card-0")
+    stopped = traced | {"CRASH_KILL": "2:stop", "CRASH_KILL_CALL": "open"}
     command = [sys.executable, "-c", LATE, str(journal(world))]
     with _start(command, os.environ | stopped) as late:
         await asyncio.to_thread(os.waitpid, late.pid, os.WUNTRACED)
+        await first.prepare(claim)
         await first.stop()
-        await world.start()
+        again = await world.start()  # rewrites it
         late.send_signal(signal.SIGCONT)
         out = await asyncio.to_thread(late.stdout.read)
-    assert "another driver of this name is running on this node" in out.decode()
+    assert out.decode().split() == [claim.uid]
+    assert await ask(again.prepare, claim) == [""]
+    await again.stop()
+    assert b'"uid":"late"' in journal(world).read_bytes()

@@ -53,6 +53,7 @@ class Journal:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._waiting: list[_Transaction] = []
         self._busy: asyncio.Future[None] | None = None
+        self._called = False
 
     @property
     def ledger(self) -> Ledger:
@@ -82,20 +83,23 @@ class Journal:
         loop = asyncio.get_running_loop()
         transaction = _Transaction(change, durable, loop.create_future())
         self._waiting.append(transaction)
-        if self._busy is None:
-            self._next_turn(loop)
+        if self._busy is None and not self._called:
+            self._called = True
+            loop.call_soon(self._next_turn, loop)  # who asks in this turn of the loop shares it
         await transaction.done
 
     async def close(self) -> None:
         """Finish what is under way, then close the files."""
-        while self._busy is not None:
-            await self._busy
+        while self._busy is not None or self._called:
+            if self._busy is not None:
+                await self._busy
             await asyncio.sleep(0)  # lets the next turn begin, if any waits
         self._thread.shutdown(wait=True)
         self._file.close()
         self.locks.close()
 
     def _next_turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._called = False
         batch, self._waiting = self._waiting, []
         self._busy = loop.run_in_executor(self._thread, self._turn, batch, loop)
         self._busy.add_done_callback(lambda _: self._after_turn(loop))
@@ -110,7 +114,8 @@ class Journal:
         try:
             with self._file.held():
                 outcomes = [(each, self._apply(each)) for each in batch]
-                unsynced = [each for each, error in outcomes if each.durable and error is None]
+                waits = self._file.unsynced
+                unsynced = [t for t, error in outcomes if waits and t.durable and error is None]
                 told = [each for each in outcomes if each[0] not in unsynced]
                 loop.call_soon_threadsafe(_tell, told)
                 error = self._sync() if unsynced else None

@@ -45,6 +45,7 @@ class LogFile:
         self.adopts = False
         self._locks = locks
         self._begun = 0
+        self._owed = False
         self._unsynced: list[records.Record] = []
         self._distrusted = False
         self._damaged = b""
@@ -78,6 +79,11 @@ class LogFile:
             yield
 
     @property
+    def unsynced(self) -> bool:
+        """Whether a sync is owed for something appended as durable."""
+        return self._owed
+
+    @property
     def moved(self) -> bool:
         """Whether others seem to have changed the file; quick, and may be wrong while we write."""
         try:
@@ -105,6 +111,7 @@ class LogFile:
                 self._cut_off()
                 raise
         self.size += len(data)
+        self._owed = self._owed or (durable and bool(entries))
         for entry in entries:
             if durable and not self._reserves(entry):
                 self._unsynced.append(entry)
@@ -117,7 +124,7 @@ class LogFile:
         Raises:
             HostError: what was appended as `durable` since the last sync counts as never written.
         """
-        entries, self._unsynced = self._unsynced, []
+        entries, self._unsynced, self._owed = self._unsynced, [], False
         with disk.host_errors(self.path, "cannot be synced"):
             try:
                 if self._distrusted:

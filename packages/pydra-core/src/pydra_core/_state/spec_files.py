@@ -30,7 +30,7 @@ from pydra_cdi import (
     encode_spec,
     read_spec,
 )
-from pydra_cdi.host import node_facts
+from pydra_cdi.host import Host
 from pydra_core._state.records import NO_SPEC, DeviceAnswer, DeviceUse, Intent, Prepared
 from pydra_core._values import ClaimRef, PreparedClaim, PreparedDevice
 from pydra_core.errors import DriverFailedError, HostError
@@ -136,7 +136,7 @@ class SpecFiles:
         """
         spec = self._spec(record)
         edits = [device.container_edits for device in spec.devices] if spec else []
-        return all(_is_there(node, host) for each in edits for node in each.device_nodes)
+        return all(_is_there(node, Host(host)) for each in edits for node in each.device_nodes)
 
     def adopt(self, known: Collection[str], pool: str) -> list[Prepared]:
         """Read back claims from this driver's spec files that a lost or damaged journal does not know.
@@ -239,9 +239,9 @@ def _prepared_device(answer: DeviceAnswer, edits: dict[str, ContainerEdits]) -> 
     )
 
 
-def _is_there(node: DeviceNode, host: Path) -> bool:
+def _is_there(node: DeviceNode, host: Host) -> bool:
     try:
-        facts = node_facts(host, node.host_path or node.path)
+        facts = host.node_facts(node.host_path or node.path)
     except (OSError, ValueError):
         return False
     numbers = (node.type, node.major, node.minor)
