@@ -52,6 +52,7 @@ class DriverUnderTest:
 
     world: World
     process: asyncio.subprocess.Process
+    pod_uid: str = ""
     _lines: list[str] = field(default_factory=list)
     _more: asyncio.Condition = field(default_factory=asyncio.Condition)
     _reader: asyncio.Task | None = None
@@ -65,13 +66,21 @@ class DriverUnderTest:
                 self._lines.append(line.decode())
                 self._more.notify_all()
 
+    @property
+    def dra_socket(self):
+        own = f"-{self.pod_uid}" if self.pod_uid else ""
+        return self.world.dra_socket.with_name(f"dra{own}.sock")
+
+    @property
+    def registration_socket(self):
+        own = f"-{self.pod_uid}" if self.pod_uid else ""
+        return self.world.registration_socket.with_name(f"{DRIVER}{own}-reg.sock")
+
     async def registered(self):
         """Do what the kubelet does when it finds the registration socket."""
-        info = await self.call(
-            self.world.registration_socket, registration, "Registration", "GetInfo"
-        )
+        info = await self.call(self.registration_socket, registration, "Registration", "GetInfo")
         await self.call(
-            self.world.registration_socket,
+            self.registration_socket,
             registration,
             "Registration",
             "NotifyRegistrationStatus",
@@ -90,7 +99,7 @@ class DriverUnderTest:
             claims=[api.Claim(namespace=c.namespace, uid=c.uid, name=c.name) for c in claims]
         )
         return await self.call(
-            self.world.dra_socket,
+            self.dra_socket,
             api,
             "DRAPlugin",
             f"Node{verb}Resources",
@@ -170,9 +179,9 @@ class World:
     def spec_files(self):
         return {f.name: f.read_bytes() for f in self.cdi.glob("*")} if self.cdi.exists() else {}
 
-    async def start(self, source=CARDS, **environ):
+    async def start(self, source=CARDS, *, arguments=(), **environ):
         """Start the driver whose program is `source`, and wait until both of its sockets answer."""
-        program = self.root / "driver.py"
+        program = self.root / f"driver-{len(self.drivers)}.py"
         program.write_text(textwrap.dedent(source))
         variables = {
             "NODE_NAME": NODE,
@@ -184,10 +193,11 @@ class World:
             sys.executable,
             str(program),
             "run",
+            *arguments,
             env=os.environ | variables | environ,
             stderr=asyncio.subprocess.PIPE,
         )
-        driver = DriverUnderTest(self, process)
+        driver = DriverUnderTest(self, process, environ.get("POD_UID", ""))
         self.drivers.append(driver)
         await self._answering(driver)
         return driver
@@ -196,7 +206,7 @@ class World:
         ended = asyncio.ensure_future(driver.ended())
         answer = asyncio.ensure_future(
             driver.call(
-                self.registration_socket, registration, "Registration", "GetInfo", seconds=20
+                driver.registration_socket, registration, "Registration", "GetInfo", seconds=20
             )
         )
         await asyncio.wait((ended, answer), return_when=asyncio.FIRST_COMPLETED)

@@ -49,6 +49,9 @@ def test_an_unknown_key_in_the_file_is_refused_with_the_known_ones(tmp_path):
     [
         ("discover_interval", "0"),
         ("discover_interval", "soon"),
+        ("discover_interval", "inf"),
+        ("drain_timeout", "nan"),
+        ("pod_uid", "../../etc"),
         ("log_level", "loud"),
         ("http_address", "9090"),
     ],
@@ -69,3 +72,9 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path, text):
 def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="cannot be read"):
         load(tmp_path / "none.yaml", {}, {})
+
+
+def test_a_key_set_to_nothing_in_the_file_counts_as_not_set(tmp_path):
+    file = tmp_path / "settings.yaml"
+    file.write_text("kubeconfig:\nlog_level: debug\n")
+    assert load(file, {}, {}).kubeconfig == ""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pydra_core._node.sockets import MAX_SOCKET_PATH, locate, remove_stale
+from pydra_core._node.sockets import MAX_SOCKET_PATH, locate, remove_dead, remove_stale
 from pydra_core.errors import ConfigError
 from pydra_core.settings import Settings
 
@@ -99,3 +99,43 @@ def test_a_file_in_the_way_is_never_removed(short):
         remove_stale(path)
     assert path.read_text() == "precious"
     assert [p.name for p in short.iterdir()] == ["s.sock"]
+
+
+POD, OTHER_POD = "8d9c29c2-6a0c-4a4c-8d0e-0d2b7f3f0a01", "8d9c29c2-6a0c-4a4c-8d0e-0d2b7f3f0a02"
+
+
+@pytest.mark.parametrize("name", ["card.acme.example", "a" * 59 + ".com"])
+def test_instances_of_two_pods_never_share_a_socket_and_all_paths_fit(name):
+    root = "/var/lib/kubelet"
+    pods = [locate(at(root, pod_uid=uid), name) for uid in (POD, OTHER_POD, "")]
+    paths = [path for s in pods for path in (s.service, s.registration)]
+    assert len(set(paths)) == 6
+    assert all(len(str(path)) <= MAX_SOCKET_PATH for path in paths)
+    assert pods[0] == locate(at(root, pod_uid=POD), name)
+    assert POD in str(pods[0].registration) or len(name) > 60
+
+
+def bound(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made = socket.socket(socket.AF_UNIX)
+    made.bind(str(path))
+    return made
+
+
+@pytest.mark.parametrize("name", ["c.example", "a" * 59 + ".com"])
+def test_sockets_of_dead_instances_are_removed_and_no_others(short, name):
+    settings = at(short, pod_uid=POD)
+    for uid in (OTHER_POD, ""):
+        dead = locate(at(short, pod_uid=uid), name)
+        for path in (dead.service, dead.registration):
+            bound(path).close()
+    alive = bound(locate(at(short, pod_uid=POD), name).registration)
+    alive.listen()
+    stranger = locate(at(short, pod_uid=OTHER_POD), "another.example").registration
+    bound(stranger).close()
+    (stranger.parent / "notes.txt").write_text("precious")
+    assert remove_dead(settings, name) == ()  # they may be about to be served
+    assert len(remove_dead(settings, name, young=0.0)) == 4
+    left = {p.name for p in stranger.parent.iterdir()}
+    assert left == {stranger.name, "notes.txt", Path(alive.getsockname()).name}
+    alive.close()

@@ -73,11 +73,11 @@ def dump_stacks() -> None:
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     for ident, frame in sys._current_frames().items():  # noqa: SLF001 (the documented way)
         stack = "".join(traceback.format_stack(frame))
-        _log.warning("stack of a thread", extra={"thread": names.get(ident, ident), "stack": stack})
+        _log.warning("stack of a thread", extra={"of": names.get(ident, ident), "stack": stack})
     for task in asyncio.all_tasks():
         text = io.StringIO()
         task.print_stack(file=text)
-        _log.warning("stack of a task", extra={"task": task.get_name(), "stack": text.getvalue()})
+        _log.warning("stack of a task", extra={"of": task.get_name(), "stack": text.getvalue()})
 
 
 @asynccontextmanager

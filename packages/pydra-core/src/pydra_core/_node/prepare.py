@@ -200,9 +200,9 @@ class ClaimPath:
     def _still_holds(self, prepared: Prepared) -> bool:
         """Whether what was prepared is there: hardware forgets in a reboot, device numbers change with a module.
 
-        A claim that was read back from its spec file (it has no name) may lack devices without edits.
+        A claim that was read back from its spec file may lack devices without edits.
         """
-        if not prepared.name:
+        if prepared.adopted:
             return False
         if self._driver.changes_hardware and prepared.boot != self._instances.boot:
             return False

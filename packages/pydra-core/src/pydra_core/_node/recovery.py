@@ -13,11 +13,13 @@ import logging
 import time
 from collections.abc import Sequence
 
+import msgspec
+
 from pydra_core._node.prepare import ClaimPath
 from pydra_core._state.instances import Instances
 from pydra_core._state.journal import Journal
 from pydra_core._state.ledger import Ledger
-from pydra_core._state.records import Intent, Prepared, Record
+from pydra_core._state.records import Intent, Record
 from pydra_core._state.spec_files import SpecFiles
 from pydra_core._values import ClaimRef
 from pydra_core.errors import HostError
@@ -66,15 +68,22 @@ class Recovery:
 
     async def _adopt(self, node: str) -> None:
         def adopt(ledger: Ledger) -> Sequence[Record]:
-            known = {*map(_uid, ledger.all_prepared()), *map(_uid, ledger.all_intents())}
-            return self._specs.adopt(known, node)
+            known = {record.uid for record in ledger.all_prepared()}
+            at_work = {i.uid for i in ledger.all_intents() if not self._is_orphan(i)}
+            begun = {i.uid: i for i in ledger.all_intents()}
+            return [
+                msgspec.structs.replace(r, namespace=i.namespace, name=i.name, uses=i.uses)
+                if (i := begun.get(r.uid))
+                else r
+                for r in self._specs.adopt(known | at_work, node)
+            ]
 
         try:
             await self._journal.transact(adopt, durable=True)
         except HostError as err:
             _log.error("claims could not be read back from spec files", extra={"why": str(err)})
         for record in self._journal.ledger.all_prepared():
-            if not record.name:
+            if record.adopted:
                 _log.warning("claim read back from its spec file", extra={"uid": record.uid})
 
     async def _undo_orphans(self) -> None:
@@ -114,7 +123,3 @@ class Recovery:
         counts = {"prepared": len(prepared), "specs_rewritten": rewritten, "specs_removed": removed}
         _log.info("recovered", extra=counts)
         return []
-
-
-def _uid(record: Prepared | Intent) -> str:
-    return record.uid

@@ -106,10 +106,10 @@ def instances_sockets(settings: Settings, driver: str) -> Iterator[Path]:
             yield from sorted(p for p in directory.iterdir() if re.fullmatch(pattern, p.name))
 
 
-def remove_dead(settings: Settings, driver: str) -> tuple[Path, ...]:
+def remove_dead(settings: Settings, driver: str, *, young: float = _YOUNG) -> tuple[Path, ...]:
     """Remove sockets that killed instances left: the kubelet would dial them for ever (trap of upgrades).
 
-    A socket nobody answers may be one that is just being bound, so young ones stay.
+    A socket nobody answers may be one that is just being bound, so those of less than `young` seconds stay.
 
     Returns:
         What was removed.
@@ -117,7 +117,7 @@ def remove_dead(settings: Settings, driver: str) -> tuple[Path, ...]:
     removed = []
     for path in instances_sockets(settings, driver):
         with suppress(OSError):
-            old = time.time() - path.lstat().st_ctime > _YOUNG
+            old = time.time() - path.lstat().st_ctime > young
             if old and path.is_socket() and not is_served(path):
                 path.unlink()
                 removed.append(path)

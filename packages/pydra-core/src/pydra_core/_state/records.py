@@ -9,7 +9,8 @@ import msgspec
 FORMAT = 2
 """Version of the record format; a reader refuses newer ones and migrates older ones.
 
-2 added the instance and boot ID of an intent, the boot ID of a prepared claim and what a use consumes. All of
+2 added the instance and boot ID of an intent, what a use consumes, and of a prepared claim the boot ID and
+whether it was adopted. All of
 them may be missing, so records of 1 are read as they are, and the next rewrite makes the file one of 2.
 """
 
@@ -66,6 +67,8 @@ class Prepared(msgspec.Struct, frozen=True, tag="prepared", tag_field="op", omit
     """The spec file's content, `null` if no device needed edits."""
     boot: str = ""
     """The node's boot ID then: what a driver changed in hardware does not outlive it."""
+    adopted: bool = False
+    """Read back from its spec file: it holds its devices, but has to be prepared again to be answered."""
 
 
 class Released(msgspec.Struct, frozen=True, tag="released", tag_field="op"):

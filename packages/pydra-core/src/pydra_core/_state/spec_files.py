@@ -165,7 +165,7 @@ class SpecFiles:
             return None
         uses = tuple(DeviceUse(pool=pool, device=a.device, share_id=a.share_id) for a in answers)
         content = msgspec.Raw(encode_spec(spec))
-        return Prepared(uid, "", "", uses, answers=answers, spec=content)
+        return Prepared(uid, "", "", uses, answers=answers, spec=content, adopted=True)
 
     def _answer_of(self, spec: Spec, device: Device, pool: str) -> DeviceAnswer:
         """Take a device's name apart. Raises `ValueError` if it is not of our making."""
