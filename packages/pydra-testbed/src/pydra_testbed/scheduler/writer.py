@@ -52,6 +52,8 @@ class Writer:
             WriteFailedError: nothing is left reserved then; what was allocated stays for the next attempt.
         """
         new = {item.claim.key: item.allocation for item in decision.allocations}
+        if decision.claims:
+            await self._nominate(pod, decision.node)
         try:
             for key in decision.claims:
                 await self._reserve(pod, key, new.get(key))
@@ -60,6 +62,22 @@ class Writer:
             for key in decision.claims:
                 await self._unreserve(pod, key)
             raise
+
+    async def _nominate(self, pod: KubeObject, node: str) -> None:
+        """Say where the pod is meant to go before its claims are written (KEP-5278); losing this does no harm."""
+
+        def name_node(body: KubeObject) -> KubeObject | None:
+            status = body.setdefault("status", {})
+            if uid_of(body) != uid_of(pod) or status.get("nominatedNodeName") == node:
+                return None
+            status["nominatedNodeName"] = node
+            return body
+
+        try:
+            await self._change(self._pods, key_of(pod), name_node, "status")
+        except ApiStatusError as problem:
+            extra = {"pod": key_of(pod), "error": problem.message}
+            _log.warning("nominated node not written", extra=extra)
 
     async def _reserve(self, pod: KubeObject, key: str, allocation: dict[str, Any] | None) -> None:
         what = "add reservation" if allocation is None else "add allocation and reservation"
@@ -104,7 +122,7 @@ class Writer:
             raise WriteFailedError(
                 f'running Bind plugin "DefaultBinder": {problem.message}'
             ) from problem
-        bound = copy.deepcopy(pod)
+        bound = copy.deepcopy(self._pods.get(key_of(pod)) or pod)
         bound["spec"]["nodeName"] = node
         self._pods.assume(bound)
 
@@ -147,12 +165,13 @@ class Writer:
             if uid_of(body) != uid_of(pod) or body["spec"].get("nodeName"):
                 return None
             status = body.setdefault("status", {})
+            was_nominated = status.pop("nominatedNodeName", None) is not None
             others = []
             for known in status.get("conditions") or ():
                 if known.get("type") != "PodScheduled":
                     others.append(known)
                 elif wanted.items() <= known.items():
-                    return None
+                    return body if was_nominated else None
             news = {"type": "PodScheduled", "lastTransitionTime": now, **wanted}
             status["conditions"] = [*others, news]
             return body
