@@ -170,6 +170,7 @@ async def test_discovery_names_groups_versions_kinds_and_verbs(kube):
     assert (await kube.ok("GET", "/api"))["versions"] == ["v1"]
     groups = (await kube.ok("GET", "/apis"))["groups"]
     assert [group["name"] for group in groups] == [
+        "apiextensions.k8s.io",
         "apps",
         "batch",
         "coordination.k8s.io",

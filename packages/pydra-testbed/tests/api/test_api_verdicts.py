@@ -39,7 +39,9 @@ NAMESPACES = {
     "admin2": {"resource.kubernetes.io/admin-access": "True"},
     "other": {},
 }
-SERVER_MADE = ("uid", "resourceVersion", "creationTimestamp", "generation", "generateName")
+SERVER_MADE = (
+    "uid", "resourceVersion", "creationTimestamp", "generation", "generateName", "managedFields",
+)  # fmt: skip
 
 # Records per area that may disagree: (accepted or refused, causes, stored form).
 TOLERATED = defaultdict(
