@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from pydra_cdi.errors import Fault, SpecError
+from pydra_cdi.errors import Fault, SpecError, shown
 
 _LETTERS_DIGITS = "A-Za-z0-9"
 _VENDOR = re.compile(rf"[A-Za-z](?:[{_LETTERS_DIGITS}_.-]*[{_LETTERS_DIGITS}])?")
@@ -37,7 +37,7 @@ def device_fault(path: str, text: str) -> Fault | None:
 
 
 def _fault(path: str, what: str, text: str, remedy: str) -> Fault:
-    message = f"{what} {text!r} breaks the naming rule" if text else f"the {what} is empty"
+    message = f"{what} {shown(text)} breaks the naming rule" if text else f"the {what} is empty"
     return Fault(path, message, remedy)
 
 
@@ -51,7 +51,9 @@ def kind_faults(path: str, kind: str) -> list[Fault]:
     """Tell everything that is wrong with a kind."""
     if "/" not in kind:
         return [
-            Fault(path, f"kind {kind!r} is not vendor/class", "write it like 'acme.example/card'")
+            Fault(
+                path, f"kind {shown(kind)} is not vendor/class", "write it like 'acme.example/card'"
+            )
         ]
     vendor, device_class = split_kind(kind)
     return [f for f in (vendor_fault(path, vendor), class_fault(path, device_class)) if f]
@@ -76,7 +78,7 @@ class QualifiedName:
             device_fault("name", self.name),
         )
         if faults := [fault for fault in found if fault]:
-            raise SpecError(f"CDI device ID {str(self)!r}", faults)
+            raise SpecError(f"CDI device ID {shown(str(self))}", faults)
 
     def __str__(self) -> str:
         return f"{self.vendor}/{self.device_class}={self.name}"
@@ -98,5 +100,5 @@ class QualifiedName:
         if not (equals and slash):
             remedy = "write it as vendor/class=name, like 'acme.example/card=card0'"
             fault = Fault("", "it has no vendor, no class or no name", remedy)
-            raise SpecError(f"CDI device ID {text!r}", [fault])
+            raise SpecError(f"CDI device ID {shown(text)}", [fault])
         return cls(vendor, device_class, name)
