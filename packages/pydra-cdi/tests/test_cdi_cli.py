@@ -2,11 +2,13 @@
 
 import importlib
 import io
+import itertools
 import json
 import os
 import runpy
 import subprocess
 import sys
+import threading
 from importlib.metadata import version
 from pathlib import Path
 
@@ -387,6 +389,45 @@ def test_an_oci_spec_that_is_no_object_is_told(node, run, monkeypatch):
 
     assert code == 1
     assert "the OCI spec is no object" in err
+
+
+@pytest.mark.parametrize("form", ["table", "json", "yaml"])
+def test_monitor_prints_what_is_there_and_again_when_it_changes(node, capsys, form):
+    directory, done = SpecDirectory(node / "var/run/cdi"), threading.Event()
+
+    def keep_writing():
+        for number in itertools.count():
+            spec = SpecBuilder(KEY).device(f"n{number}").env(A="1").done().build()
+            directory.write(spec, f"n{number}")
+            if done.wait(0.02):
+                return
+
+    writer = threading.Thread(target=keep_writing)
+    writer.start()
+    try:
+        code = main(["monitor", "--host", str(node), "--count", "3", "-v", "-o", form])
+    finally:
+        done.set()
+        writer.join()
+
+    out = capsys.readouterr().out
+    assert code == 0
+    assert out.count("beta.example/key=k") == 3
+    assert {"table": "VENDOR", "json": '"vendors"', "yaml": "---"}[form] in out
+
+
+def test_monitor_prints_only_what_was_asked_for(node, data):
+    assert list(data("monitor", "devices", "classes", "--count", "1", "--host", node)) == [
+        "devices",
+        "classes",
+    ]
+
+
+def test_monitor_says_when_it_must_look_from_time_to_time(tmp_path, run):
+    code, _, err = run("monitor", "--count", "1", "-d", tmp_path / ("x" * 300))
+
+    assert code == 0
+    assert "inotify cannot be used" in err
 
 
 def test_wrong_usage_ends_with_2_and_says_what_there_is(capsys):
