@@ -15,8 +15,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pydra_testbed.api import DEFAULT_GATES, ApiServer, LogSource, write_kubeconfig
-from pydra_testbed.cel import complaint
+from pydra_testbed.api import (
+    DEFAULT_GATES,
+    ApiServer,
+    LogSource,
+    selector_check,
+    write_kubeconfig,
+)
 from pydra_testbed.clock import Clock, RealClock
 from pydra_testbed.controllers import ClaimController, GarbageCollector
 from pydra_testbed.folder import own_folder
@@ -103,7 +108,7 @@ async def start(settings: TestbedSettings = QUICK) -> AsyncIterator[Testbed]:
         root = stack.enter_context(own_folder(settings.nodes))
         nodes = tuple(Node.make(root, name) for name in settings.nodes)
         logs = _Logs()
-        server = ApiServer(settings.clock, cel_check=complaint, logs=logs, gates=settings.gates)
+        server = ApiServer(settings.clock, cel_check=selector_check, logs=logs, gates=settings.gates)
         url = await stack.enter_async_context(server.listen(port=settings.port))
         kubeconfig = write_kubeconfig(root / "kubeconfig", url)
         testbed = Testbed(server.local, server, url, root, kubeconfig, nodes, logs, settings.clock)

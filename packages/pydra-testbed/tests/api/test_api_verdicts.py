@@ -68,7 +68,7 @@ def records() -> dict[str, list[dict]]:
 RECORDS = records()
 
 
-def cel_check(expression: str) -> str | None:
+def cel_check(expression: str, _features=None) -> str | None:
     try:
         compile_selector(expression)
     except CelCompileError as error:

@@ -8,7 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pydra_testbed.api._context import DEFAULT_GATES, CelCheck, Context, no_cel_check
+from pydra_testbed.api._context import (
+    ANYONE,
+    DEFAULT_GATES,
+    CelCheck,
+    Context,
+    Writer,
+    no_cel_check,
+)
 from pydra_testbed.api._kinds import Catalog, Kind
 from pydra_testbed.api._problems import not_found
 from pydra_testbed.api._store import Bucket, Store, Stored
@@ -27,10 +34,15 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a write is meant. `field_validation` is Ignore, Warn or Strict."""
+    """How a write is meant. `field_validation` is Ignore, Warn or Strict.
+
+    `manager` owns the fields that are written, `writer` is asked for permissions.
+    """
 
     dry_run: bool = False
     field_validation: str = "Warn"
+    manager: str = "unknown"
+    writer: Writer = ANYONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +92,8 @@ class Core:
     def namespace(self, name: str) -> Stored | None:
         return self.store.bucket("namespaces").objects.get(("", name))
 
-    def context(self, namespace: str) -> Context:
+    def context(self, namespace: str, writer: Writer = ANYONE) -> Context:
         """What the rules may know about a write in a namespace."""
         stored = self.namespace(namespace) if namespace else None
         labels = stored.labels if stored else {}
-        return Context(self.now(), self._cel_check, self._gates, labels)
+        return Context(self.now(), self._cel_check, self._gates, labels, writer)

@@ -25,6 +25,13 @@ def slice_defaults(obj: KubeObject, context: Context) -> None:
             mapping.setdefault("allocationMultiplier", "1")
 
 
+def rule_defaults(obj: KubeObject, context: Context) -> None:
+    """A rule's taint without a time was added now."""
+    taint = obj.get("spec", {}).get("taint")
+    if taint is not None and not taint.get("timeAdded"):
+        taint["timeAdded"] = context.now
+
+
 def claim_defaults(obj: KubeObject, _context: Context) -> None:
     _devices(obj.get("spec", {}))
     results = (obj.get("status", {}).get("allocation") or {}).get("devices", {}).get("results")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from pydra_testbed.api._kinds import MAIN_VERBS, STATUS_VERBS, Catalog, Kind
+from pydra_testbed.api._kinds import STATUS_VERBS, Catalog, Kind
 from pydra_testbed.objects import KubeObject
 
 SERVED_VERSION = "v1.36.2"
 _SUBRESOURCE_KINDS = {
     "binding": ("Binding", ("create",)),
     "log": ("Pod", ("get",)),
+    "token": ("TokenRequest", ("create",)),
 }
 HEALTH_PATHS = frozenset({"/healthz", "/livez", "/readyz"})
 
@@ -77,7 +78,7 @@ def _entries(kind: Kind) -> list[KubeObject]:
         "singularName": kind.singular,
         "namespaced": kind.namespaced,
         "kind": kind.kind,
-        "verbs": list(MAIN_VERBS),
+        "verbs": list(kind.verbs),
     }
     if kind.short_names:
         main["shortNames"] = list(kind.short_names)

@@ -46,6 +46,7 @@ def claim_fields(prefix: str) -> Mapping[str, tuple[str, ...]]:
             f"{prefix}.devices.constraints[].distinctAttribute",
         ),
         "DRADeviceTaints": tuple(f"{path}.tolerations" for path in either),
+        "DRAPrioritizedList": (f"{request}.firstAvailable",),
     }
 
 
@@ -57,6 +58,7 @@ STATUS_FIELDS: Mapping[str, tuple[str, ...]] = {
         f"{_RESULT}.bindingFailureConditions",
         "status.allocation.allocationTimestamp",
     ),
+    "DRADeviceTaints": (f"{_RESULT}.tolerations",),
     "DRAResourceClaimDeviceStatus": ("status.devices",),
 }
 CLASS_FIELDS: Mapping[str, tuple[str, ...]] = {

@@ -6,20 +6,22 @@ One handler for every path: taking paths apart is cheaper than a router over pat
 
 from __future__ import annotations
 
-import hmac
 import logging
 
 import msgspec
 from aiohttp import web
-from multidict import CIMultiDict
 
 from pydra_testbed.api import _problems
+from pydra_testbed.api._auth import Authority
+from pydra_testbed.api._auth_reviews import review
+from pydra_testbed.api._auth_tokens import User
 from pydra_testbed.api._core import Core, Target
 from pydra_testbed.api._discovery import HEALTH_PATHS, document
 from pydra_testbed.api._endpoint import BODY_LIMIT, Answer, Request, respond, selection, verb_of
 from pydra_testbed.api._paths import place_of, target_of
 from pydra_testbed.api._selectors import matcher
 from pydra_testbed.api._streams import send_log, wants, watch_stream
+from pydra_testbed.api._versions import deprecation
 from pydra_testbed.api.faults import Faults
 from pydra_testbed.api.logs import LogSource
 from pydra_testbed.objects import ApiStatusError
@@ -31,10 +33,10 @@ _JSON = "application/json"
 class HttpFront:
     """The one request handler of one listening."""
 
-    def __init__(self, core: Core, faults: Faults, token: str | None, logs: LogSource) -> None:
+    def __init__(self, core: Core, faults: Faults, authority: Authority, logs: LogSource) -> None:
         self._core = core
         self._faults = faults
-        self._token = token
+        self._authority = authority
         self._logs = logs
         self.closing: list[bool] = []
 
@@ -58,28 +60,34 @@ class HttpFront:
         path = request.path
         if path in HEALTH_PATHS:
             return web.Response(text="ok")
-        self._authenticate(request)
+        user = self._authority.user(request.headers.get("Authorization", ""))
         found = document(self._core.catalog, path) if request.method == "GET" else None
         if found is not None:
+            self._authority.check_path(user, "get", path)
             return _json_response(200, msgspec.json.encode(found))
         place = place_of(path)
         if place is None:
             raise _problems.no_such_path()
-        return await self._resource(request, target_of(self._core.catalog, place))
+        target = target_of(self._core.catalog, place)
+        try:
+            return await self._resource(request, target, user)
+        except ApiStatusError as error:
+            error.warnings = _warned(target, error.warnings)
+            raise
 
-    def _authenticate(self, request: web.Request) -> None:
-        if self._token is None:
-            return
-        given = request.headers.get("Authorization", "")
-        if not hmac.compare_digest(given.encode(), f"Bearer {self._token}".encode()):
-            raise _problems.unauthorized()
-
-    async def _resource(self, request: web.Request, target: Target) -> web.StreamResponse:
+    async def _resource(
+        self, request: web.Request, target: Target, user: User
+    ) -> web.StreamResponse:
         verb = verb_of(request.method, target, watching=wants(request.query, "watch"))
+        self._authority.check(user, verb, target)
         self._faults.check(verb, target.kind.plural, target.subresource)
         body = await request.read() if request.can_read_body else b""
         media = request.headers.get("Content-Type", "").partition(";")[0].strip()
-        wanted = Request(verb, target, request.query, media, body)
+        agent = request.headers.get("User-Agent", "")
+        writer = self._authority.writer(user, verb)
+        wanted = Request(verb, target, request.query, media, body, agent, writer)
+        if target.kind.virtual or target.subresource == "token":
+            return _json_response(201, review(self._core, self._authority, user, wanted))
         if verb == "watch":
             chosen = matcher(target.kind, selection(wanted))
             stream = watch_stream(
@@ -88,19 +96,28 @@ class HttpFront:
             return await stream.run(request)
         if target.subresource == "log":
             return await send_log(self._core, self._logs, target, request)
-        return _success(respond(self._core, wanted))
+        return _success(respond(self._core, wanted), target)
 
 
 def _json_response(code: int, body: bytes) -> web.Response:
     return web.Response(status=code, body=body, content_type=_JSON)
 
 
-def _success(answer: Answer) -> web.Response:
-    if not answer.warnings:
-        return _json_response(answer.code, answer.body)
-    headers = CIMultiDict(("Warning", f'299 - "{_escaped(text)}"') for text in answer.warnings)
-    headers["Content-Type"] = _JSON
-    return web.Response(status=answer.code, body=answer.body, headers=headers)
+def _success(answer: Answer, target: Target) -> web.Response:
+    response = _json_response(answer.code, answer.body)
+    _warn(response, _warned(target, answer.warnings))
+    return response
+
+
+def _warned(target: Target, warnings: tuple[str, ...]) -> tuple[str, ...]:
+    """A version on its way out says so first."""
+    leaving = deprecation(target.kind)
+    return (leaving, *warnings) if leaving else warnings
+
+
+def _warn(response: web.Response, warnings: tuple[str, ...]) -> None:
+    for text in warnings:
+        response.headers.add("Warning", f'299 - "{_escaped(text)}"')
 
 
 def _escaped(text: str) -> str:
@@ -110,6 +127,7 @@ def _escaped(text: str) -> str:
 def _failure(error: ApiStatusError) -> web.Response:
     _LOG.debug("request refused", extra={"code": error.code, "reason": error.reason})
     response = _json_response(error.code, msgspec.json.encode(_problems.status_body(error)))
+    _warn(response, error.warnings)
     seconds = error.details.get("retryAfterSeconds")
     if seconds is not None:
         response.headers["Retry-After"] = str(seconds)

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from pydra_testbed.api._causes import Causes, all_invalid, forbidden, invalid, required, too_long
+from pydra_testbed.api._godump import tagged
 from pydra_testbed.api._names import dns_label, dns_subdomain, label_key, label_value, size
+from pydra_testbed.api._shapes.meta import OWNER_REFERENCE
 from pydra_testbed.objects import KubeObject
 
 NameCheck = Callable[[str], list[str]]
@@ -110,7 +112,8 @@ def _owners(field: str, owners: list[KubeObject] | None) -> Causes:
         ]
         if owner.get("controller"):
             controllers.append(f"{owner.get('kind', '')}/{owner.get('name', '')}")
-    found += [_second_controller(field, owners, controllers[0], name) for name in controllers[1:]]
+    shown = [tagged(owner, OWNER_REFERENCE) for owner in owners or ()]
+    found += [_second_controller(field, shown, controllers[0], name) for name in controllers[1:]]
     return found
 
 

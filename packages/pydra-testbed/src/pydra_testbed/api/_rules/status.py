@@ -8,6 +8,7 @@ from functools import partial
 from pydra_testbed.api._causes import Causes, forbidden, invalid, not_supported, required
 from pydra_testbed.api._context import Context
 from pydra_testbed.api._emit import emit
+from pydra_testbed.api._godump import internal
 from pydra_testbed.api._names import driver_name, label, pool_name
 from pydra_testbed.api._rules.claims import (
     IMMUTABLE,
@@ -22,7 +23,8 @@ from pydra_testbed.api._rules.lists import each, repeated, unique
 from pydra_testbed.api._rules.meta import metadata_update
 from pydra_testbed.api._rules.nodes import node_selector
 from pydra_testbed.api._rules.opaque import configuration
-from pydra_testbed.api._shapes.claims import RESOURCE_CLAIM
+from pydra_testbed.api._rules.permissions import admin_results, permitted
+from pydra_testbed.api._shapes.claims import ALLOCATION, RESOURCE_CLAIM
 from pydra_testbed.objects import KubeObject
 
 RESULTS_MAX = 32
@@ -31,12 +33,13 @@ SOURCES = ("FromClaim", "FromClass")
 _UUID_LENGTH = 36
 
 
-def changed_status(new: KubeObject, old: KubeObject, _context: Context) -> Causes:
+def changed_status(new: KubeObject, old: KubeObject, context: Context) -> Causes:
     """A write to `resourceclaims/status`."""
     status, before = new.get("status", {}), old.get("status", {})
     names = request_names(new.get("spec", {}).get("devices", {}))
     allocation = status.get("allocation")
-    found = metadata_update(new, old)
+    found = admin_results(new, old, context) + permitted(new, old, context)
+    found += metadata_update(new, old)
     found += unique(
         "status.reservedFor",
         status.get("reservedFor"),
@@ -53,8 +56,23 @@ def changed_status(new: KubeObject, old: KubeObject, _context: Context) -> Cause
         return found + _allocation(names, allocation)
     written = emit(new, RESOURCE_CLAIM)["status"]["allocation"]
     if before["allocation"] != written:
-        found.append(invalid("status.allocation", written, IMMUTABLE))
+        found.append(invalid("status.allocation", internal(allocation, ALLOCATION), IMMUTABLE))
     return found
+
+
+def drop_deallocated(new: KubeObject, old: KubeObject, _context: Context) -> None:
+    """Device status goes with the allocation of its device."""
+    entries = new.get("status", {}).get("devices")
+    if not entries:
+        return
+    kept = _allocated(new)
+    gone = {key for key in _allocated(old) if key not in kept}
+    new["status"]["devices"] = [entry for entry in entries if _identity(entry) not in gone]
+
+
+def _allocated(obj: KubeObject) -> set[tuple[str, str, str, str]]:
+    allocation = obj.get("status", {}).get("allocation") or {}
+    return {_identity(result) for result in allocation.get("devices", {}).get("results") or ()}
 
 
 def _consumer(field: str, entry: KubeObject) -> Causes:
