@@ -18,7 +18,7 @@ HOOK_NAMES = (
     "poststart",
     "poststop",
 )
-_NODE_TYPES = frozenset({"", "b", "c", "u", "p"})
+NODE_TYPES = frozenset({"", "b", "c", "u", "p"})
 _ACCESS = frozenset("rwm")
 _MAX_CLOS_ID = 4096
 
@@ -66,7 +66,7 @@ def env_faults(env: Sequence[str], at: str) -> Iterator[Fault]:
 def _node_faults(node: DeviceNode, at: str) -> Iterator[Fault]:
     if not node.path:
         yield _empty(f"{at}.path", "the path of the node in the container, like '/dev/card0'")
-    if node.type not in _NODE_TYPES:
+    if node.type not in NODE_TYPES:
         remedy = "use 'c' (character), 'b' (block), 'p' (fifo), 'u' (unbuffered character) or leave it out"
         yield Fault(f"{at}.type", f"{shown(node.type)} is no type of device node", remedy)
     if node.permissions != "none" and not _ACCESS.issuperset(node.permissions):
