@@ -105,11 +105,7 @@ class DeviceTaintEviction(EvictionController):
 
     def _reasons(self, pod: KubeObject) -> Iterator[tuple[datetime, str]]:
         """Each moment at which a taint makes the pod go, with the UID of the rule behind it."""
-        extended = (pod.get("status") or {}).get("extendedResourceClaimStatus") or {}
-        keys = list(claim_keys(pod))
-        if name := extended.get("resourceClaimName"):
-            keys.append(f"{namespace_of(pod)}/{name}")
-        for key in dict.fromkeys(keys):
+        for key in dict.fromkeys(claim_keys(pod)):
             claim = self.seen["resourceclaims"].get(key)
             status = (claim.get("status") if claim else None) or {}
             if any(c.get("uid") == uid_of(pod) for c in status.get("reservedFor") or ()):
