@@ -12,6 +12,7 @@ import threading
 from importlib.metadata import version
 from pathlib import Path
 
+import jsonschema
 import pytest
 import yaml
 
@@ -430,6 +431,13 @@ def test_monitor_says_when_it_must_look_from_time_to_time(tmp_path, run):
     assert "inotify cannot be used" in err
 
 
+def test_the_schema_takes_the_files_of_the_node(node, data):
+    schema = data("schema")
+
+    for row in data("specs", "-v", "--host", node):
+        jsonschema.Draft202012Validator(schema).validate(row["spec"])
+
+
 def test_wrong_usage_ends_with_2_and_says_what_there_is(capsys):
     for argv in (["nonsense"], [], ["devices", "-o", "xml"], ["gc"]):
         with pytest.raises(SystemExit) as ended:
@@ -542,3 +550,15 @@ def test_no_value_commands_the_terminal(node, run):
         for form in ("table", "json", "yaml"):
             _, out, err = run(*argv, "--host", node, "-o", form)
             assert set(out + err).isdisjoint(evil[0] + evil[-2:])
+
+
+def test_the_library_loads_no_command_and_its_help_no_rules_and_no_yaml():
+    code = (
+        "import sys, pydra_cdi\n"
+        "early = {n for n in sys.modules if n.startswith(('pydra_cdi._cli', 'pydra_cdi._lint', 'argparse'))}\n"
+        "from pydra_cdi.cli import main\n"
+        "late = {'yaml', 'asyncio', 'pydra_cdi.lint', 'pydra_cdi.watching'} & set(sys.modules)\n"
+        "sys.exit(str(early | late) if early | late else 0)\n"
+    )
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
