@@ -7,12 +7,12 @@ difference between empty and absent; `_emit` drops empties when it is stored.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 from pydra_core.quantity import QuantityError, parse
+from pydra_testbed.api._received import Sent
 from pydra_testbed.api._shapes.types import (
     Field,
     ListOf,
@@ -74,15 +74,6 @@ def _plain_path(at: _At) -> str:
     return ".".join(reversed(parts))
 
 
-class Doubled(dict[str, Any]):
-    """A JSON object in which a field came twice; the last value counts."""
-
-    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
-        super().__init__(pairs)
-        names = Counter(name for name, _ in pairs)
-        self.doubles = [name for name, times in names.items() if times > 1]
-
-
 def decode(body: Any, shape: Struct, version: str = "v1") -> Decoded:
     """Read `body` by `shape`; `version` is the API version whose Go types the texts name.
 
@@ -93,7 +84,10 @@ def decode(body: Any, shape: Struct, version: str = "v1") -> Decoded:
     try:
         obj = reader.struct(body, shape, _TOP)
     except DecodeError as error:
-        raise DecodeError(_OWN_TYPE.sub(f"{version}.", str(error))) from None
+        text = str(error)
+        for number, written in body.numbers.items() if isinstance(body, Sent) else ():
+            text = text.replace(f"number {number!r} ", f"number {written} ")
+        raise DecodeError(_OWN_TYPE.sub(f"{version}.", text)) from None
     return Decoded(obj, tuple(reader.problems))
 
 
@@ -128,7 +122,7 @@ class _Reader:
                 result[name] = raw
             elif raw is not None or entry.shape is Special.RAW:
                 result[name] = self.value(raw, entry.shape, (at, shape.go, name))
-        if isinstance(value, Doubled):
+        if isinstance(value, Sent):
             self.problems += [
                 f'duplicate field "{_exact((at, shape.go, name))}"' for name in value.doubles
             ]
@@ -238,6 +232,17 @@ def _time(value: Any, shape: Special) -> str:
     if shape is Special.MICRO_TIME:
         return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     return rfc3339(moment)
+
+
+_TYPE_META = (
+    r'struct { APIVersion string "json:\"apiVersion,omitempty\""; '
+    r'Kind string "json:\"kind,omitempty\"" }'
+)
+
+
+def cannot_read(body: Any) -> str:
+    """Go's words for a body that is no object."""
+    return f"cannot unmarshal {_json_kind(body)} into Go value of type {_TYPE_META}"
 
 
 def _mismatch(value: Any, shape: Shape, at: _At, number: str = "") -> DecodeError:

@@ -27,8 +27,8 @@ def slice_defaults(obj: KubeObject, context: Context) -> None:
 
 def rule_defaults(obj: KubeObject, context: Context) -> None:
     """A rule's taint without a time was added now."""
-    taint = obj.get("spec", {}).get("taint")
-    if taint is not None and not taint.get("timeAdded"):
+    taint = obj.setdefault("spec", {}).setdefault("taint", {})
+    if not taint.get("timeAdded"):
         taint["timeAdded"] = context.now
 
 

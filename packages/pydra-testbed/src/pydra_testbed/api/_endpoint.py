@@ -18,10 +18,10 @@ from pydra_testbed.api._bindings import bind
 from pydra_testbed.api._context import ANYONE, Writer
 from pydra_testbed.api._core import Core, Options, Target, Written
 from pydra_testbed.api._creates import create
-from pydra_testbed.api._decode import Doubled
 from pydra_testbed.api._patches import APPLY
 from pydra_testbed.api._patching import patch
 from pydra_testbed.api._reads import delete_selected, list_body, select
+from pydra_testbed.api._received import read
 from pydra_testbed.api._removal import DeleteOptions, delete
 from pydra_testbed.api._selectors import matcher
 from pydra_testbed.api._updates import update
@@ -155,19 +155,11 @@ def _json(request: Request) -> Any:
 
 
 def _parsed(request: Request) -> Any:
-    """The body's JSON; fields given twice are remembered unless nobody wants to know."""
+    """The body's JSON."""
     try:
-        if request.query.get("fieldValidation") != "Ignore":
-            return json.loads(request.body, object_pairs_hook=_object)
-        return msgspec.json.decode(request.body)
-    except (ValueError, RecursionError) as error:
-        message = f"the object provided is unrecognized (must be of type JSON): {error}"
-        raise _problems.bad_request(message) from None
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    return found if len(found) == len(pairs) else Doubled(pairs)
+        return read(request.body)
+    except ValueError as error:
+        raise _problems.unrecognized(request.target.kind, request.body, str(error)) from None
 
 
 def _written(target: Target, written: Written) -> Answer:

@@ -61,6 +61,9 @@ STATUS_FIELDS: Mapping[str, tuple[str, ...]] = {
     "DRADeviceTaints": (f"{_RESULT}.tolerations",),
     "DRAResourceClaimDeviceStatus": ("status.devices",),
 }
+POD_STATUS_FIELDS: Mapping[str, tuple[str, ...]] = {
+    "DRAExtendedResource": ("status.extendedResourceClaimStatus",)
+}
 CLASS_FIELDS: Mapping[str, tuple[str, ...]] = {
     "DRAExtendedResource": ("spec.extendedResourceName",)
 }

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
+
 from pydra_testbed.api._core import Core, Options, Target
-from pydra_testbed.api._decode import DecodeError, decode
+from pydra_testbed.api._decode import DecodeError, cannot_read, decode
 from pydra_testbed.api._kinds import Catalog, Kind
-from pydra_testbed.api._problems import bad_request
+from pydra_testbed.api._problems import bad_request, unrecognized
 from pydra_testbed.api._strategies import strategy_of
 from pydra_testbed.api._versions import own_shape
 from pydra_testbed.api._views import inward
@@ -38,8 +40,10 @@ def take_in(
         ApiStatusError: 400, the body is of another kind or type, or has unknown fields under Strict.
     """
     kind = target.kind
+    if body is None:
+        body = {}
     if not isinstance(body, dict):
-        raise _unreadable(kind, "the body is no JSON object")
+        raise unrecognized(kind, msgspec.json.encode(body), f"json: {cannot_read(body)}")
     _check_type(core.catalog, kind, body)
     obj, problems = _decoded(kind, body)
     if problems and options.field_validation == "Strict":

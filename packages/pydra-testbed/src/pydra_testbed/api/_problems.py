@@ -19,6 +19,8 @@ MODIFIED = (
     "the object has been modified; please apply your changes to the latest version and try again"
 )
 
+_SHOWN = 30
+
 
 def _details(kind: Kind, name: str) -> KubeObject:
     details: KubeObject = {"kind": kind.plural}
@@ -31,6 +33,17 @@ def _details(kind: Kind, name: str) -> KubeObject:
 
 def bad_request(message: str) -> ApiStatusError:
     return ApiStatusError(400, "BadRequest", message)
+
+
+def unrecognized(kind: Kind, body: bytes, why: str) -> ApiStatusError:
+    """A body whose kind could not be found out; its beginning is shown."""
+    shown = body[:_SHOWN].decode(errors="replace") if body[:1] == b"{" else body[:_SHOWN].hex()
+    if len(body) > _SHOWN:
+        shown += " ..."
+    return bad_request(
+        f"the object provided is unrecognized (must be of type {kind.kind}): "
+        f"couldn't get version/kind; json parse error: {why} ({shown or '<empty>'})"
+    )
 
 
 def unauthorized() -> ApiStatusError:

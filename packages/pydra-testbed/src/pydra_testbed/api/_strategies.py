@@ -85,6 +85,7 @@ _POD = Strategy(
     pods.changed_pod_status,
     POD,
     _defaults.pod_defaults,
+    status_gated=_gates.POD_STATUS_FIELDS,
     initial_status={"phase": "Pending"},
 )
 _SLICE = Strategy(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydra_testbed.api._causes import Causes, required, too_many
+from pydra_testbed.api._causes import Causes, too_many
 from pydra_testbed.api._context import Context
 from pydra_testbed.api._names import dns_subdomain, driver_name, label, pool_name
 from pydra_testbed.api._rules.device_status import conditions
@@ -47,6 +47,4 @@ def _spec(spec: KubeObject) -> Causes:
         text, field = selector.get(name), f"spec.deviceSelector.{name}"
         if text is not None:
             found += check(field, text)
-    if not spec.get("taint"):
-        return [*found, required("spec.taint")]
-    return found + taint("spec.taint", spec["taint"])
+    return found + taint("spec.taint", spec.get("taint") or {})
