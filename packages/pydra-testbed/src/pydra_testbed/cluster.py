@@ -23,7 +23,7 @@ from pydra_testbed.api import (
     write_kubeconfig,
 )
 from pydra_testbed.clock import Clock, RealClock
-from pydra_testbed.controllers import ClaimController, GarbageCollector
+from pydra_testbed.controllers import ALL
 from pydra_testbed.folder import own_folder
 from pydra_testbed.janitor import VARIABLE
 from pydra_testbed.kubelet import CallObserver, DriverCall, Kubelet, KubeletSettings
@@ -119,7 +119,7 @@ async def start(settings: TestbedSettings = QUICK) -> AsyncIterator[Testbed]:
             logs.sources.append(runtime)
             stack.push_async_callback(runtime.close)
         spawn = await stack.enter_async_context(_running())
-        for part in (ClaimController, GarbageCollector, Scheduler):
+        for part in (*ALL, Scheduler):
             spawn(part(server.local, settings.clock).run())
         for node, runtime in zip(nodes, logs.sources, strict=True):
             make = partial(_kubelet, testbed, settings, node, runtime)

@@ -94,17 +94,12 @@ async def test_a_taint_that_only_keeps_new_pods_away_evicts_nobody(devices):
     assert await leaving(devices) == []
 
 
-class RuledEviction(DeviceTaintEviction):
-    def __init__(self, api, clock):
-        super().__init__(api, clock, rules=True)
-
-
 async def test_a_rule_evicts_and_reports_how_far_it_is(bare, make_acting):
     bare.server = ApiServer(
         bare.clock, gates={"DRADeviceTaintRules": True}, resource_versions=("v1", "v1beta2")
     )
     bare.api = bare.server.local
-    async with bare.running(Scheduler, ClaimController, RuledEviction):
+    async with bare.running(Scheduler, ClaimController, DeviceTaintEviction):
         acting = make_acting(bare)
         await bare.create("deviceclasses", "gpu", {})
         await bare.node()

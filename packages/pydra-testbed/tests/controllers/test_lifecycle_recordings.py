@@ -17,8 +17,8 @@ MISSED = {"life-044", "life-045", "life-049", "life-051"}
 
 
 async def play(record):
-    async for outcome in REPLAYER.replay([record]):
-        return outcome
+    (outcome,) = [outcome async for outcome in REPLAYER.replay([record])]
+    return outcome
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record["id"])

@@ -25,7 +25,7 @@ _NO_EXECUTE = "NoExecute"
 
 
 class DeviceTaintEviction(EvictionController):
-    """Evicts by the taints of devices; `rules` is the gate DRADeviceTaintRules."""
+    """Evicts by the taints of devices, and by rules where they are served: only with their gate."""
 
     resources: ClassVar[tuple[str, ...]] = ("pods", "resourceclaims", "resourceslices")
     words: ClassVar[Words] = Words(
@@ -37,8 +37,8 @@ class DeviceTaintEviction(EvictionController):
         message="Device Taint manager: deleting due to NoExecute taint",
     )
 
-    def __init__(self, api: Api, clock: Clock, *, rules: bool = False) -> None:
-        self._with_rules = rules
+    def __init__(self, api: Api, clock: Clock) -> None:
+        self._with_rules = any(kind.kind == "DeviceTaintRule" for kind in api.kinds())
         super().__init__(api, clock)
         self._evicted: Counter[str] = Counter()
         self._reporter = RuleReporter(api, clock, self.queue.add_after)
