@@ -128,6 +128,22 @@ def test_a_damaged_file_of_ours_is_overwritten(tmp_path):
     assert read_spec(directory.file(KIND)) == spec()
 
 
+def test_a_file_too_large_to_be_a_spec_is_overwritten(tmp_path):
+    directory = SpecDirectory(tmp_path)
+    directory.file(KIND).touch()
+    os.truncate(directory.file(KIND), 9 * 1024 * 1024)
+
+    assert directory.write(spec()).changed
+    assert read_spec(directory.file(KIND)) == spec()
+
+
+def test_an_id_that_is_too_long_for_a_file_name_is_refused():
+    room = 255 - len(spec_file_name(KIND, "x")) + 1
+    assert len(spec_file_name(KIND, "x" * room)) == 255
+    with pytest.raises(SpecError, match="longer than 255 bytes; use a shorter ID"):
+        spec_file_name(KIND, "x" * (room + 1))
+
+
 @settings(deadline=None)
 @given(
     st.text(max_size=300) | st.sampled_from(["..", "../x", "/etc/passwd", "a/../../b", "\0", ""])

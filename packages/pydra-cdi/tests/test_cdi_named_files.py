@@ -72,7 +72,7 @@ def specs(draw):
     return device.intel_rdt(enable_monitoring=draw(st.booleans())).done()
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 @given(st.data())
 def test_what_is_written_is_read_back_equal_in_every_encoding(tmp_path_factory, data):
     made = data.draw(specs()).build()

@@ -69,7 +69,7 @@ def test_files_written_replaced_and_removed_are_seen(directory, watcher):
     assert changed(watcher) == ["a", "b"]
     writer.remove(KIND)
     assert changed(watcher) == []
-    assert watcher.wait_for_change(0) is None
+    assert watcher.wait_for_change(0.01) is None
 
 
 def test_a_file_renamed_in_from_elsewhere_linked_and_renamed_out_is_seen(
@@ -184,6 +184,7 @@ def test_without_inotify_the_directories_are_looked_at_and_the_reason_is_told(di
     registry = Registry([directory])
     with no_more_files():
         watcher = RegistryWatcher(registry, poll_interval_s=0.001)
+        assert watcher.wait_for_change(0.01) is None
     with watcher:
         assert "Too many open files" in watcher.polling_because
         assert watcher.fileno() == -1
