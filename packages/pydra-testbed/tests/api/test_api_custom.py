@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 
-def compute(name="c", **spec) -> dict:
-    return {"metadata": {"name": name}, "spec": {"size": 3} | spec}
+def compute(called="c", **spec) -> dict:
+    return {"metadata": {"name": called}, "spec": {"size": 3} | spec}
 
 
 async def test_a_definition_is_established_and_serves_its_kind(kube, definition):

@@ -13,8 +13,7 @@ async def patched(kube, samples):
         {"name": "b", "image": "b:1", "ports": [{"containerPort": 80}]},
     ]
     meta = {"name": "p1", "labels": {"k": "v", "l": "w"}, "finalizers": ["x.example.com/a"]}
-    tolerations = [{"key": "t", "operator": "Exists"}]
-    spec = {"containers": containers, "tolerations": tolerations}
+    spec = {"containers": containers}
     await kube.ok("POST", kube.pods, samples("pod") | {"metadata": meta, "spec": spec})
 
     async def patch(body):
@@ -31,9 +30,12 @@ async def test_a_list_with_a_merge_key_merges_entry_by_entry(patched):
     assert second["image"] == "b:1"
 
 
-async def test_a_list_without_a_merge_key_is_replaced(patched):
-    pod = await patched({"spec": {"tolerations": [{"key": "other", "operator": "Exists"}]}})
-    assert [entry["key"] for entry in pod["spec"]["tolerations"]] == ["other"]
+async def test_a_list_without_a_merge_key_is_replaced(kube):
+    node = {"metadata": {"name": "n"}, "spec": {"taints": [{"key": "a", "effect": "NoSchedule"}]}}
+    await kube.ok("POST", "/api/v1/nodes", node)
+    body = {"spec": {"taints": [{"key": "b", "effect": "NoSchedule"}]}}
+    changed = await kube.ok("PATCH", "/api/v1/nodes/n", body, media=STRATEGIC)
+    assert [taint["key"] for taint in changed["spec"]["taints"]] == ["b"]
 
 
 async def test_lists_of_names_grow_and_shrink_by_name(patched):

@@ -23,7 +23,9 @@ from pydra_testbed.api._patching import patch
 from pydra_testbed.api._reads import delete_selected, list_body, select
 from pydra_testbed.api._received import read
 from pydra_testbed.api._removal import DeleteOptions, delete
+from pydra_testbed.api._scales import patch_scale, rescale, scale_of
 from pydra_testbed.api._selectors import matcher
+from pydra_testbed.api._tables.table import Tabulator, wants_table
 from pydra_testbed.api._updates import update
 from pydra_testbed.api._views import body_of
 from pydra_testbed.objects import Patch, Preconditions, Selection
@@ -44,6 +46,7 @@ class Request:
     body: bytes = b""
     agent: str = ""
     writer: Writer = ANYONE
+    accept: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +97,28 @@ def _need_namespace(request: Request) -> None:
 
 
 def _get(core: Core, request: Request) -> Answer:
-    return Answer(200, body_of(request.target.kind, core.find(request.target)))
+    target, stored = request.target, core.find(request.target)
+    if target.subresource == "scale":
+        return Answer(200, _encode(scale_of(target.kind, stored)))
+    if wants_table(request.accept):
+        return Answer(200, tabulator(core, request).table([stored], str(stored.version)))
+    return Answer(200, body_of(target.kind, stored))
 
 
 def _list(core: Core, request: Request) -> Answer:
     target = request.target
     found = select(core, target, matcher(target.kind, selection(request)))
+    if wants_table(request.accept):
+        return Answer(200, tabulator(core, request).table(found, str(core.store.version)))
     return Answer(200, list_body(core, target, found))
+
+
+def tabulator(core: Core, request: Request) -> Tabulator:
+    """What renders the answer to a request that wants a Table."""
+    include = request.query.get("includeObject") or "Metadata"
+    if include not in {"Metadata", "Object", "None"}:
+        raise _problems.bad_request(f'includeObject: Unsupported value: "{include}"')
+    return Tabulator(request.target.kind, core.clock.now(), include)
 
 
 def _create(core: Core, request: Request) -> Answer:
@@ -112,6 +130,9 @@ def _create(core: Core, request: Request) -> Answer:
 
 
 def _update(core: Core, request: Request) -> Answer:
+    if request.target.subresource == "scale":
+        scale = rescale(core, request.target, _json(request), _options(request))
+        return Answer(200, _encode(scale))
     return _written(request.target, update(core, request.target, _json(request), _options(request)))
 
 
@@ -175,6 +196,8 @@ def _patch(core: Core, request: Request) -> Answer:
         query.get("fieldManager", ""),
         query.get("force") in {"1", "true"},
     )
+    if request.target.subresource == "scale":
+        return Answer(200, _encode(patch_scale(core, request.target, document, _options(request))))
     return _written(request.target, patch(core, request.target, document, _options(request)))
 
 

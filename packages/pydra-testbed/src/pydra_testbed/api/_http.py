@@ -12,15 +12,28 @@ import msgspec
 from aiohttp import web
 
 from pydra_testbed.api import _problems
+from pydra_testbed.api._aggregated import MEDIA as AGGREGATED
+from pydra_testbed.api._aggregated import aggregated, wants_aggregated
 from pydra_testbed.api._auth import Authority
 from pydra_testbed.api._auth_reviews import review
 from pydra_testbed.api._auth_tokens import User
 from pydra_testbed.api._core import Core, Target
 from pydra_testbed.api._discovery import HEALTH_PATHS, document
-from pydra_testbed.api._endpoint import BODY_LIMIT, Answer, Request, respond, selection, verb_of
+from pydra_testbed.api._endpoint import (
+    BODY_LIMIT,
+    Answer,
+    Request,
+    respond,
+    selection,
+    tabulator,
+    verb_of,
+)
+from pydra_testbed.api._openapi.documents import openapi
 from pydra_testbed.api._paths import place_of, target_of
 from pydra_testbed.api._selectors import matcher
-from pydra_testbed.api._streams import send_log, wants, watch_stream
+from pydra_testbed.api._streams import wants, watch_stream
+from pydra_testbed.api._logs import send_log
+from pydra_testbed.api._tables.table import wants_table
 from pydra_testbed.api._versions import deprecation
 from pydra_testbed.api.faults import Faults
 from pydra_testbed.api.logs import LogSource
@@ -61,10 +74,10 @@ class HttpFront:
         if path in HEALTH_PATHS:
             return web.Response(text="ok")
         user = self._authority.user(request.headers.get("Authorization", ""))
-        found = document(self._core.catalog, path) if request.method == "GET" else None
+        found = self._document(request) if request.method == "GET" else None
         if found is not None:
             self._authority.check_path(user, "get", path)
-            return _json_response(200, msgspec.json.encode(found))
+            return found
         place = place_of(path)
         if place is None:
             raise _problems.no_such_path()
@@ -74,6 +87,18 @@ class HttpFront:
         except ApiStatusError as error:
             error.warnings = _warned(target, error.warnings)
             raise
+
+    def _document(self, request: web.Request) -> web.Response | None:
+        """What is the same for everybody: discovery and OpenAPI."""
+        catalog, path = self._core.catalog, request.path
+        if wants_aggregated(request.headers.get("Accept", "")):
+            whole = aggregated(catalog, path)
+            if whole is not None:
+                response = _json_response(200, msgspec.json.encode(whole))
+                response.headers["Content-Type"] = AGGREGATED
+                return response
+        found = document(catalog, path) or openapi(catalog, path)
+        return _json_response(200, msgspec.json.encode(found)) if found is not None else None
 
     async def _resource(
         self, request: web.Request, target: Target, user: User
@@ -85,7 +110,8 @@ class HttpFront:
         media = request.headers.get("Content-Type", "").partition(";")[0].strip()
         agent = request.headers.get("User-Agent", "")
         writer = self._authority.writer(user, verb)
-        wanted = Request(verb, target, request.query, media, body, agent, writer)
+        accept = request.headers.get("Accept", "")
+        wanted = Request(verb, target, request.query, media, body, agent, writer, accept)
         if target.kind.virtual or target.subresource == "token":
             return _json_response(201, review(self._core, self._authority, user, wanted))
         if verb == "watch":
@@ -93,6 +119,8 @@ class HttpFront:
             stream = watch_stream(
                 self._core, self._faults, target, chosen, request.query, self.closing
             )
+            if wants_table(accept):
+                stream.tabulator = tabulator(self._core, wanted)
             return await stream.run(request)
         if target.subresource == "log":
             return await send_log(self._core, self._logs, target, request)

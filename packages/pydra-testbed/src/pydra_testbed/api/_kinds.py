@@ -146,7 +146,7 @@ BUILT_IN: tuple[Kind, ...] = (
     ),
     Kind(
         "", "v1", "pods", "Pod", short_names=("po",), subresources=("binding", "log", "status"),
-        selectable=_POD_FIELDS, has_generation=True, returns_deleted=True,
+        selectable=_POD_FIELDS, has_generation=True, returns_deleted=True, categories=("all",),
     ),
     Kind("", "v1", "secrets", "Secret", selectable={"type": "type"}),
     Kind(
@@ -175,14 +175,14 @@ BUILT_IN: tuple[Kind, ...] = (
     ),
     *(
         Kind(
-            group, "v1", f"{kind.lower()}s", kind, short_names=short, subresources=("status",),
-            has_generation=True,
+            group, "v1", f"{kind.lower()}s", kind, short_names=short, subresources=parts,
+            has_generation=True, categories=("all",),
         )
-        for group, kind, short in (
-            ("apps", "DaemonSet", ("ds",)),
-            ("apps", "Deployment", ("deploy",)),
-            ("apps", "ReplicaSet", ("rs",)),
-            ("batch", "Job", ()),
+        for group, kind, short, parts in (
+            ("apps", "DaemonSet", ("ds",), ("status",)),
+            ("apps", "Deployment", ("deploy",), ("scale", "status")),
+            ("apps", "ReplicaSet", ("rs",), ("scale", "status")),
+            ("batch", "Job", (), ("status",)),
         )
     ),
     Kind(
