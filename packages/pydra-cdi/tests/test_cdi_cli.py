@@ -197,6 +197,22 @@ def test_a_host_whose_var_run_is_a_link_is_read_below_that_host(tmp_path, data):
     assert [row["file"] for row in data("devices", "--host", tmp_path)] == [str(written)]
 
 
+def test_a_host_with_links_in_a_circle_is_told(tmp_path, run):
+    (tmp_path / "etc").symlink_to("etc")
+
+    code, _, err = run("devices", "--host", tmp_path)
+
+    assert code == 1
+    assert "/etc/cdi cannot be found in it" in err
+
+
+def test_an_empty_option_is_not_taken_for_the_default_directories(run):
+    code, _, err = run("gc", "--owner", "driver", "-d", "")
+
+    assert code == 2
+    assert "-d names no directory" in err
+
+
 def test_validate_finds_nothing_on_a_good_node(node, run, data):
     assert run("validate", "--host", node) == (0, "3 files: no findings\n", "")
     assert data("validate", "--host", node) == []

@@ -154,7 +154,9 @@ def _short(release):
 
 
 def test_the_table_of_rules_names_every_rule():
-    shown = re.findall(r"^\| `([a-z-]+)` \|", (DOCS / "cdi-lint.md").read_text(), re.MULTILINE)
+    shown = re.findall(
+        r"^\| `([a-z-]+)` \|", (DOCS / "cdi-lint-rules.md").read_text(), re.MULTILINE
+    )
     code = "".join(path.read_text() for path in SOURCES)
     rules = set(re.findall(r'(?:"(?:error|warning|info)"|severity), "([a-z-]+)"', code))
 

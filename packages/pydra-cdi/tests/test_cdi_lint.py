@@ -323,6 +323,12 @@ def test_directories_are_looked_at_as_a_whole(tmp_path):
     assert str(two) in findings[-2].message
 
 
+def test_a_directory_given_twice_shadows_nothing(tmp_path):
+    write(tmp_path / "x.json", spec(ENV))
+
+    assert Linter().directories([tmp_path, tmp_path]) == ()
+
+
 def test_an_error_of_another_kind_is_a_finding_too():
     (finding,) = of_error(Path("x.json"), CdiError("odd"))
 
