@@ -26,6 +26,16 @@ from pydra_cdi import (
 from pydra_cdi.file_names import spec_file_name
 
 KIND = "acme.example/card"
+IN_BETWEEN = []  # (event of the interpreter, what another process does just before it)
+
+
+def in_between(event, args):
+    """Let a race happen at the one moment where it matters: the interpreter tells what it is about to do."""
+    if IN_BETWEEN and event == IN_BETWEEN[-1][0] and not str(args[0]).endswith(".pyc"):
+        IN_BETWEEN.pop()[1]()
+
+
+sys.addaudithook(in_between)
 
 # Runs in its own process: its writes fail, or kill it, at the given size, as on a full disk or in a crash.
 LIMITED_WRITER = """
@@ -212,6 +222,35 @@ def test_the_work_of_a_live_writer_is_left_alone(tmp_path):
         fcntl.flock(held, fcntl.LOCK_EX)
         assert SpecDirectory(tmp_path).sweep() == ()
     assert SpecDirectory(tmp_path).sweep() == (temporary,)
+
+
+def test_a_temporary_file_that_a_cleaner_took_before_it_was_locked_is_made_again(tmp_path):
+    directory = SpecDirectory(tmp_path)
+    swept = []
+    IN_BETWEEN.append(("fcntl.flock", lambda: swept.extend(directory.sweep())))
+
+    path = directory.write(spec()).path
+
+    assert len(swept) == 1
+    assert list(tmp_path.iterdir()) == [path]
+    assert read_spec(path) == spec()
+
+
+def test_a_leftover_that_somebody_else_removes_first_is_no_error(tmp_path):
+    (tmp_path / ".pydra-cdi.0.tmp").touch()
+    IN_BETWEEN.append(("open", (tmp_path / ".pydra-cdi.0.tmp").unlink))
+    assert SpecDirectory(tmp_path).sweep() == ()
+    assert IN_BETWEEN == []
+
+
+def test_a_writer_that_is_interrupted_leaves_nothing_behind(tmp_path):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    IN_BETWEEN.append(("fcntl.flock", interrupt))
+    with pytest.raises(KeyboardInterrupt):
+        SpecDirectory(tmp_path).write(spec())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_writers_and_cleaners_at_work_together_lose_nothing(tmp_path):

@@ -31,6 +31,17 @@ while not Path(sys.argv[2]).exists():
 """
 
 
+BEFORE_OPENING = {}  # path -> what another process does just before the file is opened
+
+
+def before_opening(event, args):
+    if event == "open" and BEFORE_OPENING:
+        BEFORE_OPENING.pop(str(args[0]), lambda: None)()
+
+
+sys.addaudithook(before_opening)
+
+
 def spec(*names, value="1"):
     builder = SpecBuilder(KIND)
     for name in names or ("card0",):
@@ -153,6 +164,28 @@ def test_while_another_process_writes_and_removes_every_snapshot_is_whole(tmp_pa
     assert writer.returncode == 0
     assert seen <= {f"VALUE={letter * 5000}" for letter in "ab"}
     assert others <= {1, 2}
+
+
+def test_a_file_that_vanishes_after_it_was_listed_was_never_there(tmp_path):
+    kept, gone = (SpecDirectory(tmp_path).write(spec(name), name).path for name in "ab")
+    BEFORE_OPENING[str(gone)] = gone.unlink
+
+    snapshot = Registry([tmp_path]).refresh()
+
+    assert BEFORE_OPENING == {}
+    assert [loaded.path for loaded in snapshot.specs] == [kept]
+    assert snapshot.errors == {}
+
+
+def test_a_file_replaced_after_it_was_looked_at_is_read_again_the_next_time(tmp_path):
+    directory = SpecDirectory(tmp_path)
+    path = directory.write(spec(value="a")).path
+    BEFORE_OPENING[str(path)] = lambda: directory.write(spec(value="b"))
+    registry = Registry([tmp_path])
+
+    assert value_of(registry.refresh()) == "VALUE=b"
+    directory.write(spec(value="c"))
+    assert value_of(registry.refresh()) == "VALUE=c"
 
 
 def test_threads_may_refresh_one_registry_at_once(tmp_path):
