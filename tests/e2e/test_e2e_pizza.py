@@ -121,6 +121,7 @@ async def test_a_template_makes_a_claim_that_goes_with_its_pod(cluster):
 
 
 async def test_after_a_kubelet_restart_orders_are_served_and_old_ones_freed(cluster, driver):
+    cluster.must_be_a_testbed("a real node's kubelet is its service manager's to restart")
     await cluster.create(claim("dinner", "ham"), pod("ada", "dinner", eats=LONG))
     await cluster.pod("ada", "Running")
     await cluster.restart_kubelet()
@@ -157,6 +158,7 @@ async def test_a_driver_that_was_ended_goes_on_where_it_was(cluster, driver, num
 async def test_a_driver_started_while_the_api_server_is_away_serves_when_it_is_back(
     cluster, driver
 ):
+    cluster.must_be_a_testbed("a real cluster's API server is not ours to take away")
     await cluster.create(claim("dinner", "ham"), pod("ada", "dinner", eats=LONG))
     await cluster.pod("ada", "Running")
     files = cluster.spec_files()
