@@ -76,13 +76,14 @@ ANYONE = Writer()
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One write's surroundings; `now` is RFC 3339."""
+    """One write's surroundings; `now` is RFC 3339, `version` the API version that was written to."""
 
     now: str
     cel_check: CelCheck = no_cel_check
     gates: Mapping[str, bool] = field(default_factory=lambda: DEFAULT_GATES)
     namespace_labels: Mapping[str, str] = field(default_factory=dict)
     writer: Writer = ANYONE
+    version: str = "v1"
 
     def complaint(self, expression: str) -> str | None:
         """What the API server has against a selector, with the gates as they are."""

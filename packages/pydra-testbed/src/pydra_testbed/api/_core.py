@@ -92,8 +92,8 @@ class Core:
     def namespace(self, name: str) -> Stored | None:
         return self.store.bucket("namespaces").objects.get(("", name))
 
-    def context(self, namespace: str, writer: Writer = ANYONE) -> Context:
+    def context(self, namespace: str, writer: Writer = ANYONE, version: str = "v1") -> Context:
         """What the rules may know about a write in a namespace."""
         stored = self.namespace(namespace) if namespace else None
         labels = stored.labels if stored else {}
-        return Context(self.now(), self._cel_check, self._gates, labels, writer)
+        return Context(self.now(), self._cel_check, self._gates, labels, writer, version)

@@ -79,7 +79,7 @@ def complete(core: Core, kind: Kind, obj: KubeObject) -> None:
         obj["status"] = dict(strategy.initial_status)
         if kind.definition is not None:
             del obj["status"]
-    context = core.context(meta.get("namespace", ""))
+    context = core.context(meta.get("namespace", ""), version=kind.version)
     drop_disabled(obj, None, context.gates, strategy.gated)
     strategy.default(obj, context)
     causes = strategy.create(obj, context)

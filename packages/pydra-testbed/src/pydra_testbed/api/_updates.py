@@ -146,7 +146,7 @@ def _judged(
 ) -> KubeObject:
     """The new object in stored form: only what this path may change, filled in and valid."""
     strategy, status = strategy_of(target.kind), target.subresource == "status"
-    context = core.context(target.namespace, writer)
+    context = core.context(target.namespace, writer, target.kind.version)
     keep_server_made(new, old)
     if status:
         new = old | {"status": new.get("status", {}), "metadata": dict(old["metadata"])}

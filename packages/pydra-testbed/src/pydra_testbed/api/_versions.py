@@ -104,7 +104,7 @@ def _nested(request: KubeObject) -> KubeObject:
     """A request without a single field of an exact one has none, an empty one included."""
     kept = {key: value for key, value in request.items() if key in _OF_REQUEST}
     wanted = {key: value for key, value in request.items() if key not in _OF_REQUEST}
-    asks = any(value or (value is False and key == "adminAccess") for key, value in wanted.items())
+    asks = any(value not in ("", 0) or value is False for value in wanted.values())
     return kept | {"exactly": wanted} if asks else kept
 
 

@@ -30,6 +30,7 @@ COUNTERS_MAX = 32
 CONDITIONS_MAX = 4
 EFFECTS = ("NoExecute", "NoSchedule", "None")
 _LISTS = ("bools", "ints", "strings", "versions")
+ATTRIBUTE_ORDER = ("bool", "int", "string", "version", *_LISTS)
 _NUMBER = r"(0|[1-9][0-9]*)"
 _PART = r"(0|[1-9][0-9]*|[0-9]*[a-zA-Z-][0-9a-zA-Z-]*)"
 _SEMVER = re.compile(
@@ -97,7 +98,7 @@ def _values(attribute: KubeObject) -> int:
 
 def _attribute(field: str, value: KubeObject) -> Causes:
     found: Causes = []
-    given = [name for name, item in value.items() if item is not None]
+    given = [name for name in ATTRIBUTE_ORDER if value.get(name) is not None]
     for name in given:
         found += _attribute_value(f"{field}.{name}", name, value[name])
     if len(given) != 1:

@@ -47,7 +47,7 @@ def labels_and_more(meta: KubeObject, field: str) -> Causes:
 def metadata_update(new: KubeObject, old: KubeObject) -> Causes:
     """Metadata of a changed object; what the server owns was restored before."""
     meta = new.get("metadata", {})
-    found = labels_and_more(meta, "metadata")
+    found: Causes = []
     before = set(old["metadata"].get("finalizers") or ())
     added = sorted(set(meta.get("finalizers") or ()) - before)
     if added and old["metadata"].get("deletionTimestamp"):
@@ -57,7 +57,7 @@ def metadata_update(new: KubeObject, old: KubeObject) -> Causes:
             f"found new finalizers []string{{{listed}}}"
         )
         found.append(forbidden("metadata.finalizers", detail))
-    return found
+    return found + labels_and_more(meta, "metadata")
 
 
 def template_metadata(meta: KubeObject, field: str) -> Causes:

@@ -26,10 +26,10 @@ def changed_rule(new: KubeObject, old: KubeObject, _context: Context) -> Causes:
 def changed_rule_status(new: KubeObject, old: KubeObject, _context: Context) -> Causes:
     items = new.get("status", {}).get("conditions") or []
     field = "status.conditions"
-    found = metadata_update(new, old)
+    found = metadata_update(new, old) + conditions(field, items)
     if len(items) > CONDITIONS_MAX:
         found.append(too_many(field, len(items), CONDITIONS_MAX))
-    return found + conditions(field, items)
+    return found
 
 
 def renew(new: KubeObject, old: KubeObject, _context: Context) -> None:
