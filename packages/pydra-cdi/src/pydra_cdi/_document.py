@@ -66,12 +66,13 @@ def read_document(data: bytes) -> Document:
     missing: list[Fault] = []
     if plain is not None:
         _complete(plain, type_of_spec(), "", missing)
-    placed = place(composed.root, missing)
     if coercion.faults:
-        raise MistypedError(place(composed.root, [*coercion.faults, *placed]))
+        told = {fault.path for fault in coercion.faults}
+        faults = [*coercion.faults, *(fault for fault in missing if fault.path not in told)]
+        raise MistypedError(place(composed.root, faults))
     accidents = [*coercion.accidents, *_ignored(composed, text)]
     accidents.sort(key=lambda accident: (accident.line, accident.column))
-    return Document(composed.root, msgspec.convert(plain, Spec), placed, tuple(accidents))
+    return Document(composed.root, msgspec.convert(plain, Spec), tuple(missing), tuple(accidents))
 
 
 def locate(data: bytes, faults: Sequence[Fault]) -> tuple[Fault, ...]:

@@ -113,11 +113,11 @@ def json_schema() -> dict[str, Any]:
 
 
 def _schema(kind: inspect.Type, definitions: dict[str, Any]) -> dict[str, Any]:
+    if isinstance(
+        kind, inspect.UnionType
+    ):  # a field that may be left out; null is for Go writers only
+        kind = kind.types[0]
     match kind:
-        case inspect.UnionType(
-            types=types
-        ):  # a field that may be left out; null is for Go writers only
-            return _schema(types[0], definitions)
         case inspect.StructType(cls=cls):
             if cls.__name__ not in definitions:
                 definitions[cls.__name__] = _object(kind, definitions)
