@@ -28,11 +28,13 @@ from pydra_testbed.api._endpoint import (
     tabulator,
     verb_of,
 )
+from pydra_testbed.api._logs import send_log
 from pydra_testbed.api._openapi.documents import openapi
 from pydra_testbed.api._paths import place_of, target_of
+from pydra_testbed.api._protobuf.envelope import MEDIA as PROTOBUF
+from pydra_testbed.api._protobuf.envelope import as_json
 from pydra_testbed.api._selectors import matcher
 from pydra_testbed.api._streams import wants, watch_stream
-from pydra_testbed.api._logs import send_log
 from pydra_testbed.api._tables.table import wants_table
 from pydra_testbed.api._versions import deprecation
 from pydra_testbed.api.faults import Faults
@@ -108,6 +110,8 @@ class HttpFront:
         self._faults.check(verb, target.kind.plural, target.subresource)
         body = await request.read() if request.can_read_body else b""
         media = request.headers.get("Content-Type", "").partition(";")[0].strip()
+        if media == PROTOBUF:
+            body, media = as_json(body), _JSON
         agent = request.headers.get("User-Agent", "")
         writer = self._authority.writer(user, verb)
         accept = request.headers.get("Accept", "")
