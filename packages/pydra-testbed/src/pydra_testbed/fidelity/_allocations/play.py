@@ -18,8 +18,12 @@ _AFTERMATH = 1.0
 class Scenario:
     """One recorded scenario in a world of its own; sees inputs, and of the outcome only how dice fell."""
 
-    def __init__(self, record: Mapping[str, Any]) -> None:
+    def __init__(
+        self, record: Mapping[str, Any], *, evicts_early: bool = False, looks_late: bool = True
+    ) -> None:
         self._record = record
+        self._looks_late = looks_late
+        self._evicts_early = evicts_early
         self._pods = {pod["name"]: pod for pod in record["pods"]}
         self._rolled: dict[str, str] = {
             each["pod"]: each["scheduled_node"]
@@ -34,8 +38,9 @@ class Scenario:
         async with self._world.running(self._dice) as world:
             await self._set_up()
             outcome = [answer for step in steps for answer in await self._step(step)]
-            await world.clock.advance(_AFTERMATH)
-            await world.stop_pods()
+            if self._looks_late:
+                await world.clock.advance(_AFTERMATH)
+                await world.stop_pods()
             return {"outcome": outcome, **await final_answer(world, self._record)}
 
     def _dice(self, pod: KubeObject, nodes: Sequence[str]) -> str:
@@ -89,6 +94,8 @@ class Scenario:
     async def _decided(self, names: list[str]) -> list[Answer]:
         """Create pods and wait for the scheduler's word, again after its pause where a first try failed."""
         world = self._world
+        if self._evicts_early:
+            await world.stop_pods()
         for name in names:
             pod = self._pods[name]
             await world.make("pods", {"name": name, "spec": spec_of(pod)})
