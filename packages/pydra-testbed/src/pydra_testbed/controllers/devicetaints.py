@@ -16,7 +16,7 @@ from pydra_testbed.clock import Clock
 from pydra_testbed.controllers.eviction import EvictionController, Words
 from pydra_testbed.controllers.podclaims import claim_keys
 from pydra_testbed.controllers.taintrules import RULES, RuleReporter, rule_taint, selects
-from pydra_testbed.controllers.tolerations import FOREVER, tolerated_seconds
+from pydra_testbed.controllers.tolerations import FOREVER, matches, tolerated_seconds
 from pydra_testbed.objects import Api, KubeObject, key_of, namespace_of, uid_of
 from pydra_testbed.reflector import Change
 
@@ -118,6 +118,9 @@ class DeviceTaintEviction(EvictionController):
         tolerations = [each for each in given if each.get("effect") == _NO_EXECUTE]
         for taint, rule in self._taints(result):
             seconds = tolerated_seconds(taint, tolerations)
+            # Unlike with node taints, one toleration without end outweighs those that end.
+            if any(t.get("tolerationSeconds") is None and matches(taint, t) for t in tolerations):
+                seconds = FOREVER
             if taint.get("effect") == _NO_EXECUTE and seconds != FOREVER:
                 added = datetime.fromisoformat(taint["timeAdded"])
                 yield added + timedelta(seconds=seconds), rule
