@@ -56,7 +56,7 @@ async def _play(record: Record) -> list[str]:
     if record.get("other_outcome"):
         wanted.append({**record, "outcome": record["other_outcome"]})
     found_different: list[list[str]] = [_differences(each, seen) for each in wanted]
-    return min(found_different, key=len)
+    return min(found_different, key=_length)
 
 
 def _answer(record: Mapping[str, Any]) -> Answer:
@@ -70,5 +70,9 @@ def _differences(wanted: Mapping[str, Any], seen: Sequence[Answer]) -> list[str]
     lines: list[str] = []
     for where, state in parts(wanted).items():
         attempts = [list(differences(state, play.get(where), where)) for play in plays]
-        lines += min(attempts, key=len)
+        lines += min(attempts, key=_length)
     return lines
+
+
+def _length(lines: list[str]) -> int:
+    return len(lines)

@@ -7,41 +7,44 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-_NAMES = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-
-
-def renamed(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Rename nodes, drivers and devices throughout, in a way that keeps their order by name."""
-    drivers = {item["spec"]["driver"] for item in record["slices"]}
-    nodes = {node["name"] for node in record["nodes"]}
-    devices = {
-        device["name"]
-        for item in record["slices"]
-        for device in item["spec"].get("devices") or ()
-        if _NAMES.fullmatch(device["name"])
-    }
-    words = {name: f"{name}-x" for name in (nodes | devices) - _reserved(record)}
-    domains = {driver: f"{driver}.test" for driver in drivers}
-    text = _replaced(json.dumps(dict(record), ensure_ascii=False), domains)
-    return dict(_walk(json.loads(text), words))
-
-
-def _replaced(text: str, domains: Mapping[str, str]) -> str:
-    """Drivers stand inside expressions and messages too; their names are too special to mean anything else."""
-    for old in sorted(domains, key=len, reverse=True):
-        text = re.sub(rf"(?<![-a-z0-9.]){re.escape(old)}(?![-a-z0-9.])", domains[old], text)
-    return text
-
-
-def _reserved(record: Mapping[str, Any]) -> set[str]:
-    """Words that are also something else: pods, claims, classes, keys of the form."""
-    named = ("pods", "claims", "deviceClasses", "claimTemplates")
-    return {item["name"] for kind in named for item in record.get(kind) or ()}
-
-
+_PREFIX = "other-"
 _PLACES = frozenset(
-    {"name", "device", "node", "nodeName", "scheduled_node", "prefer", "values", "pool"}
+    {
+        "name",
+        "device",
+        "pool",
+        "counterSet",
+        "nodeName",
+        "scheduled_node",
+        "prefer",
+        "values",
+        "kubernetes.io/hostname",
+    }
 )
+
+
+def renamed(record: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Rename nodes, drivers, pools and devices throughout, keeping their order by name.
+
+    None where such a name also means something else in the scenario.
+    """
+    specs = [item["spec"] for item in record["slices"]]
+    names = {node["name"] for node in record["nodes"]}
+    names |= {spec["pool"]["name"] for spec in specs}
+    names |= {device["name"] for spec in specs for device in spec.get("devices") or ()}
+    named = ("pods", "claims", "deviceClasses", "claimTemplates")
+    if names & {item["name"] for kind in named for item in record.get(kind) or ()}:
+        return None
+    drivers = {spec["driver"]: f"{_PREFIX}{spec['driver']}" for spec in specs}
+    text = _replaced(json.dumps(dict(record), ensure_ascii=False), drivers)
+    return dict(_walk(json.loads(text), {name: f"{_PREFIX}{name}" for name in names}))
+
+
+def _replaced(text: str, words: Mapping[str, str]) -> str:
+    """Drivers stand inside expressions and messages too; their names are too special to mean anything else."""
+    for old in sorted(words, key=len, reverse=True):
+        text = re.sub(rf"(?<![-a-z0-9.]){re.escape(old)}(?![-a-z0-9.])", words[old], text)
+    return text
 
 
 def _walk(value: Any, words: Mapping[str, str], place: str = "") -> Any:
@@ -52,5 +55,5 @@ def _walk(value: Any, words: Mapping[str, str], place: str = "") -> Any:
     if isinstance(value, str) and place in _PLACES:
         return words.get(value, value)
     if isinstance(value, str) and place == "unschedulable_message":
-        return re.sub(r"(?<=/)[-a-z0-9]+(?= because)", lambda m: words.get(m[0], m[0]), value)
+        return re.sub(r"(?<=/)[-a-z0-9.]+", lambda match: words.get(match[0], match[0]), value)
     return value
