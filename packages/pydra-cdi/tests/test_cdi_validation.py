@@ -268,6 +268,18 @@ def test_more_faults_than_anybody_reads_are_counted_no_further():
     assert len(refused(spec).faults) == 1001
 
 
+def test_keys_too_long_for_runtimes_are_refused_before_they_are_written():
+    spec = Spec(
+        "0.6.0", "v/c", [Device("a", ContainerEdits(env=["A=b"]))], annotations={"k" * 1025: ""}
+    )
+
+    assert paths(spec) == [f"annotations['{'k' * 40}'...]"]
+
+
+def test_a_text_with_more_values_than_any_spec_is_refused_unread():
+    assert "more values than any spec" in str(refused(b"[" + b"1," * 300_000))
+
+
 def test_texts_are_cut_in_messages():
     spec = {**GOOD, "kind": "x" * 10_000}
 

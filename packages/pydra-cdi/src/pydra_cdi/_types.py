@@ -35,8 +35,7 @@ def type_of_spec() -> inspect.Type:
 def _any(value: object, kind: inspect.Type, at: str) -> Iterator[Fault]:
     match kind:
         case inspect.UnionType(types=types):
-            if value is not None:
-                yield from _any(value, types[0], at)
+            yield from _any(value, types[0], at)
         case inspect.StructType():
             yield from _struct(value, kind, at)
         case inspect.CollectionType(item_type=item):

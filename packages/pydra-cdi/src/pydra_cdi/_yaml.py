@@ -95,7 +95,7 @@ def _data(node: Node) -> Any:
             return scalar_value(node)
         case Items():
             return [_data(entry) for entry in node.entries]
-        case Pairs():
+        case _:
             return {member.name: _data(member.value) for member in members(node)}
 
 
