@@ -31,7 +31,8 @@ IN_BETWEEN = []  # (event of the interpreter, what another process does just bef
 
 def in_between(event, args):
     """Let a race happen at the one moment where it matters: the interpreter tells what it is about to do."""
-    if IN_BETWEEN and event == IN_BETWEEN[-1][0] and not str(args[0]).endswith(".pyc"):
+    expected = event == "fcntl.flock" or str(args[:1]).endswith(".tmp',)")
+    if expected and IN_BETWEEN and event == IN_BETWEEN[-1][0]:
         IN_BETWEEN.pop()[1]()
 
 

@@ -170,6 +170,8 @@ def test_one_directory_may_lie_in_another(tmp_path):
 
 def test_more_events_than_the_kernel_keeps_lose_nothing(directory, watcher):
     limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+    if limit > 100_000:
+        pytest.skip("this kernel keeps so many events that overflowing it takes too long")
     busy = directory / "busy.txt"
     busy.touch()
     other = directory / "busy2.txt"
