@@ -24,6 +24,7 @@ from pydra_testbed.api import (
 )
 from pydra_testbed.clock import ManualClock
 from pydra_testbed.fidelity.api_answers import Reply, differences, served_differences
+from pydra_testbed.fidelity.api_changes import changed
 from pydra_testbed.fidelity.api_requests import Call, Place, before, call_of, fitted, place_of
 from pydra_testbed.fidelity.model import Outcome, Record
 from pydra_testbed.objects import KubeObject
@@ -42,6 +43,10 @@ class ApiVerdicts:
         """Play records, each on a fresh server."""
         for record in records:
             yield Outcome(record["id"], record["area"], tuple(await _play(record)))
+
+    def changed(self, record: Record) -> Record | None:
+        """The record with one field changed, as the rules demand then."""
+        return changed(record)
 
 
 async def _play(record: Record) -> list[str]:
