@@ -55,8 +55,7 @@ async def _play(record: Record) -> list[str]:
     wanted = [record]
     if record.get("other_outcome"):
         wanted.append({**record, "outcome": record["other_outcome"]})
-    found_different: list[list[str]] = [_differences(each, seen) for each in wanted]
-    return min(found_different, key=_length)
+    return _fewest([_differences(each, seen) for each in wanted])
 
 
 def _answer(record: Mapping[str, Any]) -> Answer:
@@ -69,10 +68,9 @@ def _differences(wanted: Mapping[str, Any], seen: Sequence[Answer]) -> list[str]
     plays = [parts(found) for found in seen]
     lines: list[str] = []
     for where, state in parts(wanted).items():
-        attempts = [list(differences(state, play.get(where), where)) for play in plays]
-        lines += min(attempts, key=_length)
+        lines += _fewest([list(differences(state, play.get(where), where)) for play in plays])
     return lines
 
 
-def _length(lines: list[str]) -> int:
-    return len(lines)
+def _fewest(attempts: list[list[str]]) -> list[str]:
+    return min(attempts, key=len)
