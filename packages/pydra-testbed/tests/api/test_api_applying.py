@@ -90,13 +90,18 @@ async def test_the_first_word_of_the_user_agent_is_the_manager(server, connect, 
         made = await kube.ok("POST", kube.slices, samples("slice"))
         assert list(managers(made)) == ["nodetool"]
         named = await kube.ok(
-            "PUT", f"{kube.slices}/s1", samples("slice", spec__devices=[{"name": "e"}]), fieldManager="x"
+            "PUT",
+            f"{kube.slices}/s1",
+            samples("slice", spec__devices=[{"name": "e"}]),
+            fieldManager="x",
         )
     assert list(managers(named)) == ["nodetool", "x"]
 
 
 async def test_no_more_than_ten_updaters_are_remembered(kube):
-    await kube.ok("POST", kube.maps, {"metadata": {"name": "m"}, "data": {"k": "v"}}, fieldManager="m0")
+    await kube.ok(
+        "POST", kube.maps, {"metadata": {"name": "m"}, "data": {"k": "v"}}, fieldManager="m0"
+    )
     for index in range(1, 14):
         patch = {"data": {f"k{index}": "v"}}
         changed = await kube.ok(

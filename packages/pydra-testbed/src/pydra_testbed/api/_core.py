@@ -69,8 +69,21 @@ class Core:
         self.store = Store()
         self._cel_check = cel_check
         self._gates = dict(DEFAULT_GATES) | dict(gates)
+        self.dropping: dict[str, tuple[str, ...]] = {}
         for kind in catalog.kinds:
             self.store.add_bucket(kind.bucket, kind.selectable.values())
+
+    def forget_changes(self, resource: str) -> None:
+        """Empty a resource's replay window, so that watches from before are answered 410 Expired.
+
+        Raises:
+            KeyError: no such resource.
+        """
+        kind = self.catalog.named(resource)
+        if kind is None:
+            raise KeyError(resource)
+        bucket = self.bucket(kind)
+        bucket.forget(len(bucket.changes))
 
     def now(self) -> str:
         return rfc3339(self.clock.now())

@@ -104,7 +104,9 @@ def _subresource(kind: Kind, name: str) -> KubeObject:
 
 def response_kind(kind: Kind, subresource: str) -> tuple[str, str, str]:
     """Group, version and kind of what a subresource takes and gives."""
-    group, version, served, _ = _SUBRESOURCES.get(subresource, (kind.group, kind.version, kind.kind, ()))
+    group, version, served, _ = _SUBRESOURCES.get(
+        subresource, (kind.group, kind.version, kind.kind, ())
+    )
     return group, version, served
 
 

@@ -6,7 +6,7 @@ kinds' strategies of resource.k8s.io.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pydra_testbed.objects import KubeObject
@@ -79,11 +79,16 @@ def drop_disabled(
     for gate, paths in gated.items():
         if gates.get(gate, True) or (old is not None and _in_use(old, paths)):
             continue
-        for path in paths:
-            steps, names = _steps(path)
-            for holder in _holders(obj, steps):
-                for name in names:
-                    holder.pop(name, None)
+        drop_fields(obj, paths)
+
+
+def drop_fields(obj: KubeObject, paths: Iterable[str]) -> None:
+    """Remove from `obj` what stands at these paths."""
+    for path in paths:
+        steps, names = _steps(path)
+        for holder in _holders(obj, steps):
+            for name in names:
+                holder.pop(name, None)
 
 
 def _in_use(obj: KubeObject, paths: tuple[str, ...]) -> bool:

@@ -18,6 +18,8 @@ from pydra_testbed.api._auth import Authority
 from pydra_testbed.api._auth_reviews import review
 from pydra_testbed.api._auth_tokens import User
 from pydra_testbed.api._core import Core, Target
+from pydra_testbed.api._debug import PATH as FAULTS
+from pydra_testbed.api._debug import faults_document
 from pydra_testbed.api._discovery import HEALTH_PATHS, document
 from pydra_testbed.api._endpoint import (
     BODY_LIMIT,
@@ -37,7 +39,7 @@ from pydra_testbed.api._selectors import matcher
 from pydra_testbed.api._streams import wants, watch_stream
 from pydra_testbed.api._tables.table import wants_table
 from pydra_testbed.api._versions import deprecation
-from pydra_testbed.api.faults import Faults
+from pydra_testbed.api.faults import Effect, Faults
 from pydra_testbed.api.logs import LogSource
 from pydra_testbed.objects import ApiStatusError
 
@@ -80,6 +82,8 @@ class HttpFront:
         if found is not None:
             self._authority.check_path(user, "get", path)
             return found
+        if path == FAULTS:
+            return await self._plan_faults(request, user)
         place = place_of(path)
         if place is None:
             raise _problems.no_such_path()
@@ -105,17 +109,21 @@ class HttpFront:
     async def _resource(
         self, request: web.Request, target: Target, user: User
     ) -> web.StreamResponse:
+        """Permission first, then what was planned to go wrong, then the request itself."""
         verb = verb_of(request.method, target, watching=wants(request.query, "watch"))
         self._authority.check(user, verb, target)
-        self._faults.check(verb, target.kind.plural, target.subresource)
-        body = await request.read() if request.can_read_body else b""
-        media = request.headers.get("Content-Type", "").partition(";")[0].strip()
-        if media == PROTOBUF:
-            body, media = as_json(body), _JSON
-        agent = request.headers.get("User-Agent", "")
-        writer = self._authority.writer(user, verb)
-        accept = request.headers.get("Accept", "")
-        wanted = Request(verb, target, request.query, media, body, agent, writer, accept)
+        effect = self._faults.meet(verb, target.kind.plural, target.subresource)
+        if effect is Effect.HANG:
+            await self._faults.released()
+        if effect in {Effect.HANG, Effect.CUT}:
+            return _cut(request)
+        answer = await self._carried_out(request, verb, target, user)
+        return _cut(request) if effect is Effect.LOSE else answer
+
+    async def _carried_out(
+        self, request: web.Request, verb: str, target: Target, user: User
+    ) -> web.StreamResponse:
+        wanted = await self._wanted(request, verb, target, user)
         if target.kind.virtual or target.subresource == "token":
             return _json_response(201, review(self._core, self._authority, user, wanted))
         if verb == "watch":
@@ -123,12 +131,31 @@ class HttpFront:
             stream = watch_stream(
                 self._core, self._faults, target, chosen, request.query, self.closing
             )
-            if wants_table(accept):
+            if wants_table(wanted.accept):
                 stream.tabulator = tabulator(self._core, wanted)
             return await stream.run(request)
         if target.subresource == "log":
             return await send_log(self._core, self._logs, target, request)
         return _success(respond(self._core, wanted), target)
+
+    async def _wanted(self, request: web.Request, verb: str, target: Target, user: User) -> Request:
+        body = await request.read() if request.can_read_body else b""
+        media = request.headers.get("Content-Type", "").partition(";")[0].strip()
+        if media == PROTOBUF:
+            body, media = as_json(body), _JSON
+        agent, accept = request.headers.get("User-Agent", ""), request.headers.get("Accept", "")
+        writer = self._authority.writer(user, verb)
+        return Request(verb, target, request.query, media, body, agent, writer, accept)
+
+    async def _plan_faults(self, request: web.Request, user: User) -> web.Response:
+        verb = {"GET": "get", "POST": "create", "DELETE": "delete"}.get(request.method)
+        if verb is None:
+            raise _problems.method_not_allowed()
+        self._authority.check_path(user, verb, request.path)
+        found = faults_document(
+            self._faults, self._core.forget_changes, request.method, await request.read()
+        )
+        return _json_response(200, msgspec.json.encode(found))
 
 
 def _json_response(code: int, body: bytes) -> web.Response:

@@ -10,6 +10,7 @@ import msgspec
 
 from pydra_testbed.api._core import Core, Options, Target
 from pydra_testbed.api._decode import DecodeError, cannot_read, decode
+from pydra_testbed.api._gates import drop_fields
 from pydra_testbed.api._kinds import Catalog, Kind
 from pydra_testbed.api._problems import bad_request, unrecognized
 from pydra_testbed.api._strategies import strategy_of
@@ -48,6 +49,7 @@ def take_in(
     obj, problems = _decoded(kind, body)
     if problems and options.field_validation == "Strict":
         raise _unreadable(kind, f"strict decoding error: {', '.join(problems)}")
+    drop_fields(obj, core.dropping.get(kind.plural, ()))
     obj["apiVersion"] = kind.stored_api_version
     obj["kind"] = kind.kind
     _check_namespace(target, obj.setdefault("metadata", {}))

@@ -48,7 +48,9 @@ def rescale(core: Core, target: Target, body: Any, options: Options) -> KubeObje
     spec = body.get("spec") if isinstance(body, dict) else None
     wanted = (spec or {}).get("replicas", 0) if isinstance(spec, dict | None) else None
     if isinstance(wanted, bool) or not isinstance(wanted, int) or wanted < 0:
-        raise bad_request(f"Scale {target.name}: spec.replicas must be a number from 0, not {wanted!r}")
+        raise bad_request(
+            f"Scale {target.name}: spec.replicas must be a number from 0, not {wanted!r}"
+        )
     obj = core.find(target).decode()
     version = (body.get("metadata") or {}).get("resourceVersion", "")
     if version and not version.isdecimal():

@@ -62,7 +62,7 @@ class ApiServer:
         self._authority = Authority(
             self._core, self.tokens, authorization, demand=token is not None
         )
-        self.faults = Faults(self._core.store.wake)
+        self.faults = Faults(self._core.store.wake, self._core.dropping)
         self.local = LocalApi(self._core, self.faults)
         self._logs = logs or NoLogs()
         self._make_namespaces()
@@ -112,11 +112,7 @@ class ApiServer:
 
     def forget_changes(self, resource: str) -> None:
         """Empty a resource's replay window, so that watches from before are answered 410 Expired."""
-        kind = self._core.catalog.named(resource)
-        if kind is None:
-            raise KeyError(resource)
-        bucket = self._core.bucket(kind)
-        bucket.forget(len(bucket.changes))
+        self._core.forget_changes(resource)
 
     def _make_namespaces(self) -> None:
         kind = self._core.catalog.named("namespaces")

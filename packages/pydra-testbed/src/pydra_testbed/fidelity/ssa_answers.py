@@ -28,8 +28,9 @@ class Names:
         theirs, ours = recorded.get("metadata") or {}, actual.get("metadata") or {}
         for field in _IDENTITIES:
             name, value = theirs.get(field), ours.get(field)
-            is_name = isinstance(name, str) and _NAME.fullmatch(name)
-            if is_name and value is not None and value not in self._actual.values():
+            if not isinstance(name, str) or not _NAME.fullmatch(name) or value is None:
+                continue
+            if value not in self._actual.values():
                 self._actual.setdefault(name, value)
 
     def spelled(self, value: Any) -> Any:

@@ -25,7 +25,11 @@ _WRITE_OPTIONS = ("dryRun", "fieldManager", "fieldValidation")
 def openapi(catalog: Catalog, path: str) -> KubeObject | None:
     """The document at a path, None when the path is none."""
     if path.rstrip("/") == _INDEX:
-        return {"paths": {place: {"serverRelativeURL": _url(catalog, place)} for place in _places(catalog)}}
+        return {
+            "paths": {
+                place: {"serverRelativeURL": _url(catalog, place)} for place in _places(catalog)
+            }
+        }
     place = path.removeprefix(f"{_INDEX}/")
     return _document(catalog, place) if place != path and place in _places(catalog) else None
 

@@ -1,4 +1,4 @@
-"""A protobuf body taken out of its envelope (`k8s\\0` and a `runtime.Unknown`) and turned into JSON."""
+"""A protobuf body taken out of its envelope (four letters and a `runtime.Unknown`) and turned into JSON."""
 
 from __future__ import annotations
 
