@@ -224,6 +224,21 @@ def test_a_key_longer_than_a_yaml_parser_takes_is_refused_in_json_too():
         decode_spec(json.dumps({"annotations": {"k" * 1100: ""}}).encode())
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('annotations: {1: x, "1": y}', "'1' is there twice"),
+        ("containerEdits: {env: [A=b:, C=d]}", "not YAML"),
+        ("containerEdits: {mounts: [null]}", r"containerEdits.mounts\[0\]: it is null"),
+        ("[" * 66 + "]" * 66, "nested deeper than 64 levels"),
+    ],
+)
+def test_differences_from_the_reference_library_that_no_record_shows(text, words):
+    """Listed in docs/dev/cdi-differences.md; what the library does is known from its source."""
+    with pytest.raises(SpecError, match=words):
+        read_text(text.encode())
+
+
 def test_more_accidents_than_anybody_reads_are_counted_no_further():
     text = HEAD + "    env: [" + "1," * 1500 + "]"
 
