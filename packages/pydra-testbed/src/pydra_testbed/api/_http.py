@@ -6,10 +6,15 @@ One handler for every path: taking paths apart is cheaper than a router over pat
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 import msgspec
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import RawRequestMessage
+from aiohttp.streams import StreamReader
+from aiohttp.web_protocol import RequestHandler
 
 from pydra_testbed.api import _problems
 from pydra_testbed.api._aggregated import MEDIA as AGGREGATED
@@ -57,13 +62,11 @@ class HttpFront:
         self._logs = logs
         self.closing: list[bool] = []
 
-    def application(self) -> web.Application:
-        """The aiohttp application around it."""
-        application = web.Application(client_max_size=BODY_LIMIT)
-        application.router.add_route("*", "/{path:.*}", self.handle)
-        return application
+    def server(self) -> web.Server:
+        """The aiohttp server around it; an application's router would cost a tenth of each read."""
+        return web.Server(self.handle, access_log=None, request_factory=_request)
 
-    async def handle(self, request: web.Request) -> web.StreamResponse:
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         if not self._faults.reachable:
             return _cut(request)
         try:
@@ -73,7 +76,7 @@ class HttpFront:
         except web.HTTPRequestEntityTooLarge:
             return _failure(_problems.too_large(BODY_LIMIT))
 
-    async def _answer(self, request: web.Request) -> web.StreamResponse:
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.path
         if path in HEALTH_PATHS:
             return web.Response(text="ok")
@@ -94,7 +97,7 @@ class HttpFront:
             error.warnings = _warned(target, error.warnings)
             raise
 
-    def _document(self, request: web.Request) -> web.Response | None:
+    def _document(self, request: web.BaseRequest) -> web.Response | None:
         """What is the same for everybody: discovery and OpenAPI."""
         catalog, path = self._core.catalog, request.path
         if wants_aggregated(request.headers.get("Accept", "")):
@@ -107,7 +110,7 @@ class HttpFront:
         return _json_response(200, msgspec.json.encode(found)) if found is not None else None
 
     async def _resource(
-        self, request: web.Request, target: Target, user: User
+        self, request: web.BaseRequest, target: Target, user: User
     ) -> web.StreamResponse:
         """Permission first, then what was planned to go wrong, then the request itself."""
         verb = verb_of(request.method, target, watching=wants(request.query, "watch"))
@@ -121,7 +124,7 @@ class HttpFront:
         return _cut(request) if effect is Effect.LOSE else answer
 
     async def _carried_out(
-        self, request: web.Request, verb: str, target: Target, user: User
+        self, request: web.BaseRequest, verb: str, target: Target, user: User
     ) -> web.StreamResponse:
         wanted = await self._wanted(request, verb, target, user)
         if target.kind.virtual or target.subresource == "token":
@@ -138,7 +141,9 @@ class HttpFront:
             return await send_log(self._core, self._logs, target, request)
         return _success(respond(self._core, wanted), target)
 
-    async def _wanted(self, request: web.Request, verb: str, target: Target, user: User) -> Request:
+    async def _wanted(
+        self, request: web.BaseRequest, verb: str, target: Target, user: User
+    ) -> Request:
         body = await request.read() if request.can_read_body else b""
         media = request.headers.get("Content-Type", "").partition(";")[0].strip()
         if media == PROTOBUF:
@@ -147,7 +152,7 @@ class HttpFront:
         writer = self._authority.writer(user, verb)
         return Request(verb, target, request.query, media, body, agent, writer, accept)
 
-    async def _plan_faults(self, request: web.Request, user: User) -> web.Response:
+    async def _plan_faults(self, request: web.BaseRequest, user: User) -> web.Response:
         verb = {"GET": "get", "POST": "create", "DELETE": "delete"}.get(request.method)
         if verb is None:
             raise _problems.method_not_allowed()
@@ -156,6 +161,19 @@ class HttpFront:
             self._faults, self._core.forget_changes, request.method, await request.read()
         )
         return _json_response(200, msgspec.json.encode(found))
+
+
+def _request(
+    message: RawRequestMessage,
+    payload: StreamReader,
+    protocol: RequestHandler,
+    writer: AbstractStreamWriter,
+    task: asyncio.Task[None],
+) -> web.BaseRequest:
+    loop = asyncio.get_running_loop()
+    return web.BaseRequest(
+        message, payload, protocol, writer, task, loop, client_max_size=BODY_LIMIT
+    )
 
 
 def _json_response(code: int, body: bytes) -> web.Response:
@@ -193,7 +211,7 @@ def _failure(error: ApiStatusError) -> web.Response:
     return response
 
 
-def _cut(request: web.Request) -> web.Response:
+def _cut(request: web.BaseRequest) -> web.Response:
     """Drop the connection without an answer."""
     if request.transport is not None:
         request.transport.abort()

@@ -20,7 +20,7 @@ _BY_TIME = ("sinceSeconds", "sinceTime")
 
 
 async def send_log(
-    core: Core, logs: LogSource, target: Target, request: web.Request
+    core: Core, logs: LogSource, target: Target, request: web.BaseRequest
 ) -> web.StreamResponse:
     """A container's log as plain text.
 
@@ -92,7 +92,7 @@ async def _selected(
 
 
 async def _send(
-    request: web.Request, first: bytes, rest: AsyncIterator[bytes]
+    request: web.BaseRequest, first: bytes, rest: AsyncIterator[bytes]
 ) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "text/plain"})
     response.enable_chunked_encoding()

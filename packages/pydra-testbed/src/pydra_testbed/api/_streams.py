@@ -38,7 +38,7 @@ class WatchStream:
     tabulator: Tabulator | None = None
     _headed: bool = True
 
-    async def run(self, request: web.Request) -> web.StreamResponse:
+    async def run(self, request: web.BaseRequest) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         response.enable_chunked_encoding()
         await response.prepare(request)

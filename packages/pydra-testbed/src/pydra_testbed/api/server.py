@@ -77,11 +77,8 @@ class ApiServer:
         taken. Running watches end when the block is left.
         """
         front = HttpFront(self._core, self.faults, self._authority, self._logs)
-        runner = web.AppRunner(
-            front.application(),
-            access_log=None,
-            handler_cancellation=True,
-            shutdown_timeout=_SHUTDOWN_SECONDS,
+        runner = web.ServerRunner(
+            front.server(), handler_cancellation=True, shutdown_timeout=_SHUTDOWN_SECONDS
         )
         await runner.setup()
         ticking = asyncio.create_task(self._tick())
@@ -128,7 +125,7 @@ def _kinds(versions: Iterable[str], gates: Mapping[str, bool]) -> list[Kind]:
     return [kind for kind in built_in(versions) if ruled or kind.kind != "DeviceTaintRule"]
 
 
-async def _start(runner: web.AppRunner, port: int, socket: Path | None) -> str:
+async def _start(runner: web.ServerRunner, port: int, socket: Path | None) -> str:
     if socket is not None:
         await web.UnixSite(runner, str(socket)).start()
         return f"unix:{socket}"
