@@ -1,6 +1,10 @@
 """Builders read like the spec they make, never leak into each other and pick the version."""
 
+import string
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pydra_cdi import (
     ContainerEdits,
@@ -15,7 +19,11 @@ from pydra_cdi import (
     SpecError,
     decode_spec,
     encode_spec,
+    find_faults,
+    minimum_version,
 )
+from pydra_cdi._edits_rules import HOOK_NAMES
+from pydra_cdi.codec import read_text
 
 
 def test_every_kind_of_edit_can_be_built():
@@ -133,3 +141,58 @@ def test_wrong_types_given_to_a_builder_are_faults_and_no_crash():
         "devices[0].containerEdits.env[0]",
         "devices[0].annotations[5]",
     ]
+
+
+LETTERS = string.ascii_letters
+NAMES = st.from_regex(r"[A-Za-z]([A-Za-z0-9_.-]{0,20}[A-Za-z0-9])?", fullmatch=True)
+DEVICE_NAMES = st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9_.:-]{0,20}[A-Za-z0-9])?", fullmatch=True)
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=10)
+SOME = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=10)
+UINT32 = st.none() | st.integers(0, 2**32 - 1)
+VARIABLES = st.tuples(st.text(LETTERS, min_size=1, max_size=5), TEXT).map("=".join)
+
+
+@st.composite
+def edited(draw, builder):
+    """Anything a driver may add to a spec or to a device, each kind of edit at least possible."""
+    builder = builder.env(draw(VARIABLES))  # a device edits something
+    for _ in range(draw(st.integers(0, 3))):
+        match draw(st.integers(0, 5)):
+            case 0:
+                access = draw(st.sampled_from(["", "rw", "rwm", "none"]))
+                fields = {"type": draw(st.sampled_from("bcup")), "major": draw(st.integers(0, 511))}
+                fields |= {"host_path": draw(TEXT), "uid": draw(UINT32), "file_mode": draw(UINT32)}
+                builder = builder.device_node(draw(SOME), permissions=access, **fields)
+            case 1:
+                builder = builder.mount(draw(SOME), draw(SOME), type=draw(TEXT))
+            case 2:
+                timeout = draw(st.none() | st.integers(0, 99))
+                fields = {"args": draw(st.lists(TEXT, max_size=2)), "timeout": timeout}
+                builder = builder.hook(draw(st.sampled_from(HOOK_NAMES)), draw(SOME), **fields)
+            case 3:
+                schemata = draw(st.none() | st.lists(TEXT, max_size=2))
+                builder = builder.intel_rdt(
+                    schemata=schemata, enable_monitoring=draw(st.booleans())
+                )
+            case 4:
+                builder = builder.additional_gids(draw(st.integers(0, 2**32 - 1)))
+            case _:
+                builder = builder.annotate(draw(NAMES), draw(TEXT))
+    return builder
+
+
+@st.composite
+def built(draw):
+    builder = draw(edited(SpecBuilder(f"{draw(NAMES)}/{draw(NAMES)}")))
+    for name in draw(st.lists(DEVICE_NAMES, min_size=1, max_size=3, unique=True)):
+        builder = draw(edited(builder.device(name))).done()
+    return builder.build()
+
+
+@settings(deadline=None, max_examples=60)
+@given(built())
+def test_what_the_builder_makes_is_valid_minimal_and_read_back_as_it_was(spec):
+    assert find_faults(spec, strict=True) == ()
+    assert spec.cdi_version == minimum_version(spec)
+    assert decode_spec(encode_spec(spec)) == spec
+    assert read_text(encode_spec(spec)).accidents == ()

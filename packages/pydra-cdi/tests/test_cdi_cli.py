@@ -2,14 +2,17 @@
 
 import importlib
 import io
+import itertools
 import json
 import os
 import runpy
 import subprocess
 import sys
+import threading
 from importlib.metadata import version
 from pathlib import Path
 
+import jsonschema
 import pytest
 import yaml
 
@@ -192,6 +195,22 @@ def test_a_host_whose_var_run_is_a_link_is_read_below_that_host(tmp_path, data):
     written = directory.write(SpecBuilder(KEY).device("k").env(A="1").done().build()).path
 
     assert [row["file"] for row in data("devices", "--host", tmp_path)] == [str(written)]
+
+
+def test_a_host_with_links_in_a_circle_is_told(tmp_path, run):
+    (tmp_path / "etc").symlink_to("etc")
+
+    code, _, err = run("devices", "--host", tmp_path)
+
+    assert code == 1
+    assert "/etc/cdi cannot be found in it" in err
+
+
+def test_an_empty_option_is_not_taken_for_the_default_directories(run):
+    code, _, err = run("gc", "--owner", "driver", "-d", "")
+
+    assert code == 2
+    assert "-d names no directory" in err
 
 
 def test_validate_finds_nothing_on_a_good_node(node, run, data):
@@ -389,6 +408,52 @@ def test_an_oci_spec_that_is_no_object_is_told(node, run, monkeypatch):
     assert "the OCI spec is no object" in err
 
 
+@pytest.mark.parametrize("form", ["table", "json", "yaml"])
+def test_monitor_prints_what_is_there_and_again_when_it_changes(node, capsys, form):
+    directory, done = SpecDirectory(node / "var/run/cdi"), threading.Event()
+
+    def keep_writing():
+        for number in itertools.count():
+            spec = SpecBuilder(KEY).device(f"n{number}").env(A="1").done().build()
+            directory.write(spec, f"n{number}")
+            if done.wait(0.02):
+                return
+
+    writer = threading.Thread(target=keep_writing)
+    writer.start()
+    try:
+        code = main(["monitor", "--host", str(node), "--count", "3", "-v", "-o", form])
+    finally:
+        done.set()
+        writer.join()
+
+    out = capsys.readouterr().out
+    assert code == 0
+    assert out.count("beta.example/key=k") == 3
+    assert {"table": "VENDOR", "json": '"vendors"', "yaml": "---"}[form] in out
+
+
+def test_monitor_prints_only_what_was_asked_for(node, data):
+    assert list(data("monitor", "devices", "classes", "--count", "1", "--host", node)) == [
+        "devices",
+        "classes",
+    ]
+
+
+def test_monitor_says_when_it_must_look_from_time_to_time(tmp_path, run):
+    code, _, err = run("monitor", "--count", "1", "-d", tmp_path / ("x" * 300))
+
+    assert code == 0
+    assert "inotify cannot be used" in err
+
+
+def test_the_schema_takes_the_files_of_the_node(node, data):
+    schema = data("schema")
+
+    for row in data("specs", "-v", "--host", node):
+        jsonschema.Draft202012Validator(schema).validate(row["spec"])
+
+
 def test_wrong_usage_ends_with_2_and_says_what_there_is(capsys):
     for argv in (["nonsense"], [], ["devices", "-o", "xml"], ["gc"]):
         with pytest.raises(SystemExit) as ended:
@@ -501,3 +566,15 @@ def test_no_value_commands_the_terminal(node, run):
         for form in ("table", "json", "yaml"):
             _, out, err = run(*argv, "--host", node, "-o", form)
             assert set(out + err).isdisjoint(evil[0] + evil[-2:])
+
+
+def test_the_library_loads_no_command_and_its_help_no_rules_and_no_yaml():
+    code = (
+        "import sys, pydra_cdi\n"
+        "early = {n for n in sys.modules if n.startswith(('pydra_cdi._cli', 'pydra_cdi._lint', 'argparse'))}\n"
+        "from pydra_cdi.cli import main\n"
+        "late = {'yaml', 'asyncio', 'pydra_cdi.lint', 'pydra_cdi.watching'} & set(sys.modules)\n"
+        "sys.exit(str(early | late) if early | late else 0)\n"
+    )
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -26,6 +26,17 @@ from pydra_cdi import (
 from pydra_cdi.file_names import spec_file_name
 
 KIND = "acme.example/card"
+IN_BETWEEN = []  # (event of the interpreter, what another process does just before it)
+
+
+def in_between(event, args):
+    """Let a race happen at the one moment where it matters: the interpreter tells what it is about to do."""
+    expected = event == "fcntl.flock" or str(args[:1]).endswith(".tmp',)")
+    if expected and IN_BETWEEN and event == IN_BETWEEN[-1][0]:
+        IN_BETWEEN.pop()[1]()
+
+
+sys.addaudithook(in_between)
 
 # Runs in its own process: its writes fail, or kill it, at the given size, as on a full disk or in a crash.
 LIMITED_WRITER = """
@@ -128,6 +139,22 @@ def test_a_damaged_file_of_ours_is_overwritten(tmp_path):
     assert read_spec(directory.file(KIND)) == spec()
 
 
+def test_a_file_too_large_to_be_a_spec_is_overwritten(tmp_path):
+    directory = SpecDirectory(tmp_path)
+    directory.file(KIND).touch()
+    os.truncate(directory.file(KIND), 9 * 1024 * 1024)
+
+    assert directory.write(spec()).changed
+    assert read_spec(directory.file(KIND)) == spec()
+
+
+def test_an_id_that_is_too_long_for_a_file_name_is_refused():
+    room = 255 - len(spec_file_name(KIND, "x")) + 1
+    assert len(spec_file_name(KIND, "x" * room)) == 255
+    with pytest.raises(SpecError, match="longer than 255 bytes; use a shorter ID"):
+        spec_file_name(KIND, "x" * (room + 1))
+
+
 @settings(deadline=None)
 @given(
     st.text(max_size=300) | st.sampled_from(["..", "../x", "/etc/passwd", "a/../../b", "\0", ""])
@@ -196,6 +223,35 @@ def test_the_work_of_a_live_writer_is_left_alone(tmp_path):
         fcntl.flock(held, fcntl.LOCK_EX)
         assert SpecDirectory(tmp_path).sweep() == ()
     assert SpecDirectory(tmp_path).sweep() == (temporary,)
+
+
+def test_a_temporary_file_that_a_cleaner_took_before_it_was_locked_is_made_again(tmp_path):
+    directory = SpecDirectory(tmp_path)
+    swept = []
+    IN_BETWEEN.append(("fcntl.flock", lambda: swept.extend(directory.sweep())))
+
+    path = directory.write(spec()).path
+
+    assert len(swept) == 1
+    assert list(tmp_path.iterdir()) == [path]
+    assert read_spec(path) == spec()
+
+
+def test_a_leftover_that_somebody_else_removes_first_is_no_error(tmp_path):
+    (tmp_path / ".pydra-cdi.0.tmp").touch()
+    IN_BETWEEN.append(("open", (tmp_path / ".pydra-cdi.0.tmp").unlink))
+    assert SpecDirectory(tmp_path).sweep() == ()
+    assert IN_BETWEEN == []
+
+
+def test_a_writer_that_is_interrupted_leaves_nothing_behind(tmp_path):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    IN_BETWEEN.append(("fcntl.flock", interrupt))
+    with pytest.raises(KeyboardInterrupt):
+        SpecDirectory(tmp_path).write(spec())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_writers_and_cleaners_at_work_together_lose_nothing(tmp_path):

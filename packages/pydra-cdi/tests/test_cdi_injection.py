@@ -2,6 +2,7 @@
 
 import copy
 import os
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +10,10 @@ from pydra_cdi import (
     ContainerEdits,
     Device,
     DeviceNode,
+    Hook,
     InjectionError,
+    IntelRdt,
+    Mount,
     NetDevice,
     Registry,
     SpecBuilder,
@@ -19,6 +23,7 @@ from pydra_cdi import (
 )
 
 KIND = "acme.example/card"
+MOUNT = Mount("/h", "/c", options=["bind"])
 
 
 def snapshot(tmp_path, **devices):
@@ -140,3 +145,69 @@ def test_a_node_without_cgroup_access_gets_no_rule(tmp_path):
     assert result == {
         "linux": {"devices": [{"path": "/dev/x", "type": "c", "major": 240, "minor": 1}]}
     }
+
+
+def test_what_was_applied_before_the_failing_edit_comes_with_the_error(tmp_path):
+    edits = ContainerEdits(env=["B=1"], device_nodes=[DeviceNode("/dev/gone")], mounts=[MOUNT])
+    found = snapshot(tmp_path, a=ContainerEdits(mounts=[MOUNT]), b=edits)
+
+    with pytest.raises(InjectionError) as caught:
+        inject({"mounts": []}, [f"{KIND}=a", f"{KIND}=b"], found, host=tmp_path)
+
+    process = {"user": {"uid": 0, "gid": 0}, "cwd": "", "env": ["B=1"]}
+    assert caught.value.applied == {"mounts": [], "process": process}
+    with pytest.raises(UnresolvedDevicesError) as unresolved:
+        inject({}, [f"{KIND}=none"], found)
+    assert unresolved.value.applied is None
+
+
+def test_what_was_injected_once_is_injected_again_as_new(tmp_path):
+    hook = Hook("prestart", "/h", args=["h", "x"], env=["E=1"])
+    rdt = IntelRdt(clos_id="c", schemata=["L3:0=f"])
+    edits = ContainerEdits(env=["A=1"], hooks=[hook], mounts=[MOUNT], intel_rdt=rdt)
+    found = snapshot(tmp_path, a=edits)
+    first = inject({}, [f"{KIND}=a"], found)
+    spoiled = inject({}, [f"{KIND}=a"], found)
+    spoiled["hooks"]["prestart"][0]["args"].append("y")
+    spoiled["hooks"]["prestart"][0]["env"].clear()
+    spoiled["mounts"][0]["options"].append("y")
+    spoiled["linux"]["intelRdt"]["schemata"].append("y")
+
+    assert inject({}, [f"{KIND}=a"], found) == first
+    assert first["linux"]["intelRdt"] == {"closID": "c", "schemata": ["L3:0=f"]}
+
+
+def test_a_relative_host_path_counts_from_the_working_directory_of_the_runtime(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "dev").mkdir()
+    os.mkfifo(tmp_path / "dev/pipe")
+    found = snapshot(tmp_path, a=ContainerEdits(device_nodes=[DeviceNode("dev/pipe")]))
+    monkeypatch.chdir(tmp_path)
+
+    for host in (Path("/"), tmp_path):
+        result = inject({}, [f"{KIND}=a"], found, host=host)
+        assert result["linux"]["devices"][0]["type"] == "p"
+
+
+def test_values_that_json_has_not_are_copied_as_they_want_to_be(tmp_path):
+    found = snapshot(tmp_path, a=ContainerEdits(env=["A=1"]))
+    given = {"annotations": ({"k": ["v"]},), "x": [1.5, None, True]}
+
+    result = inject(given, [f"{KIND}=a"], found)
+
+    assert result["annotations"] == given["annotations"]
+    assert result["annotations"][0]["k"] is not given["annotations"][0]["k"]
+    assert result["x"] == given["x"]
+
+
+def test_of_two_nodes_with_one_path_in_the_container_one_is_overwritten(tmp_path):
+    node = DeviceNode("/dev/x", type="c", major=240, minor=1, file_mode=0o600, uid=7, gid=8)
+    found = snapshot(tmp_path, a=ContainerEdits(device_nodes=[node]))
+    new = {"path": "/dev/x", "type": "c", "major": 240, "minor": 1, "fileMode": 0o600}
+    new |= {"uid": 7, "gid": 8}
+    given = {"linux": {"devices": [{"path": "/dev/x"}, {"path": "/dev/y"}, {"path": "/dev/x"}]}}
+
+    result = inject(given, [f"{KIND}=a"], found)
+
+    assert result["linux"]["devices"] == [{"path": "/dev/y"}, new]

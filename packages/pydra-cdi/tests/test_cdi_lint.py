@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pydra_cdi import CdiError, ContainerEdits, Device, DeviceNode, Hook, Mount, Spec, encode_spec
 from pydra_cdi._lint.finding import of_error
@@ -321,6 +323,12 @@ def test_directories_are_looked_at_as_a_whole(tmp_path):
     assert str(two) in findings[-2].message
 
 
+def test_a_directory_given_twice_shadows_nothing(tmp_path):
+    write(tmp_path / "x.json", spec(ENV))
+
+    assert Linter().directories([tmp_path, tmp_path]) == ()
+
+
 def test_an_error_of_another_kind_is_a_finding_too():
     (finding,) = of_error(Path("x.json"), CdiError("odd"))
 
@@ -341,6 +349,45 @@ def test_the_command_takes_files_standard_input_runtimes_and_rules_to_ignore(tmp
         "use containerd-1.7, cri-o-1.24, docker-25.0, podman-4.1 or newer"
         in capsys.readouterr().err
     )
+
+
+def test_a_hostile_spec_gets_an_end_of_findings_and_short_messages():
+    mounts = [Mount("relative" * 1000, f"/{number}", BIND) for number in range(600)]
+
+    findings = Linter().text(encode_spec(spec(edits(mounts=mounts))), Path("x.json"))
+
+    assert len(findings) == 1001
+    assert findings[-1].rule == "too-many"
+    assert max(len(one.message) for one in findings) < 300
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_no_spec_however_odd_makes_lint_fail(data):
+    text = st.text(max_size=12) | st.sampled_from(
+        ["/", "..", "/dev/null", "/proc/self/fd/0/x", "a\0"]
+    )
+    number = st.integers(-(2**63), 2**63 - 1)
+    node = st.builds(
+        DeviceNode, text, text, st.sampled_from(["", "c", "b", "p", "u"]), number, number
+    )
+    mount = st.builds(Mount, text, text, st.lists(text, max_size=2), text)
+    hook = st.builds(Hook, text, text, env=st.lists(text, max_size=2))
+    some = st.builds(
+        ContainerEdits,
+        env=st.lists(text, max_size=2),
+        device_nodes=st.lists(node, max_size=2),
+        hooks=st.lists(hook, max_size=2),
+        mounts=st.lists(mount, max_size=2),
+    )
+    devices = st.lists(st.builds(Device, text, some, st.dictionaries(text, text)), max_size=2)
+    value = data.draw(st.builds(Spec, text | st.just("1.1.0"), text, devices, some))
+
+    for finding in Linter(Path("/"), [find_runtime("podman-4.1")]).text(
+        encode_spec(value), Path("x")
+    ):
+        assert finding.rule
+        assert finding.message
 
 
 def test_no_path_leads_out_of_a_host_tree(tmp_path):

@@ -8,6 +8,7 @@ from pydra_cdi import (
     ContainerEdits,
     Device,
     DeviceNode,
+    Fault,
     Hook,
     IntelRdt,
     Mount,
@@ -18,6 +19,7 @@ from pydra_cdi import (
     decode_spec,
     find_faults,
 )
+from pydra_cdi.codec import locate
 
 GOOD = {
     "cdiVersion": "0.5.0",
@@ -102,7 +104,7 @@ def test_a_device_name_used_twice_is_reported_at_the_second():
 
 def test_faults_of_types_and_fields_are_all_found_with_their_paths():
     document = {
-        "cdiVersion": 1,
+        "cdiVersion": [1],
         "devices": [
             {
                 "name": "a",
@@ -111,11 +113,14 @@ def test_faults_of_types_and_fields_are_all_found_with_their_paths():
                         {"path": "/dev/x", "fileMode": "0666", "uid": -1, "mojor": 1},
                         None,
                     ],
-                    "additionalGIDs": [5],
-                    "intelRdt": {"enableMonitoring": 1},
+                    "additional_gids": [5],
+                    "intelRdt": {"enableMonitoring": 1, "schemata": "x"},
+                    "env": {"A": "b"},
+                    "mounts": ["/h"],
                 },
-                "annotations": {"k": 5},
-            }
+                "annotations": {"k": ["v"]},
+            },
+            {"annotations": "k=v"},
         ],
     }
 
@@ -123,16 +128,23 @@ def test_faults_of_types_and_fields_are_all_found_with_their_paths():
 
     at = "devices[0].containerEdits"
     assert {fault.path: fault.remedy for fault in error.faults} == {
-        "cdiVersion": "put it in quotes",
+        "cdiVersion": "write a string",
         "kind": "every Spec needs it: add it",
-        "devices[0].annotations['k']": "put it in quotes",
-        f"{at}.additionalGIDs": "did you mean 'additionalGids'?",
+        "devices[0].annotations['k']": "write a string",
+        f"{at}.additional_gids": "did you mean 'additionalGids'?",
         f"{at}.deviceNodes[0].mojor": "did you mean 'major'?",
         f"{at}.deviceNodes[0].fileMode": "write an integer",
         f"{at}.deviceNodes[0].uid": "use 0 to 4294967295",
         f"{at}.deviceNodes[1]": "write an object (DeviceNode) or take the entry out",
         f"{at}.intelRdt.enableMonitoring": "write true or false",
+        f"{at}.intelRdt.schemata": "write a list",
+        f"{at}.env": "write a list",
+        f"{at}.mounts[0]": "write an object (Mount)",
+        "devices[1].annotations": "write an object of strings",
+        "devices[1].name": "every Device needs it: add it",
+        "devices[1].containerEdits": "every Device needs it: add it",
     }
+    assert all((fault.line, bool(fault.column)) == (1, True) for fault in error.faults)
 
 
 def test_null_and_integral_floats_that_other_writers_leave_are_read():
@@ -160,21 +172,33 @@ def test_null_and_integral_floats_that_other_writers_leave_are_read():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (b"", "no document"),
-        (b"---\n", "where an object"),
-        (b'{"a": 1', "line 1 column 8 is not JSON"),
-        (b'{"kind": "a/b", "kind": "a/c"}', "line 1: key 'kind' is there twice"),
-        (b'{"kind": "a\\/b"}', "line 1 has the escape"),
-        (b'\n{"kind": "\\ud83d\\ude00"}', "line 2 has the escape"),
-        (b"\xff\xfe\x00", "is not utf-16"),
-        (b"\xc3\x28", "is not utf-8"),
+        (b"", "line 1 column 1: there is no document"),
+        (b"# nothing\n", "there is no document"),
+        (b"---\n", "there is no spec in it"),
+        (b"null", "there is no spec in it"),
+        (b"[]", "it is a list where an object (Spec) belongs"),
+        (b'{"a": 1', "did not find expected ',' or '}'"),
+        (b'{"kind": "a/b", "kind": "a/c"}', "line 1 column 17: key 'kind' is there twice"),
+        (b'{"x": "\\u006b", "x": 1}', "key 'x' is there twice"),
+        (b'{"kind": "a\\/b"}', "line 1 column 10: it holds the escape"),
+        (b'\n{"kind": "\\ud83d\\ude00"}', "line 2 column 13: a surrogate is written as an escape"),
+        (b'\n {"kind": "\xc3\xa9\x7f"}', "line 2 column 13: it is not YAML: control characters"),
+        (b"\xff\xfe\x00", "is not UTF-16"),
+        (b"\xc3\x28", "line 1 column 2: it is not YAML: invalid trailing UTF-8 octet"),
         (b"[" * 100_000, "nested deeper"),
         (b'{"a":' * 100_000, "nested deeper"),
-        (b'{"kind": ' + b"9" * 5000 + b"}", "kind: it is the float inf"),
+        (b'{"kind"\n: "a/b"}', "line 2 column 1"),
+        (b"{kind: a?b}", "line 1 column 8: runtimes take '?' for the beginning of a key here"),
         (b"a: &a [*a]", "alias *a has no finished anchor"),
-        (b"a: b: c", "line 1 column 5 is not YAML"),
+        (b"a: *b", "alias *b has no finished anchor"),
+        (b"a: b: c", "line 1 column 5: it is not YAML"),
         (b"%YAML 1.2\n---\na: b", "YAML 1.1"),
-        (b"a: !!python/name:os.system x", "no meaning in a spec"),
+        (b"%TAG !a! b\n" * 200 + b"---\na: b", "more than 100 tag directives"),
+        (b"{a: b}: c", "a key is not a scalar"),
+        (b"~: c", "a key is null"),
+        (b"<<: c", "'<<' merges something that is no mapping"),
+        (b"kind: !!int a/b", "'a/b' is not what its tag !!int says"),
+        (b"kind: !!binary a/b", "'a/b' is not base64"),
     ],
 )
 def test_text_that_is_no_document_is_refused_with_the_place(text, words):
@@ -184,8 +208,101 @@ def test_text_that_is_no_document_is_refused_with_the_place(text, words):
 def test_aliases_that_expand_beyond_reason_are_refused():
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 9)]
+    assert "nearly all aliases" in str(refused("\n".join(lines).encode()))
 
-    assert "expands to more than" in str(refused("\n".join(lines).encode()))
+    half = b"a: &a [" + b"x," * 20_000 + b"]\nb: [*a, *a, *a, *a]"
+    assert "line 2 column 17: it holds or expands to more than 100000" in str(refused(half))
+
+
+def test_semantic_faults_of_json_and_yaml_tell_line_and_column_in_the_order_of_the_text():
+    lines = [
+        '{ "devices": [ {"name": "a", "containerEdits": {"env": ["A=b", ',
+        '   "C"]}}, {"name": "a", "containerEdits": {}} ],',
+        '  "kind": "acme.example/",',
+        '  "annotations": {"it\'s": "x", "q\\"": "y"}, "cdiVersion": "0.5.0"}',
+    ]
+
+    error = refused("\n".join(lines).encode())
+
+    assert [(fault.path, fault.line, fault.column) for fault in error.faults] == [
+        ("devices[0].containerEdits.env[1]", 2, 4),
+        ("devices[1].name", 2, 21),
+        ("devices[1].containerEdits", 2, 44),
+        ("kind", 3, 11),
+        ("cdiVersion", 4, 59),
+    ]
+    assert str(error.faults[3]).startswith("line 3 column 11: kind: the class is empty; ")
+
+    error = refused(
+        b"cdiVersion: 0.5.0\nkind: v/c\ndevices:\n- name: '-'\n  containerEdits: {env: [a]}\n"
+    )
+    assert [(fault.line, fault.column) for fault in error.faults] == [(4, 9), (5, 26)]
+
+
+def test_what_is_missing_is_told_once_and_at_its_owner():
+    error = refused(b'{"cdiVersion": "0.3.0", "kind": "v/c",\n "devices": [{"name": "a"}]}')
+
+    assert [str(fault) for fault in error.faults] == [
+        "line 2 column 14: devices[0].containerEdits: it is missing; every Device needs it: add it"
+    ]
+
+
+def test_faults_of_a_spec_that_is_too_large_to_search_have_no_line_but_are_told():
+    env = ["A=b"] * 100_000 + ["bad"]
+    spec = {**GOOD, "devices": [{"name": "a", "containerEdits": {"env": env}}]}
+
+    (fault,) = refused(spec).faults
+
+    assert (fault.path, fault.line) == ("devices[0].containerEdits.env[100000]", None)
+
+
+def test_more_faults_than_anybody_reads_are_counted_no_further():
+    spec = {**GOOD, "devices": [{"name": "a", "containerEdits": {"env": ["bad"] * 2000}}]}
+    faults = refused(spec).faults
+    assert (len(faults), str(faults[-1])) == (1001, "there are more faults; mend these first")
+
+    spec["devices"][0]["containerEdits"] = {"mounts": [1] * 2000}
+    assert len(refused(spec).faults) == 1000
+
+    spec["devices"] = [{}] * 2000
+    assert len(refused(spec).faults) == 1001
+
+
+def test_keys_too_long_for_runtimes_are_refused_before_they_are_written():
+    spec = Spec(
+        "0.6.0", "v/c", [Device("a", ContainerEdits(env=["A=b"]))], annotations={"k" * 1025: ""}
+    )
+
+    assert paths(spec) == [f"annotations['{'k' * 40}'...]"]
+
+
+def test_a_text_with_more_values_than_any_spec_is_refused_unread():
+    assert "more values than any spec" in str(refused(b"[" + b"1," * 300_000))
+
+
+def test_texts_are_cut_in_messages():
+    spec = {**GOOD, "kind": "x" * 10_000}
+
+    assert len(str(refused(spec))) < 300
+
+
+def test_locating_faults_in_a_text_they_do_not_belong_to_gives_the_nearest_place():
+    faults = [
+        Fault("devices[7].name", "m", "r"),
+        Fault("kind.x[0]", "m", "r"),
+        Fault("nowhere", "m", "r"),
+        Fault("annotations['k']", "m", "r", 9, 9),
+    ]
+
+    placed = locate(b'{"kind": "v/c",\n "devices": [1]}', faults)
+
+    assert [(f.path, f.line, f.column) for f in placed] == [
+        ("nowhere", 1, 1),
+        ("kind.x[0]", 1, 10),
+        ("devices[7].name", 2, 13),
+        ("annotations['k']", 9, 9),
+    ]
+    assert locate(b"a: {b: 1, b: 2}", [Fault("a.b", "m", "r")])[0].line == 1
 
 
 def test_our_own_specs_are_held_to_the_rules_for_annotations():

@@ -4,10 +4,8 @@ Driver authors build specs (`SpecBuilder`, or `Spec` and its parts), the driver 
 (`SpecDirectory`), runtimes read them (`Registry`) and apply them to containers (`inject`).
 """
 
-from pydra_cdi.accidents import Accident, Reading
 from pydra_cdi.builder import SpecBuilder
-from pydra_cdi.codec import decode_spec, encode_spec, read_text
-from pydra_cdi.conversion import convert
+from pydra_cdi.codec import decode_spec, encode_spec
 from pydra_cdi.errors import (
     CdiError,
     Fault,
@@ -36,7 +34,6 @@ from pydra_cdi.validation import find_faults
 from pydra_cdi.versions import minimum_version
 
 __all__ = [
-    "Accident",
     "CdiError",
     "ContainerEdits",
     "Device",
@@ -48,7 +45,6 @@ __all__ = [
     "Mount",
     "NetDevice",
     "QualifiedName",
-    "Reading",
     "Registry",
     "Snapshot",
     "Spec",
@@ -57,12 +53,10 @@ __all__ = [
     "SpecError",
     "SpecFileError",
     "UnresolvedDevicesError",
-    "convert",
     "decode_spec",
     "encode_spec",
     "find_faults",
     "inject",
     "minimum_version",
     "read_spec",
-    "read_text",
 ]

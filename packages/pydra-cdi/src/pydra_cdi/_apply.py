@@ -101,7 +101,7 @@ def _replace(devices: list[Any], same: Sequence[int], new: dict[str, Any]) -> No
 
 
 def _oci_device(node: NodePiece, host: Host, origin: str) -> dict[str, Any]:
-    facts = _facts(node, host, origin)
+    facts = None if node.complete else _facts(node, host, origin)
     node_type, major, minor, mode = node.type, node.major, node.minor, node.file_mode
     if facts is not None:
         node_type = node_type or facts.type

@@ -24,34 +24,29 @@ def replace(target: Path, data: bytes, *, fsync: bool) -> None:
     Raises:
         OSError: Nothing changed, and no temporary file is left.
     """
-    temp, descriptor = _open_temp(target.parent)
+    while not _replaced(target, data, fsync=fsync):
+        pass  # a cleaner took the temporary file between open and lock: try another name
+
+
+def _replaced(target: Path, data: bytes, *, fsync: bool) -> bool:
+    temp = target.parent / f"{TEMP_PREFIX}{secrets.token_hex(8)}{TEMP_SUFFIX}"
+    descriptor = os.open(temp, _CREATE, MODE)
     try:
         with os.fdopen(descriptor, "wb") as file:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if not os.fstat(descriptor).st_nlink:
+                return False
             os.fchmod(descriptor, MODE)  # whatever the umask
             file.write(data)
             file.flush()
             if fsync:
                 os.fsync(descriptor)
             temp.rename(target)
+            return True
     except BaseException:
         with suppress(OSError):
             temp.unlink()
         raise
-
-
-def _open_temp(directory: Path) -> tuple[Path, int]:
-    while True:
-        temp = directory / f"{TEMP_PREFIX}{secrets.token_hex(8)}{TEMP_SUFFIX}"
-        descriptor = os.open(temp, _CREATE, MODE)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if os.fstat(descriptor).st_nlink:
-                return temp, descriptor
-        except BaseException:
-            os.close(descriptor)
-            temp.unlink(missing_ok=True)
-            raise
-        os.close(descriptor)  # a cleaner took it between open and lock: try another name
 
 
 def remove_if_abandoned(temp: Path) -> bool:

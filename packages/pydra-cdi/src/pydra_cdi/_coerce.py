@@ -18,9 +18,9 @@ from msgspec import inspect
 from pydra_cdi._members import Member, fold, is_null, members, scalar_value
 from pydra_cdi._nodes import Items, Node, Pairs, Scalar
 from pydra_cdi._scalars import Value, is_ignored, number_text
-from pydra_cdi._shape import join, type_of_spec, unknown_field, wrong
+from pydra_cdi._types import join, type_of_spec, unknown_field, wrong
 from pydra_cdi.accidents import Accident
-from pydra_cdi.errors import Fault
+from pydra_cdi.errors import MOST_FAULTS, Fault, MistypedError
 from pydra_cdi.model import Device
 
 _CUT = 60
@@ -45,14 +45,14 @@ class Coercion:
 
         Raises:
             UnreadableError: A key is there twice or null, or a scalar contradicts its tag.
+        MistypedError: There are too many faults to go on.
         """
         return self._any(root, type_of_spec(), "", None)
 
     def _any(self, node: Node, kind: inspect.Type, at: str, old: Any) -> Any:
         match kind:
             case inspect.UnionType(types=types):
-                inner = next(t for t in types if not isinstance(t, inspect.NoneType))
-                return None if is_null(node) else self._any(node, inner, at, old)
+                return None if is_null(node) else self._any(node, types[0], at, old)
             case inspect.StructType():
                 return self._struct(node, kind, at, old)
             case inspect.CollectionType(item_type=item):
@@ -231,14 +231,19 @@ class Coercion:
 
     def _fault(self, node: Node, fault: Fault) -> None:
         self.faults.append(Fault(fault.path, fault.message, fault.remedy, node.line, node.column))
+        if len(self.faults) >= MOST_FAULTS:
+            raise MistypedError(self.faults)
 
     def _accident(
         self, node: Node, at: str, change: tuple[str, str], message: str, remedy: str
     ) -> None:
+        count = len(self.accidents)
         written, read_as = (text[:_CUT] for text in change)
-        self.accidents.append(
-            Accident(at, node.line, node.column, written, read_as, message, remedy)
-        )
+        if count == MOST_FAULTS:
+            at, message, remedy = "", "there are more accidents from here on", "mend these first"
+        if count <= MOST_FAULTS:
+            accident = Accident(at, node.line, node.column, written, read_as, message, remedy)
+            self.accidents.append(accident)
 
 
 def _says(text: str, value: int) -> bool:

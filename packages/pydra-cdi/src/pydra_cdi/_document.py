@@ -17,10 +17,11 @@ from msgspec import inspect
 from pydra_cdi._coerce import Coercion
 from pydra_cdi._locate import place
 from pydra_cdi._members import is_null
-from pydra_cdi._shape import join, type_of_spec
+from pydra_cdi._nodes import Node
+from pydra_cdi._types import join, type_of_spec
 from pydra_cdi._yaml import Composed, compose
 from pydra_cdi.accidents import Accident
-from pydra_cdi.errors import Fault, UnreadableError
+from pydra_cdi.errors import MOST_FAULTS, Fault, MistypedError, UnreadableError
 from pydra_cdi.model import Spec
 
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -35,19 +36,18 @@ class Document:
         spec: The spec as runtimes read it, required fields that are missing empty.
         missing: Faults for those fields.
         accidents: Where the spec is not what is written.
+        root: The text as nodes, to find the places of further faults.
     """
 
+    root: Node
     spec: Spec
     missing: tuple[Fault, ...]
     accidents: tuple[Accident, ...]
 
-
-class MistypedError(Exception):
-    """Fields are unknown or of the wrong type; stays inside the package."""
-
-    def __init__(self, faults: Sequence[Fault]) -> None:
-        self.faults = tuple(faults)
-        super().__init__(str(faults[0]))
+    def located(self, faults: Sequence[Fault]) -> tuple[Fault, ...]:
+        """Give faults found in the spec their line and column, together with those for what is missing."""
+        told = {fault.path for fault in self.missing}
+        return place(self.root, [*self.missing, *(f for f in faults if f.path not in told)])
 
 
 def read_document(data: bytes) -> Document:
@@ -66,12 +66,13 @@ def read_document(data: bytes) -> Document:
     missing: list[Fault] = []
     if plain is not None:
         _complete(plain, type_of_spec(), "", missing)
-    placed = place(composed.root, missing)
     if coercion.faults:
-        raise MistypedError(place(composed.root, [*coercion.faults, *placed]))
+        told = {fault.path for fault in coercion.faults}
+        faults = [*coercion.faults, *(fault for fault in missing if fault.path not in told)]
+        raise MistypedError(place(composed.root, faults))
     accidents = [*coercion.accidents, *_ignored(composed, text)]
     accidents.sort(key=lambda accident: (accident.line, accident.column))
-    return Document(msgspec.convert(plain, Spec), placed, tuple(accidents))
+    return Document(composed.root, msgspec.convert(plain, Spec), tuple(missing), tuple(accidents))
 
 
 def locate(data: bytes, faults: Sequence[Fault]) -> tuple[Fault, ...]:
@@ -102,23 +103,18 @@ def _complete(value: Any, kind: inspect.Type, at: str, missing: list[Fault]) -> 
                 _complete(entry, item, f"{at}[{index}]", missing)
         case inspect.StructType() if value is not None:
             for field in kind.fields:
-                _complete_field(value, field, at, missing)
+                path = join(at, field.encode_name)
+                if value.get(field.encode_name) is None:
+                    value.pop(field.encode_name, None)
+                    if not field.required:
+                        continue
+                    remedy = f"every {kind.cls.__name__} needs it: add it"
+                    if len(missing) < MOST_FAULTS:
+                        missing.append(Fault(path, "it is missing", remedy))
+                    value[field.encode_name] = _zero(field.type)
+                _complete(value[field.encode_name], field.type, path, missing)
         case _:
             pass
-
-
-def _complete_field(
-    value: dict[str, Any], field: inspect.Field, at: str, missing: list[Fault]
-) -> None:
-    name = field.encode_name
-    path = join(at, name)
-    if value.get(name) is None:
-        value.pop(name, None)
-        if not field.required:
-            return
-        missing.append(Fault(path, "it is missing", "every one needs it: add it"))
-        value[name] = _zero(field.type)
-    _complete(value[name], field.type, path, missing)
 
 
 def _zero(kind: inspect.Type) -> Any:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pydra_cdi.errors import Fault
+from pydra_cdi.errors import Fault, shown
 from pydra_cdi.model import ContainerEdits, DeviceNode, Hook, IntelRdt, Mount
 
 HOOK_NAMES = (
@@ -18,7 +18,7 @@ HOOK_NAMES = (
     "poststart",
     "poststop",
 )
-_NODE_TYPES = frozenset({"", "b", "c", "u", "p"})
+NODE_TYPES = frozenset({"", "b", "c", "u", "p"})
 _ACCESS = frozenset("rwm")
 _MAX_CLOS_ID = 4096
 
@@ -58,7 +58,7 @@ def env_faults(env: Sequence[str], at: str) -> Iterator[Fault]:
         if entry.find("=") < 1:
             yield Fault(
                 f"{at}[{index}]",
-                f"{entry!r} is not NAME=value",
+                f"{shown(entry)} is not NAME=value",
                 "put a name and '=' before the value",
             )
 
@@ -66,18 +66,18 @@ def env_faults(env: Sequence[str], at: str) -> Iterator[Fault]:
 def _node_faults(node: DeviceNode, at: str) -> Iterator[Fault]:
     if not node.path:
         yield _empty(f"{at}.path", "the path of the node in the container, like '/dev/card0'")
-    if node.type not in _NODE_TYPES:
+    if node.type not in NODE_TYPES:
         remedy = "use 'c' (character), 'b' (block), 'p' (fifo), 'u' (unbuffered character) or leave it out"
-        yield Fault(f"{at}.type", f"{node.type!r} is no type of device node", remedy)
+        yield Fault(f"{at}.type", f"{shown(node.type)} is no type of device node", remedy)
     if node.permissions != "none" and not _ACCESS.issuperset(node.permissions):
         remedy = "use a set of 'r', 'w' and 'm', like 'rw', or the word 'none'"
-        yield Fault(f"{at}.permissions", f"{node.permissions!r} is no cgroup access", remedy)
+        yield Fault(f"{at}.permissions", f"{shown(node.permissions)} is no cgroup access", remedy)
 
 
 def _hook_faults(hook: Hook, at: str) -> Iterator[Fault]:
     if hook.hook_name not in HOOK_NAMES:
         remedy = f"use one of {', '.join(HOOK_NAMES)}"
-        yield Fault(f"{at}.hookName", f"{hook.hook_name!r} is no stage a hook runs at", remedy)
+        yield Fault(f"{at}.hookName", f"{shown(hook.hook_name)} is no stage a hook runs at", remedy)
     if not hook.path:
         yield _empty(f"{at}.path", "the absolute path of the program to run")
     yield from env_faults(hook.env, f"{at}.env")
@@ -96,7 +96,7 @@ def _rdt_faults(rdt: IntelRdt, at: str) -> Iterator[Fault]:
     is_one_name = not {"/", "\n"}.intersection(name) and name not in {".", ".."}
     if not is_root_or_absent and (not is_one_name or len(name.encode()) >= _MAX_CLOS_ID):
         remedy = f"use one directory name below {_MAX_CLOS_ID} bytes, or '/' for the root class"
-        yield Fault(f"{at}.closID", f"{name[:40]!r} is no class of service", remedy)
+        yield Fault(f"{at}.closID", f"{shown(name)} is no class of service", remedy)
 
 
 def _net_faults(edits: ContainerEdits, at: str) -> Iterator[Fault]:
@@ -114,7 +114,7 @@ def _name_faults(name: str, at: str, seen: dict[str, int], index: int) -> Iterat
     if not name:
         yield _empty(at, "the name of the interface")
     elif seen.setdefault(name, index) != index:
-        message = f"{name!r} is used by entry {seen[name]} already"
+        message = f"{shown(name)} is used by entry {seen[name]} already"
         yield Fault(at, message, "give each interface its own name")
 
 

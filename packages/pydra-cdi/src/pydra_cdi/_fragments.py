@@ -16,7 +16,10 @@ _IDENTITY_OPTIONS = {"bind": "idmap", "rbind": "ridmap"}
 
 
 class NodePiece(NamedTuple):
-    """A device node; the fields are those of `DeviceNode`, with what follows from them."""
+    """A device node; the fields are those of `DeviceNode`, with what follows from them.
+
+    `fully_given` nodes need not exist on the host; `complete` ones need nothing from it.
+    """
 
     path: str
     host_path: str
@@ -28,6 +31,7 @@ class NodePiece(NamedTuple):
     gid: int | None
     access: str
     fully_given: bool
+    complete: bool
 
 
 class MountPiece(NamedTuple):
@@ -69,6 +73,7 @@ def cut(origin: str, edits: ContainerEdits) -> Fragment:
 def _node(node: DeviceNode) -> NodePiece:
     # runc refuses a cgroup rule without access, so there is none for "none".
     access = "" if node.permissions == "none" else node.permissions or "rwm"
+    fully_given = node.type == "p" or (node.type != "" and node.major != 0)
     return NodePiece(
         path=node.path,
         host_path=node.host_path or node.path,
@@ -79,7 +84,8 @@ def _node(node: DeviceNode) -> NodePiece:
         uid=node.uid,
         gid=node.gid,
         access=access,
-        fully_given=node.type == "p" or (node.type != "" and node.major != 0),
+        fully_given=fully_given,
+        complete=fully_given and node.file_mode is not None,
     )
 
 

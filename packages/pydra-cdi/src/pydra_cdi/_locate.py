@@ -19,7 +19,7 @@ def place(root: Node, faults: Iterable[Fault]) -> tuple[Fault, ...]:
     """Give faults line and column, in the order of the text; a field that is missing stands where its owner does."""
     index = _Index(root)
     placed = [fault if fault.line is not None else index.placed(fault) for fault in faults]
-    return tuple(sorted(placed, key=lambda fault: (fault.line or 0, fault.column or 0)))
+    return tuple(sorted(placed, key=lambda f: (f.line is None, f.line or 0, f.column or 0)))
 
 
 class _Index:
@@ -30,6 +30,8 @@ class _Index:
         self._members: dict[int, dict[str, Member]] = {}
 
     def placed(self, fault: Fault) -> Fault:
+        if not fault.path:
+            return fault
         node = self._root
         with suppress(UnreadableError):  # a mapping that cannot be read has a fault of its own
             node = self._find(fault.path)

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from pydra_cdi._nodes import Items, Node, Pairs, Scalar
 from pydra_cdi._scalars import MERGE_TAG, ScalarError, Value, key_text, resolve
-from pydra_cdi.errors import UnreadableError
+from pydra_cdi.errors import UnreadableError, shown
 
 # Letter case plays no part in the name of a field, nor do the two characters that Unicode folds to ASCII letters.
 _FOLDING = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)} | {
@@ -53,7 +53,7 @@ def _collect(pairs: Pairs, seen: dict[str, Member]) -> None:
             continue
         name = _name(key)
         if name in seen:
-            _refuse(key, f"key {name[:40]!r} is there twice", "keep one of them")
+            _refuse(key, f"key {shown(name)} is there twice", "keep one of them")
         seen[name] = Member(name, key, value)
 
 

@@ -10,8 +10,8 @@ import json
 import re
 from typing import Any
 
-# `\/` and surrogates are legal in JSON and refused by a YAML 1.1 parser; an even number of backslashes before is whole.
-_REFUSED_ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*\\(?:/|u[dD][89a-fA-F])")
+# `\/` and surrogates are legal in JSON and refused by a YAML 1.1 parser.
+_REFUSED_ESCAPE = re.compile(rb"\\(?:/|u[dD][89a-fA-F])")
 # As they are, such a parser refuses these characters or takes them for line breaks.
 _ODD_CHARACTER = re.compile(
     rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]|\xef\xbb\xbf|\xef\xbf[\xbe\xbf]"
@@ -34,7 +34,7 @@ def is_safe(data: bytes) -> bool:
             return False
     elif _ODD_CHARACTER.search(data):
         return False
-    if b"\\" in data and _REFUSED_ESCAPE.search(data):
+    if b"\\" in data and _REFUSED_ESCAPE.search(data.replace(rb"\\", b"")):
         return False
     is_braced = data[:1] == b"{" and data.rstrip(b" \r\n")[-1:] == b"}"
     return is_braced and not any(map(data.__contains__, _KEY_APART))

@@ -45,7 +45,6 @@ _TIMESTAMP = re.compile(
     rf"(\d{{4}})-(\d\d?)-(\d\d?)(?:[Tt]{_TIME}(?:Z|[-+]\d\d:\d\d)| {_TIME})?", re.ASCII
 )
 _HALF = re.compile("[\udc80-\udcff]")
-_SIGNIFICANT_DIGITS = 9  # tell any two 32-bit floats apart
 _LARGEST_PLAIN_EXPONENT = 5
 _SMALLEST_PLAIN_EXPONENT = -4
 
@@ -178,8 +177,10 @@ def _float_text(value: float) -> str:
 
 
 def _roundings(value: float) -> Iterator[str]:
-    """Yield ever more digits of a 32-bit float, the last of which always tell it from its neighbours."""
-    for digits in range(_SIGNIFICANT_DIGITS):
+    """Yield ever more digits of a 32-bit float; nine always tell it from its neighbours."""
+    digits = 0
+    while True:
         yield f"{value:.{digits}e}"
         # Above a power of two floats lie twice as far apart, so there the digits rounded up may do earlier.
         yield f"{Context(digits + 1, ROUND_UP).create_decimal(value):.{digits}e}"
+        digits += 1

@@ -43,7 +43,7 @@ class Scanner:
         self._size_limit = size_limit
         self._files: dict[tuple[int, str], ScannedFile] = {}
         self._unread: dict[Path, CdiError] = {}
-        self._snapshot = Snapshot(self._directories)
+        self.snapshot = Snapshot(self._directories)
 
     def scan(self) -> Snapshot:
         """Bring the snapshot up to date; the same one is returned when nothing changed."""
@@ -65,8 +65,8 @@ class Scanner:
         self._files = files
         if changed:
             self._unread = unread
-            self._snapshot = snapshot_of(self._directories, files.values(), unread)
-        return self._snapshot
+            self.snapshot = snapshot_of(self._directories, files.values(), unread)
+        return self.snapshot
 
     def _file(self, key: tuple[int, str], path: str) -> ScannedFile | None:
         now = time.time_ns()

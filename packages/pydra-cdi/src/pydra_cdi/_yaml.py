@@ -24,9 +24,17 @@ _MAX_NODES = 100_000
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # The reference library refuses a document when more than this share of more values than that comes from aliases.
 _ALIAS_SHARE, _ALIAS_NODES, _ALIAS_FLOOR = 0.99, 1000, 100
+# Each tag directive is compared with all before it, so their number is bounded before the parser sees them.
+_MAX_TAG_DIRECTIVES = 100
+# What the parser says about JSON that is legal, and what to say instead.
+_LEGAL_IN_JSON = {
+    "found invalid Unicode character escape code": (
+        "a surrogate is written as an escape: legal JSON, but runtimes read it as YAML 1.1 and refuse it",
+        "write characters beyond U+FFFF as they are, in UTF-8",
+    )
+}
 # Line breaks to YAML 1.1 that are characters like any other to everybody else.
 _ODD_BREAKS = re.compile("[\x85\u2028\u2029]")
-_REFUSED_ESCAPE = re.compile(r"(?:[^\\]|\\[^/])*?\\/", re.DOTALL)
 _RAW_MATTERS = re.compile(rb"\\/|\xc2\x85|\xe2\x80[\xa8\xa9]")
 
 
@@ -52,14 +60,18 @@ def compose(data: bytes) -> Composed:
     Raises:
         UnreadableError: It is not YAML 1.1, or is nested or aliased or large beyond reason.
     """
+    if data.count(b"\n%TAG") > _MAX_TAG_DIRECTIVES:
+        message = f"it holds more than {_MAX_TAG_DIRECTIVES} tag directives"
+        raise UnreadableError(message, "take them out: a spec needs none", 1, 1)
     composer = _Composer(data)
     try:
         return composer.document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        problem = f"it is not YAML: {error.problem}"
-        raise UnreadableError(problem, "mend it there", line, column) from error
+        other = (f"it is not YAML: {error.problem}", "mend it there")
+        message, remedy = _LEGAL_IN_JSON.get(error.problem or "", other)
+        raise UnreadableError(message, remedy, line, column) from error
     except yaml.reader.ReaderError as error:
         before = data[: max(error.position, 0)]
         line, column = _place(before)
@@ -83,7 +95,7 @@ def _data(node: Node) -> Any:
             return scalar_value(node)
         case Items():
             return [_data(entry) for entry in node.entries]
-        case Pairs():
+        case _:
             return {member.name: _data(member.value) for member in members(node)}
 
 
@@ -187,7 +199,7 @@ class _Composer:
         )
         if self._raw is not None:
             raw = self._raw[mark.index : event.end_mark.index]
-            if event.style == '"' and _REFUSED_ESCAPE.match(raw):
+            if event.style == '"' and r"\/" in raw.replace(r"\\", ""):
                 problem = r"it holds the escape \/: legal JSON, but runtimes read it as YAML 1.1 and refuse it"
                 self._refuse(event, problem, "write '/' as it is")
             folded = folded or bool(_ODD_BREAKS.search(raw))

@@ -11,7 +11,7 @@ from argparse import Action, ArgumentParser, Namespace
 from collections.abc import Sequence
 from typing import Any
 
-from pydra_cdi._cli import check, collect, explain, inject, listing, minver
+from pydra_cdi._cli import check, collect, explain, inject, listing, minver, monitor, schema
 from pydra_cdi._cli.command import FINDING, USAGE, Command, UsageError
 from pydra_cdi._cli.options import add_directories
 from pydra_cdi._cli.output import PROGRAM, note, write
@@ -29,6 +29,8 @@ COMMANDS: tuple[Command, ...] = (
     *minver.commands,
     *inject.commands,
     *collect.commands,
+    *monitor.commands,
+    *schema.commands,
 )
 
 

@@ -16,7 +16,7 @@ import msgspec
 from pydra_cdi._safe_json import has_repeated_keys, is_long_key, is_safe, is_too_large
 from pydra_cdi._shape import type_faults
 from pydra_cdi.accidents import Reading
-from pydra_cdi.errors import Fault, SpecError, UnreadableError
+from pydra_cdi.errors import Fault, MistypedError, SpecError, UnreadableError
 from pydra_cdi.model import ENCODER, Spec
 from pydra_cdi.validation import find_faults
 
@@ -38,16 +38,14 @@ def decode_spec(data: bytes, *, source: str = "the CDI spec") -> Spec:
     Raises:
         SpecError: It cannot be read or breaks rules; carries every fault found, with line and column.
     """
-    missing: tuple[Fault, ...] = ()
-    if (spec := _decode_fast(data, source)) is None:
-        document = _read(data, source)
-        spec, missing = document.spec, document.missing
-    if faults := find_faults(spec):
-        told = {fault.path for fault in missing}
-        raise SpecError(
-            source, locate(data, [*missing, *(f for f in faults if f.path not in told)])
-        )
-    return spec
+    if spec := _decode_fast(data, source):
+        if faults := find_faults(spec):
+            raise SpecError(source, locate(data, faults))
+        return spec
+    document = _read(data, source)
+    if faults := find_faults(document.spec):
+        raise SpecError(source, document.located(faults))
+    return document.spec
 
 
 def read_text(data: bytes, *, source: str = "the CDI spec") -> Reading:
@@ -103,7 +101,7 @@ def _read(data: bytes, source: str) -> Document:
         return _document.read_document(data)
     except UnreadableError as error:
         raise SpecError(source, [error.fault]) from error
-    except _document.MistypedError as error:
+    except MistypedError as error:
         raise SpecError(source, error.faults) from error
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-from pydra_cdi.errors import Fault, SpecError
+from pydra_cdi.errors import Fault, SpecError, shown
 from pydra_cdi.model import Spec
 from pydra_cdi.versions import FLOOR, KNOWN_VERSIONS, requirements
 
@@ -26,7 +26,7 @@ def convert(spec: Spec, version: str) -> Spec:
     subject = f"CDI spec {spec.kind} as version {version}"
     if wanted not in known:
         remedy = f"use one of {', '.join(known)}"
-        message = f"{version!r} is no version a spec can declare"
+        message = f"{shown(version)} is no version a spec can declare"
         raise SpecError(subject, [Fault("cdiVersion", message, remedy)])
     too_new = [
         need for need in requirements(spec) if known.index(need.version) > known.index(wanted)

@@ -11,6 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+MOST_FAULTS = 1000  # of one spec; a spec with more is hostile, and nobody reads them
+_LONGEST_SHOWN = 80
+
+
+def shown(text: str) -> str:
+    """Quote a text for a message, cut where it is longer than anybody reads."""
+    return repr(text) if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]!r}..."
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -108,3 +116,11 @@ class UnreadableError(Exception):
     def __init__(self, message: str, remedy: str, line: int, column: int) -> None:
         self.fault = Fault("", message, remedy, line, column)
         super().__init__(str(self.fault))
+
+
+class MistypedError(Exception):
+    """Fields are unknown or of the wrong type. Stays inside the package: `codec` makes a `SpecError` of it."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__(str(self.faults[0]))

@@ -164,6 +164,11 @@ def _unused(snapshot: Snapshot) -> Iterator[UnusedFile]:
 
 
 def _near(snapshot: Snapshot, name: QualifiedName) -> tuple[str, ...]:
-    known = {*snapshot.devices, *snapshot.conflicts}
-    of_kind = [one for one in known if one.startswith(f"{name.kind}=")]
-    return tuple(difflib.get_close_matches(str(name), sorted(of_kind or known), n=_NEAR))
+    """Compare names within the kind; with a kind that nobody has, whole device IDs."""
+    known = sorted({*snapshot.devices, *snapshot.conflicts})
+    kind = f"{name.kind}="
+    of_kind = [one.removeprefix(kind) for one in known if one.startswith(kind)]
+    if of_kind:
+        near = difflib.get_close_matches(name.name, of_kind, n=_NEAR)
+        return tuple(kind + one for one in near)
+    return tuple(difflib.get_close_matches(str(name), known, n=_NEAR))

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import chain, groupby, islice
 from pathlib import Path
 
 from pydra_cdi._lint.document import document_remarks
-from pydra_cdi._lint.finding import Finding, Severity, of_accident, of_error, of_remark
+from pydra_cdi._lint.finding import Finding, Remark, Severity, of_accident, of_error, of_remark
 from pydra_cdi._lint.host import host_remarks
 from pydra_cdi._lint.places import (
     directory_findings,
@@ -22,7 +22,7 @@ from pydra_cdi._lint.places import (
 )
 from pydra_cdi._tree import HostTree
 from pydra_cdi.codec import decode_spec, locate, read_text
-from pydra_cdi.errors import Fault, SpecError, SpecFileError
+from pydra_cdi.errors import MOST_FAULTS, Fault, SpecError, SpecFileError
 from pydra_cdi.reading import SIZE_LIMIT, read_file
 from pydra_cdi.registry import Registry
 from pydra_cdi.runtimes import Runtime
@@ -80,12 +80,16 @@ class Linter:
         except SpecError:  # told above
             return findings
         findings += (of_accident(file, accident) for accident in reading.accidents)
-        remarks = [
-            *document_remarks(reading.spec, self.runtimes),
-            *host_remarks(reading.spec, HostTree(self.host)),
-        ]
-        findings += _placed(data, [of_remark(file, remark) for remark in remarks])
-        return sorted(findings, key=lambda finding: finding.line or 0)
+        remarks = chain(
+            document_remarks(reading.spec, self.runtimes),
+            host_remarks(reading.spec, HostTree(self.host)),
+        )
+        findings += _placed(data, [of_remark(file, one) for one in islice(remarks, MOST_FAULTS)])
+        findings.sort(key=lambda finding: finding.line or 0)
+        if next(remarks, None):
+            said = ("", "there are more findings", "mend these first")
+            findings.append(of_remark(file, Remark("warning", "too-many", *said)))
+        return findings
 
 
 def _placed(data: bytes, findings: Sequence[Finding]) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from pydra_cdi.errors import Fault, SpecError
+from pydra_cdi.errors import Fault, SpecError, shown
 
 _LETTERS_DIGITS = "A-Za-z0-9"
 _VENDOR = re.compile(rf"[A-Za-z](?:[{_LETTERS_DIGITS}_.-]*[{_LETTERS_DIGITS}])?")
@@ -37,23 +37,37 @@ def device_fault(path: str, text: str) -> Fault | None:
 
 
 def _fault(path: str, what: str, text: str, remedy: str) -> Fault:
-    message = f"{what} {text!r} breaks the naming rule" if text else f"the {what} is empty"
+    message = f"{what} {shown(text)} breaks the naming rule" if text else f"the {what} is empty"
     return Fault(path, message, remedy)
 
 
 def split_kind(kind: str) -> tuple[str, str]:
-    """Split `vendor/class` at the first slash; both parts are empty-checked by the caller."""
+    """Split `vendor/class` at the first slash, unchecked; a text that is no such pair is all class."""
     vendor, _, device_class = kind.partition("/")
-    return vendor, device_class
+    return (vendor, device_class) if vendor and device_class else ("", kind)
+
+
+def split_device_id(text: str) -> tuple[str, str, str]:
+    """Split `vendor/class=name`, unchecked; a text that is no device ID, like a path, is all name."""
+    kind, _, name = text.partition("=")
+    vendor, device_class = split_kind(kind)
+    return (vendor, device_class, name) if vendor and name else ("", "", text)
+
+
+def join_device_id(vendor: str, device_class: str, name: str) -> str:
+    """Put a device ID together, unchecked; `QualifiedName` checks."""
+    return f"{vendor}/{device_class}={name}"
 
 
 def kind_faults(path: str, kind: str) -> list[Fault]:
     """Tell everything that is wrong with a kind."""
     if "/" not in kind:
         return [
-            Fault(path, f"kind {kind!r} is not vendor/class", "write it like 'acme.example/card'")
+            Fault(
+                path, f"kind {shown(kind)} is not vendor/class", "write it like 'acme.example/card'"
+            )
         ]
-    vendor, device_class = split_kind(kind)
+    vendor, _, device_class = kind.partition("/")
     return [f for f in (vendor_fault(path, vendor), class_fault(path, device_class)) if f]
 
 
@@ -76,10 +90,10 @@ class QualifiedName:
             device_fault("name", self.name),
         )
         if faults := [fault for fault in found if fault]:
-            raise SpecError(f"CDI device ID {str(self)!r}", faults)
+            raise SpecError(f"CDI device ID {shown(str(self))}", faults)
 
     def __str__(self) -> str:
-        return f"{self.vendor}/{self.device_class}={self.name}"
+        return join_device_id(self.vendor, self.device_class, self.name)
 
     @property
     def kind(self) -> str:
@@ -93,10 +107,9 @@ class QualifiedName:
         Raises:
             SpecError: The text is not of the form `vendor/class=name`, or a part breaks its rule.
         """
-        kind, equals, name = text.partition("=")
-        vendor, slash, device_class = kind.partition("/")
-        if not (equals and slash):
+        vendor, device_class, name = split_device_id(text)
+        if not vendor:
             remedy = "write it as vendor/class=name, like 'acme.example/card=card0'"
             fault = Fault("", "it has no vendor, no class or no name", remedy)
-            raise SpecError(f"CDI device ID {text!r}", [fault])
+            raise SpecError(f"CDI device ID {shown(text)}", [fault])
         return cls(vendor, device_class, name)

@@ -29,8 +29,8 @@ class Registry:
         self, directories: Sequence[Path] = DEFAULT_DIRECTORIES, *, size_limit: int = SIZE_LIMIT
     ) -> None:
         self.directories = tuple(directories)
-        self.snapshot = Snapshot(self.directories)
         self._scanner = Scanner(self.directories, size_limit)
+        self.snapshot = self._scanner.snapshot
         self._lock = threading.Lock()
 
     def refresh(self) -> Snapshot:

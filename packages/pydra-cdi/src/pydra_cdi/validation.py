@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import islice
 
 from pydra_cdi._edits_rules import edits_faults, unbound_mounts
 from pydra_cdi._shape import type_faults
-from pydra_cdi.errors import Fault
+from pydra_cdi.errors import MOST_FAULTS, Fault, shown
 from pydra_cdi.model import Device, Spec
 from pydra_cdi.names import device_fault, kind_faults
 from pydra_cdi.versions import FLOOR, KNOWN_VERSIONS, required
@@ -35,7 +36,10 @@ def find_faults(spec: Spec, *, strict: bool = False) -> tuple[Fault, ...]:
     """
     if strict and (wrong := type_faults(spec)):
         return tuple(wrong)
-    return tuple(_faults(spec, strict=strict))
+    found = tuple(islice(_faults(spec, strict=strict), MOST_FAULTS + 1))
+    if len(found) <= MOST_FAULTS:
+        return found
+    return (*found[:MOST_FAULTS], Fault("", "there are more faults", "mend these first"))
 
 
 def _faults(spec: Spec, *, strict: bool) -> Iterator[Fault]:
@@ -49,7 +53,7 @@ def _faults(spec: Spec, *, strict: bool) -> Iterator[Fault]:
         at = f"devices[{index}]"
         yield from _device(device, at)
         if (first := first_use.setdefault(device.name, index)) != index:
-            message = f"{device.name!r} is the name of devices[{first}] already"
+            message = f"{shown(device.name)} is the name of devices[{first}] already"
             yield Fault(f"{at}.name", message, "give each device its own name")
     yield from edits_faults(spec.container_edits, "containerEdits")
     if strict:
@@ -62,7 +66,7 @@ def version_faults(spec: Spec) -> Iterator[Fault]:
     need = required(spec)
     if declared not in KNOWN_VERSIONS:
         remedy = f"declare {need.version}; known are {FLOOR} to {KNOWN_VERSIONS[-1]}"
-        yield Fault("cdiVersion", f"{spec.cdi_version!r} is no released version", remedy)
+        yield Fault("cdiVersion", f"{shown(spec.cdi_version)} is no released version", remedy)
     elif KNOWN_VERSIONS.index(declared) < KNOWN_VERSIONS.index(need.version):
         where = f" ({need.path})" if need.path else ""
         message = f"{declared} is too low: {need.feature}{where} needs {need.version}"

@@ -52,7 +52,8 @@ def required(spec: Spec) -> Requirement:
 
 def requirements(spec: Spec) -> Iterator[Requirement]:
     """Yield every feature that needs more than the floor, in the order of the document."""
-    if "." in split_kind(spec.kind)[1]:
+    vendor, device_class = split_kind(spec.kind)
+    if vendor and "." in device_class:
         yield Requirement("0.6.0", "kind", "a class with a dot")
     if spec.annotations:
         yield Requirement("0.6.0", "annotations", "annotations")

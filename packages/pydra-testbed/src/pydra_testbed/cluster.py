@@ -15,10 +15,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pydra_testbed.api import DEFAULT_GATES, ApiServer, LogSource, write_kubeconfig
-from pydra_testbed.cel import complaint
+from pydra_testbed.api import (
+    DEFAULT_GATES,
+    ApiServer,
+    LogSource,
+    selector_check,
+    write_kubeconfig,
+)
 from pydra_testbed.clock import Clock, RealClock
-from pydra_testbed.controllers import ClaimController, GarbageCollector
+from pydra_testbed.controllers import ALL
 from pydra_testbed.folder import own_folder
 from pydra_testbed.janitor import VARIABLE
 from pydra_testbed.kubelet import CallObserver, DriverCall, Kubelet, KubeletSettings
@@ -103,7 +108,9 @@ async def start(settings: TestbedSettings = QUICK) -> AsyncIterator[Testbed]:
         root = stack.enter_context(own_folder(settings.nodes))
         nodes = tuple(Node.make(root, name) for name in settings.nodes)
         logs = _Logs()
-        server = ApiServer(settings.clock, cel_check=complaint, logs=logs, gates=settings.gates)
+        server = ApiServer(
+            settings.clock, cel_check=selector_check, logs=logs, gates=settings.gates
+        )
         url = await stack.enter_async_context(server.listen(port=settings.port))
         kubeconfig = write_kubeconfig(root / "kubeconfig", url)
         testbed = Testbed(server.local, server, url, root, kubeconfig, nodes, logs, settings.clock)
@@ -114,8 +121,9 @@ async def start(settings: TestbedSettings = QUICK) -> AsyncIterator[Testbed]:
             logs.sources.append(runtime)
             stack.push_async_callback(runtime.close)
         spawn = await stack.enter_async_context(_running())
-        for part in (ClaimController, GarbageCollector, Scheduler):
+        for part in ALL:
             spawn(part(server.local, settings.clock).run())
+        spawn(Scheduler(server.local, settings.clock, gates=settings.gates).run())
         for node, runtime in zip(nodes, logs.sources, strict=True):
             make = partial(_kubelet, testbed, settings, node, runtime)
             testbed.kubelets[node.name] = KubeletService(node, make, spawn)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,16 +60,20 @@ class DriverProcess:
 
 @asynccontextmanager
 async def run_driver(
-    testbed: Testbed, node: Node, command: Sequence[str]
+    testbed: Testbed,
+    node: Node,
+    command: Sequence[str],
+    environ: Mapping[str, str] | None = None,
 ) -> AsyncIterator[DriverProcess]:
-    """Run `command` as a driver on `node` until the block is left.
+    """Run `command` as a driver on `node` until the block is left; `environ` adds variables of its own.
 
     It runs in a session of its own: a Ctrl-C at the terminal reaches the testbed alone, which then stops the
     driver as a kubelet's pod would be stopped.
     """
     log = node.kubelet_root.parent / "driver.log"
     with log.open("ab") as stderr:
-        process = await _spawn(command, testbed.driver_environment(node), stderr)
+        variables = testbed.driver_environment(node) | dict(environ or {})
+        process = await _spawn(command, variables, stderr)
     driver = DriverProcess(process, log)
     try:
         yield driver

@@ -51,7 +51,7 @@ class KubeletService:
             self._task = self._spawn(self._make().run())
 
     async def stop(self) -> None:
-        """Stop it and wait until it and its containers are gone; drivers are not told, as on a node."""
+        """Stop it and wait until it is gone; its containers run on, and drivers are not told, as on a node."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -43,6 +43,7 @@ class Kube:
     slices = f"{RESOURCE}/resourceslices"
     pods = "/api/v1/namespaces/default/pods"
     maps = "/api/v1/namespaces/default/configmaps"
+    definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
     def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
         self.session = session
@@ -151,3 +152,79 @@ def samples():
         return found
 
     return sample
+
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "spec": {
+            "type": "object",
+            "required": ["size"],
+            "properties": {
+                "size": {"type": "integer", "minimum": 1, "maximum": 9, "default": 1},
+                "mode": {"type": "string", "enum": ["fast", "slow"], "default": "fast"},
+                "name": {"type": "string", "pattern": "^[a-z]+$", "minLength": 2, "maxLength": 5},
+                "port": {"x-kubernetes-int-or-string": True},
+                "when": {"type": "string", "format": "date-time"},
+                "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+                "note": {"type": "string", "nullable": True},
+                "tags": {
+                    "type": "array",
+                    "x-kubernetes-list-type": "set",
+                    "items": {"type": "string"},
+                },
+                "parts": {
+                    "type": "array",
+                    "maxItems": 3,
+                    "x-kubernetes-list-type": "map",
+                    "x-kubernetes-list-map-keys": ["id", "side"],
+                    "items": {
+                        "type": "object",
+                        "required": ["id"],
+                        "properties": {
+                            "id": {"type": "string"},
+                            "side": {"type": "string", "default": "left"},
+                            "weight": {"type": "number", "multipleOf": 0.5},
+                        },
+                    },
+                },
+            },
+        },
+        "status": {"type": "object", "properties": {"phase": {"type": "string"}}},
+    },
+}
+
+
+@pytest.fixture
+def definition():
+    """A fresh CustomResourceDefinition of computes.example.com/v1."""
+    version = {
+        "name": "v1",
+        "served": True,
+        "storage": True,
+        "subresources": {"status": {}},
+        "schema": {"openAPIV3Schema": json.loads(json.dumps(SCHEMA))},
+        "additionalPrinterColumns": [
+            {"name": "Size", "type": "integer", "jsonPath": ".spec.size"},
+            {"name": "Phase", "type": "string", "jsonPath": ".status.phase", "priority": 1},
+        ],
+    }
+    names = {"plural": "computes", "kind": "Compute", "shortNames": ["cmp"], "categories": ["all"]}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "computes.example.com"},
+        "spec": {
+            "group": "example.com",
+            "scope": "Namespaced",
+            "names": names,
+            "versions": [version],
+        },
+    }
+
+
+@pytest.fixture
+async def computes(kube, definition):
+    """The path of a served custom resource."""
+    await kube.ok("POST", kube.definitions, definition)
+    return "/apis/example.com/v1/namespaces/default/computes"

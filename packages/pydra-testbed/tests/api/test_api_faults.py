@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 import aiohttp
 import pytest
 
@@ -56,3 +58,78 @@ async def test_faults_reach_the_testbeds_own_components_too(server, samples):
         await server.local.create("resourceslices", samples("slice"))
     assert caught.value.code == 409
     await server.local.create("resourceslices", samples("slice"))
+
+
+async def test_a_request_that_hangs_is_cut_when_the_faults_are_cleared(kube, server, samples):
+    server.faults.hang("create", "pods")
+    hanging = asyncio.create_task(kube.call("POST", kube.pods, samples("pod")))
+    while server.faults.planned():
+        await kube.ok("GET", kube.pods)  # other requests are answered
+    assert not hanging.done()
+    server.faults.clear()
+    with pytest.raises(aiohttp.ClientConnectionError):
+        await hanging
+
+
+async def test_a_cut_request_was_not_carried_out_and_a_lost_one_was(kube, server, samples):
+    server.faults.cut("create", "resourceslices")
+    server.faults.lose("create", "resourceslices")
+    with pytest.raises(aiohttp.ClientConnectionError):
+        await kube.call("POST", kube.slices, samples("slice"))
+    assert (await kube.ok("GET", kube.slices))["items"] == []
+    with pytest.raises(aiohttp.ClientConnectionError):
+        await kube.call("POST", kube.slices, samples("slice"))
+    assert len((await kube.ok("GET", kube.slices))["items"]) == 1
+
+
+async def test_fields_can_be_dropped_from_what_is_written(kube, server, samples):
+    taint = {"key": "example.com/t", "effect": "NoSchedule"}
+    device = {"name": "d", "taints": [taint], "allowMultipleAllocations": True}
+    server.faults.drop_fields("resourceslices", "spec.devices[].taints|allowMultipleAllocations")
+    made = await kube.ok("POST", kube.slices, samples("slice", spec__devices=[device]))
+    assert made["spec"]["devices"] == [{"name": "d"}]
+    server.faults.clear()
+    made = await kube.ok("PUT", f"{kube.slices}/s1", samples("slice", spec__devices=[device]))
+    assert made["spec"]["devices"][0]["taints"][0]["key"] == "example.com/t"
+
+
+FAULTS = "/testbed/faults"
+
+
+async def test_faults_can_be_planned_seen_and_forgotten_over_http(kube, samples):
+    plan = {"effect": "fail", "verb": "create", "resource": "resourceslices", "code": 429}
+    told = await kube.ok("POST", FAULTS, plan | {"retryAfter": 3, "times": 2})
+    assert told["planned"] == [plan | {"times": 2}]
+    reply = await kube.call("POST", kube.slices, samples("slice"))
+    assert (reply.status, reply.headers["Retry-After"]) == (429, "3")
+    fields = {"effect": "dropFields", "resource": "resourceslices", "fields": ["spec.devices"]}
+    told = await kube.ok("POST", FAULTS, fields)
+    assert told["planned"] == [plan | {"times": 1}, fields]
+    assert (await kube.ok("DELETE", FAULTS)) == {"planned": []} == (await kube.ok("GET", FAULTS))
+    await kube.ok("POST", kube.slices, samples("slice"))
+
+
+async def test_watches_can_be_dropped_and_windows_emptied_over_http(kube, samples):
+    listed = await kube.ok("GET", kube.slices)
+    async with kube.watch(kube.slices) as watch:
+        await kube.ok("POST", FAULTS, {"effect": "dropWatches"})
+        assert await watch.next() is None
+    await kube.ok("POST", kube.slices, samples("slice"))
+    await kube.ok("POST", FAULTS, {"effect": "expire", "resource": "resourceslices"})
+    version = listed["metadata"]["resourceVersion"]
+    status = await kube.refused("GET", kube.slices, watch="1", resourceVersion=version)
+    assert status["code"] == 410
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        {"effect": "explode"},
+        {"effect": "fail", "code": 200},
+        {"effect": "cut", "times": 0},
+        {"effect": "cut", "verbs": "get"},
+        {"effect": "expire", "resource": "nothing"},
+    ],
+)
+async def test_a_plan_that_makes_no_sense_is_refused(kube, plan):
+    assert (await kube.refused("POST", FAULTS, plan))["code"] == 400

@@ -123,7 +123,7 @@ async def test_deletes_respect_grace_and_preconditions(api, samples):
         "pods/binding", {"metadata": {"name": "p1"}, "target": {"name": "n"}}, "default"
     )
     ref = ObjectRef("pods", "p1", "default")
-    with pytest.raises(ApiStatusError, match="Precondition failed"):
+    with pytest.raises(ApiStatusError, match="UID in the precondition"):
         await api.delete(ref, preconditions=Preconditions(uid="other"))
     marked = await api.delete(ref, grace_seconds=10)
     assert marked["metadata"]["deletionGracePeriodSeconds"] == 10

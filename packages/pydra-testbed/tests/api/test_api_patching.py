@@ -4,7 +4,6 @@ import pytest
 
 MERGE = "application/merge-patch+json"
 JSON = "application/json-patch+json"
-STRATEGIC = "application/strategic-merge-patch+json"
 
 
 async def test_a_merge_patch_sets_removes_and_replaces_lists(kube, samples):
@@ -91,19 +90,6 @@ async def test_a_json_patch_that_does_not_fit_changes_nothing(kube, operations, 
     assert await kube.ok("GET", f"{kube.maps}/m") == before
 
 
-async def test_a_strategic_patch_of_maps_is_a_merge_and_any_other_is_refused(kube, samples):
-    await kube.ok("POST", kube.pods, samples("pod"))
-    labels = {"metadata": {"labels": {"a": "b"}}}
-    patched = await kube.ok("PATCH", f"{kube.pods}/p1", labels, media=STRATEGIC)
-    assert patched["metadata"]["labels"] == {"a": "b"}
-    for patch in (
-        {"spec": {"containers": [{"name": "c", "image": "new"}]}},
-        {"metadata": {"labels": {"$patch": "replace"}}},
-    ):
-        status = await kube.refused("PATCH", f"{kube.pods}/p1", patch, media=STRATEGIC)
-        assert (status["code"], status["reason"]) == (415, "UnsupportedMediaType")
-
-
 async def test_a_patch_of_the_status_leaves_the_rest_alone(kube, samples):
     await kube.ok("POST", kube.pods, samples("pod"))
     patched = await kube.ok(
@@ -114,11 +100,3 @@ async def test_a_patch_of_the_status_leaves_the_rest_alone(kube, samples):
     )
     assert patched["status"]["phase"] == "Running"
     assert "labels" not in patched["metadata"]
-
-
-async def test_server_side_apply_is_refused_as_a_format_not_served(kube, samples):
-    await kube.ok("POST", kube.slices, samples("slice"))
-    status = await kube.refused(
-        "PATCH", f"{kube.slices}/s1", samples("slice"), media="application/apply-patch+yaml"
-    )
-    assert status["code"] == 415

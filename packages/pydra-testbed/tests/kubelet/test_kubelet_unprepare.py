@@ -153,7 +153,9 @@ async def test_a_pod_deleted_while_no_kubelet_ran_is_unprepared_a_minute_after_i
     assert stepped.claims() == []
 
 
-async def test_a_restarted_kubelet_prepares_again_and_knows_the_claims_to_unprepare(node):
+async def test_a_restarted_kubelet_leaves_running_pods_alone_and_knows_the_claims_to_unprepare(
+    node,
+):
     await node.start()
     driver = await node.driver()
     node.define("c")
@@ -161,10 +163,26 @@ async def test_a_restarted_kubelet_prepares_again_and_knows_the_claims_to_unprep
     await node.until_phase("Running")
     await node.stop()
     await node.start()
-    await node.restarted("p", 1)
+    await node.registered(driver)
     await node.delete("p")
     await node.until_gone("pods", "p")
-    assert dra_calls(driver) == ["NodePrepareResources", *PREPARE_THEN_UNPREPARE]
+    assert dra_calls(driver) == PREPARE_THEN_UNPREPARE
+
+
+async def test_after_a_restart_the_next_pod_of_a_shared_claim_prepares_it_again(node):
+    await node.start()
+    driver = await node.driver()
+    node.define("c")
+    await node.claiming_pod("first", "c")
+    await node.until_phase("Running", "first")
+    await node.stop()
+    await node.start()
+    await node.registered(driver)
+    await node.claiming_pod("second", "c")
+    await node.until_phase("Running", "second")
+    assert dra_calls(driver) == ["NodePrepareResources"] * 2
+    (state,) = [entry["DriverState"][driver.name] for entry in node.claims()]
+    assert len(state["Devices"]) == 2  # Recorded again, as kubelet 1.36 does.
 
 
 async def test_a_pod_that_only_waited_does_not_unprepare_a_claim_of_another(node):

@@ -153,7 +153,7 @@ def test_each_refusal_says_which_device_and_why():
         ("tainted", Reason.SELECTOR_FALSE, "claim default/c1: selector #0"),
         ("small", Reason.CAPACITY, ""),
         ("without", Reason.SELECTOR_FALSE, "claim default/c1: selector #0"),
-        ("bound", Reason.BINDING_CONDITIONS, ""),
+        ("bound", Reason.SELECTOR_FALSE, "claim default/c1: selector #0"),
     }
 
 

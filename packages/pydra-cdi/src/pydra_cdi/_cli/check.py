@@ -13,7 +13,7 @@ from pydra_cdi._cli.files import STDIN, read_input
 from pydra_cdi._cli.options import add_host, directories
 from pydra_cdi._cli.output import add_format, show_lines
 from pydra_cdi._cli.table import hanging
-from pydra_cdi._lint.finding import Finding, of_error
+from pydra_cdi._lint.finding import Finding, Severity, of_error
 from pydra_cdi.codec import decode_spec
 from pydra_cdi.errors import CdiError
 from pydra_cdi.registry import Registry
@@ -110,7 +110,12 @@ def _lines(findings: Sequence[Finding], looked_at: str, width: int | None) -> It
         yield from hanging(f"{place}: {finding.severity}: {where}{finding.message}", width)
         yield from hanging(f"{finding.remedy} [{finding.rule}]", width, "    ")
     counts = Counter(finding.severity for finding in findings)
-    told = (f"{counts[name]} {name}{'s' * (counts[name] > 1)}" for name in counts)
+    words: dict[Severity, str] = {"error": "errors", "warning": "warnings", "info": "info"}
+    told = (
+        f"{counts[one]} {one if counts[one] == 1 else many}"
+        for one, many in words.items()
+        if counts[one]
+    )
     yield f"{looked_at}: {', '.join(told) or 'no findings'}"
 
 

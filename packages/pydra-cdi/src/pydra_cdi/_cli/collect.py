@@ -42,8 +42,8 @@ def _run(arguments: Namespace) -> int:
         what = "would be removed" if arguments.dry_run else "removed"
         rows += [(str(path), what) for path in collected.removed]
         rows += [(str(path), "removed: left by a killed writer") for path in collected.swept]
-        for path, error in collected.unreadable.items():
-            note(f"left alone, because nobody can tell whose it is: {path}: {error}")
+        for error in collected.unreadable.values():
+            note(f"left alone, because nobody can tell whose it is: {error}")
     data = [{"file": file, "action": action} for file, action in rows]
     show(arguments, data, ("SPEC FILE", "ACTION"), rows)
     return FINE

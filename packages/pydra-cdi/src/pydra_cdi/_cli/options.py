@@ -6,8 +6,10 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
+from pydra_cdi._cli.command import UsageError
 from pydra_cdi._cli.output import note
 from pydra_cdi._tree import HostTree
+from pydra_cdi.errors import SpecFileError
 from pydra_cdi.registry import DEFAULT_DIRECTORIES, Registry
 from pydra_cdi.snapshot import Snapshot
 
@@ -37,15 +39,26 @@ def add_host(parser: ArgumentParser) -> None:
 
 
 def directories(arguments: Namespace) -> list[Path]:
-    """Give the spec directories that were asked for, or the default ones of the host."""
+    """Give the spec directories that were asked for, or the default ones of the host.
+
+    Raises:
+        UsageError: -d names no directory, as `-d "$UNSET"` does: `gc` must not take that for the default.
+        SpecFileError: Symlinks of the host lead in a circle.
+    """
     given = [*arguments.all_spec_dirs, *arguments.spec_dirs]
     named = [Path(name) for names in given for name in names.split(",") if name]
+    if given and not named:
+        raise UsageError("-d names no directory; name one, or leave -d out for the default")
     return named or list(_default(arguments.host))
 
 
 def _default(host: Path) -> Iterator[Path]:
     for directory in DEFAULT_DIRECTORIES:
-        yield directory if host == Path("/") else HostTree(host).place(str(directory))
+        try:
+            yield directory if host == Path("/") else HostTree(host).place(str(directory))
+        except OSError as error:
+            message = f"{directory} cannot be found in it: {error.strerror}"
+            raise SpecFileError(host, message, "name the spec directories with -d") from error
 
 
 def snapshot(arguments: Namespace) -> Snapshot:

@@ -41,7 +41,7 @@ def wrap(text: str, width: int | None) -> Iterator[str]:
     while width is not None and len(rest) > 1 and columns(rest) > width:
         cut = _cut(rest, width)
         yield rest[:cut].rstrip()
-        rest = rest[cut:]
+        rest = rest[cut:].lstrip(" ")
     yield rest
 
 

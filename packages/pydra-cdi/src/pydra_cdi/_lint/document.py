@@ -6,7 +6,9 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from pydra_cdi._edits_rules import unbound_mounts
 from pydra_cdi._lint.finding import Block, Remark, blocks
+from pydra_cdi.errors import shown
 from pydra_cdi.model import Spec
 from pydra_cdi.runtimes import Runtime
 from pydra_cdi.validation import find_faults
@@ -19,9 +21,10 @@ _ONLY_A_PLACE = ("_FILE", "_PATH", "_DIR")
 def document_remarks(spec: Spec, runtimes: Sequence[Runtime]) -> Iterator[Remark]:
     """Apply every rule that needs neither the host nor other files."""
     yield from _versions(spec, runtimes)
-    yield from _strict(spec)
+    yield from _annotations(spec)
     yield from _repeated_paths(spec)
     for block in blocks(spec):
+        yield from _unbound(block)
         yield from _secrets(block.edits.env, f"{block.path}.env")
         for index, hook in enumerate(block.edits.hooks):
             yield from _secrets(hook.env, f"{block.path}.hooks[{index}].env")
@@ -49,16 +52,17 @@ def _is_newer(one: str, other: str) -> bool:
     return KNOWN_VERSIONS.index(one) > KNOWN_VERSIONS.index(other)
 
 
-def _strict(spec: Spec) -> Iterator[Remark]:
-    """Hold the spec to what this package holds its own output to and the reference library does not check."""
+def _annotations(spec: Spec) -> Iterator[Remark]:
+    """Hold annotations to the rules of Kubernetes, as in what this package writes itself."""
     known = set(find_faults(spec))
     for fault in find_faults(spec, strict=True):
-        if fault not in known:
-            said = (fault.path, fault.message, fault.remedy)
-            if fault.path.endswith(".options"):
-                yield Remark("error", "mount-unbound", *said)
-            else:
-                yield Remark("warning", "annotation", *said)
+        if "annotations" in fault.path and fault not in known:
+            yield Remark("warning", "annotation", fault.path, fault.message, fault.remedy)
+
+
+def _unbound(block: Block) -> Iterator[Remark]:
+    for fault in unbound_mounts(block.edits, block.path):
+        yield Remark("error", "mount-unbound", fault.path, fault.message, fault.remedy)
 
 
 def _repeated_paths(spec: Spec) -> Iterator[Remark]:
@@ -74,7 +78,7 @@ def _repeated(block: Block, own: dict[str, str], common: Mapping[str, str]) -> I
     for at, path in _container_paths(block):
         place = posixpath.normpath(path)
         if (earlier := own.setdefault(place, common.get(place, at))) != at:
-            message = f"{path!r} is the place of {earlier} already"
+            message = f"{shown(path)} is the place of {earlier} already"
             remedy = "keep one of them: runtimes let the later one replace the earlier or hide it"
             yield Remark("warning", "container-path-repeated", at, message, remedy)
 
@@ -90,6 +94,8 @@ def _secrets(env: Sequence[str], at: str) -> Iterator[Remark]:
     for index, entry in enumerate(env):
         name, _, value = entry.partition("=")
         if value and _SECRET.search(name) and not name.upper().endswith(_ONLY_A_PLACE):
-            message = f"{name!r} looks like a secret, and everybody on the node can read spec files"
+            message = (
+                f"{shown(name)} looks like a secret, and everybody on the node can read spec files"
+            )
             remedy = "pass the name of a file that only the container can read, or a Secret"
             yield Remark("warning", "secret-in-env", f"{at}[{index}]", message, remedy)

@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterator
 
 from pydra_cdi._lint.finding import Remark, Severity, blocks
 from pydra_cdi._tree import HostTree
+from pydra_cdi.errors import shown
 from pydra_cdi.model import DeviceNode, Hook, Mount, Spec
 
 _TYPES = {stat.S_IFCHR: "c", stat.S_IFBLK: "b", stat.S_IFIFO: "p"}
@@ -43,14 +44,14 @@ def _node(node: DeviceNode, at: str, host: HostTree) -> Iterator[Remark]:
     if found is None:
         return
     if not is_complete and host.is_symlink(path):
-        message = f"{path!r} of the host is a symlink, which runtimes do not follow here"
+        message = f"{shown(path)} of the host is a symlink, which runtimes do not follow here"
         yield Remark("error", "node-is-symlink", at, message, "name what it points to")
     host_type = _TYPES.get(stat.S_IFMT(found.st_mode))
     if host_type is None:
-        message = f"{path!r} of the host is no device node"
+        message = f"{shown(path)} of the host is no device node"
         yield Remark("error", "no-device-node", at, message, "correct the path, or mount it")
     elif (said := _said(node)) != (is_now := _is(node, host_type, found.st_rdev)):
-        message = f"the spec says {said} and {path!r} of the host is {is_now}"
+        message = f"the spec says {said} and {shown(path)} of the host is {is_now}"
         remedy = "write the spec again: device numbers can change when a module is loaded or a device appears"
         yield Remark("error", "node-changed", at, message, remedy)
 
@@ -69,7 +70,9 @@ def _is(node: DeviceNode, host_type: str, device: int) -> str:
 def _hook(hook: Hook, at: str, host: HostTree) -> Iterator[Remark]:
     found = yield from _look(hook.path, at, host)
     if found is not None and not (stat.S_ISREG(found.st_mode) and found.st_mode & _EXECUTABLE):
-        message = f"{hook.path!r} of the host is no program: it is no file that may be executed"
+        message = (
+            f"{shown(hook.path)} of the host is no program: it is no file that may be executed"
+        )
         yield Remark("error", "hook-not-executable", at, message, "make it executable (chmod a+x)")
 
 
@@ -82,16 +85,16 @@ def _look(
         return host.stat(path)
     except OSError as error:
         if error.errno not in {errno.ENOENT, errno.ENOTDIR}:
-            message = f"{path!r} of the host cannot be looked at: {error.strerror}"
+            message = f"{shown(path)} of the host cannot be looked at: {error.strerror}"
             remedy = "run this as root on the node, or correct the path"
             yield Remark("warning", "host-path-unknown", at, message, remedy)
             return None
     severity: Severity = "error" if is_needed else "warning"
     if host.is_symlink(path):
-        message = f"{path!r} of the host is a symlink to nothing"
+        message = f"{shown(path)} of the host is a symlink to nothing"
         yield Remark(severity, "symlink-dangling", at, message, "mend the link, or name a path")
     else:
-        message = f"{path!r} does not exist on the host"
+        message = f"{shown(path)} does not exist on the host"
         remedy = "install what brings it, write the spec again, or take the entry out"
         yield Remark(severity, "host-path-missing", at, message, remedy)
     return None
@@ -99,8 +102,8 @@ def _look(
 
 def _crooked(path: str, at: str) -> Iterator[Remark]:
     if not path.startswith("/"):
-        message = f"{path!r} is not absolute, so where it leads depends on the runtime"
+        message = f"{shown(path)} is not absolute, so where it leads depends on the runtime"
         yield Remark("warning", "path-crooked", at, message, "begin it with '/'")
     elif ".." in path.split("/"):
-        message = f"{path!r} goes up by '..'"
+        message = f"{shown(path)} goes up by '..'"
         yield Remark("warning", "path-crooked", at, message, "write the path it leads to")

@@ -66,7 +66,7 @@ def rival_findings(found: Snapshot) -> Iterator[Finding]:
             if winner is None:
                 others = [path for path in found.conflicts[device_id] if path != loaded.path]
                 yield _conflict(loaded.path, at, device_id, others or [loaded.path])
-            elif winner.origin is not loaded:
+            elif winner.origin.path != loaded.path:
                 message = f"{device_id} comes from {winner.origin.path}, not from here"
                 remedy = "remove one of the two definitions: a later directory beats an earlier one"
                 yield Finding("warning", "device-shadowed", loaded.path, at, None, message, remedy)

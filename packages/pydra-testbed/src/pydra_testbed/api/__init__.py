@@ -1,23 +1,36 @@
 """An embedded Kubernetes API server: what kubectl, drivers and the testbed's components talk to.
 
 Objects of core/v1, coordination, events and `resource.k8s.io/v1`, with Kubernetes 1.36's rules, limits and
-texts, checked against recorded verdicts. It has no authorization, admission webhooks, custom resources,
+texts, checked against recorded verdicts. It has no admission webhooks, custom resources,
 server-side apply or Tables; those requests are refused, never half done.
 """
 
+from pydra_testbed.api._auth import ALWAYS_ALLOW, RBAC
+from pydra_testbed.api._auth_tokens import ADMIN, NODE_NAME, Bound, Tokens, User
 from pydra_testbed.api._context import DEFAULT_GATES, CelCheck
+from pydra_testbed.api._kinds import RESOURCE_VERSIONS
 from pydra_testbed.api.faults import Faults
 from pydra_testbed.api.kubeconfig import write_kubeconfig
 from pydra_testbed.api.local import LocalApi
 from pydra_testbed.api.logs import LogSource
+from pydra_testbed.api.selectorcheck import selector_check
 from pydra_testbed.api.server import ApiServer
 
 __all__ = [
+    "ADMIN",
+    "ALWAYS_ALLOW",
     "DEFAULT_GATES",
+    "NODE_NAME",
+    "RBAC",
+    "RESOURCE_VERSIONS",
     "ApiServer",
+    "Bound",
     "CelCheck",
     "Faults",
     "LocalApi",
     "LogSource",
+    "Tokens",
+    "User",
+    "selector_check",
     "write_kubeconfig",
 ]

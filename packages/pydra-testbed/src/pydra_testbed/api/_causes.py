@@ -5,11 +5,20 @@ Validation rules return lists of `Cause`; `_problems.invalid` turns them into on
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import msgspec
+
+_HTML = re.compile("[<>&\u2028\u2029]")
+_ESCAPES = {
+    "\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v",
+    "\\": "\\\\", '"': '\\"',
+}  # fmt: skip
+_DELETE = 0x7F
+_BEYOND = 0x10000
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +37,28 @@ Causes: TypeAlias = list[Cause]
 
 
 def shown(value: Any) -> str:
-    """A value as error texts show it: JSON, with strings in Go's quotes."""
+    """A value as error texts show it: JSON as Go writes it, with strings in Go's quotes."""
     if isinstance(value, str):
         return quoted(value)
-    return msgspec.json.encode(value).decode()
+    return _HTML.sub(lambda match: f"\\u{ord(match[0]):04x}", msgspec.json.encode(value).decode())
 
 
 def quoted(text: str) -> str:
-    """Go's %q for the characters that occur in names and versions."""
-    return msgspec.json.encode(text).decode()
+    """Go's %q."""
+    if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
+        return f'"{text}"'
+    return f'"{"".join(map(_escaped, text))}"'
+
+
+def _escaped(letter: str) -> str:
+    code = ord(letter)
+    if letter in _ESCAPES:
+        return _ESCAPES[letter]
+    if letter.isprintable():
+        return letter
+    if code <= _DELETE:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < _BEYOND else f"\\U{code:08x}"
 
 
 def required(field: str, detail: str = "") -> Cause:

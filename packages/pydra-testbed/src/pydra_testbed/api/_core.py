@@ -8,7 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pydra_testbed.api._context import DEFAULT_GATES, CelCheck, Context, no_cel_check
+from pydra_testbed.api._context import (
+    ANYONE,
+    DEFAULT_GATES,
+    CelCheck,
+    Context,
+    Writer,
+    no_cel_check,
+)
 from pydra_testbed.api._kinds import Catalog, Kind
 from pydra_testbed.api._problems import not_found
 from pydra_testbed.api._store import Bucket, Store, Stored
@@ -27,10 +34,15 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a write is meant. `field_validation` is Ignore, Warn or Strict."""
+    """How a write is meant. `field_validation` is Ignore, Warn or Strict.
+
+    `manager` owns the fields that are written, `writer` is asked for permissions.
+    """
 
     dry_run: bool = False
     field_validation: str = "Warn"
+    manager: str = "unknown"
+    writer: Writer = ANYONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +69,21 @@ class Core:
         self.store = Store()
         self._cel_check = cel_check
         self._gates = dict(DEFAULT_GATES) | dict(gates)
+        self.dropping: dict[str, tuple[str, ...]] = {}
         for kind in catalog.kinds:
             self.store.add_bucket(kind.bucket, kind.selectable.values())
+
+    def forget_changes(self, resource: str) -> None:
+        """Empty a resource's replay window, so that watches from before are answered 410 Expired.
+
+        Raises:
+            KeyError: no such resource.
+        """
+        kind = self.catalog.named(resource)
+        if kind is None:
+            raise KeyError(resource)
+        bucket = self.bucket(kind)
+        bucket.forget(len(bucket.changes))
 
     def now(self) -> str:
         return rfc3339(self.clock.now())
@@ -80,8 +105,8 @@ class Core:
     def namespace(self, name: str) -> Stored | None:
         return self.store.bucket("namespaces").objects.get(("", name))
 
-    def context(self, namespace: str) -> Context:
+    def context(self, namespace: str, writer: Writer = ANYONE, version: str = "v1") -> Context:
         """What the rules may know about a write in a namespace."""
         stored = self.namespace(namespace) if namespace else None
         labels = stored.labels if stored else {}
-        return Context(self.now(), self._cel_check, self._gates, labels)
+        return Context(self.now(), self._cel_check, self._gates, labels, writer, version)

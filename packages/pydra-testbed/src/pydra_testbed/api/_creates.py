@@ -6,10 +6,12 @@ import random
 import uuid
 from typing import Any
 
+from pydra_testbed.api._apply.managers import Ownership
+from pydra_testbed.api._apply.ownership import own_created, record
 from pydra_testbed.api._core import Core, Options, Target, Written
 from pydra_testbed.api._emit import emit
 from pydra_testbed.api._gates import drop_disabled
-from pydra_testbed.api._intake import take_in
+from pydra_testbed.api._intake import carrying, take_in
 from pydra_testbed.api._kinds import Kind
 from pydra_testbed.api._problems import already_exists, forbidden, invalid, not_found
 from pydra_testbed.api._store import pack
@@ -26,18 +28,36 @@ _SERVER_MADE = (
 )  # fmt: skip
 
 
-def create(core: Core, target: Target, body: Any, options: Options) -> Written:
-    """Store a new object.
+def create(
+    core: Core, target: Target, body: Any, options: Options, owners: Ownership | None = None
+) -> Written:
+    """Store a new object; its fields are the writer's unless `owners` tell otherwise.
 
     Raises:
         ApiStatusError: 400, 403 (namespace terminating), 404 (no such namespace), 409, 422.
     """
-    obj, warnings = take_in(target, body, options)
+    obj, warnings = take_in(core, target, body, options)
+    with carrying(warnings):
+        return _store(core, target, obj, options, warnings, owners)
+
+
+def _store(
+    core: Core,
+    target: Target,
+    obj: KubeObject,
+    options: Options,
+    warnings: tuple[str, ...],
+    owners: Ownership | None,
+) -> Written:
     admit_namespace(core, target)
     if obj["metadata"].get("resourceVersion"):
         message = "resourceVersion should not be set on objects to be created"
         raise ApiStatusError(500, "", message)
     complete(core, target.kind, obj)
+    if owners is None:
+        own_created(core, target, obj, options)
+    else:
+        record(obj, owners)
     warnings += strategy_of(target.kind).warn(obj)
     bucket = core.bucket(target.kind)
     key = (target.namespace, obj["metadata"]["name"])
@@ -57,7 +77,9 @@ def complete(core: Core, kind: Kind, obj: KubeObject) -> None:
     _generate_name(core, kind, meta)
     if kind.has_status and not kind.status_on_create:
         obj["status"] = dict(strategy.initial_status)
-    context = core.context(meta.get("namespace", ""))
+        if kind.definition is not None:
+            del obj["status"]
+    context = core.context(meta.get("namespace", ""), version=kind.version)
     drop_disabled(obj, None, context.gates, strategy.gated)
     strategy.default(obj, context)
     causes = strategy.create(obj, context)

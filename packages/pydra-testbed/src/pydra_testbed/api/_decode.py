@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 from pydra_core.quantity import QuantityError, parse
+from pydra_testbed.api._received import Sent
 from pydra_testbed.api._shapes.types import (
     Field,
     ListOf,
@@ -27,6 +28,10 @@ from pydra_testbed.objects import KubeObject
 
 _INT_LIMITS = {Scalar.INT32: 2**31, Scalar.INT64: 2**63}
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})")
+_OWN_TYPE = re.compile(
+    r"\bv1\.(?!ObjectMeta|OwnerReference|Condition|Time|MicroTime|NodeSelector|ResourceName)"
+)
+"""Go types of the object's own group; the others keep their version."""
 
 
 class DecodeError(Exception):
@@ -35,16 +40,16 @@ class DecodeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A body read by its table, and the fields the table does not know (dropped)."""
+    """A body read by its table, and what is wrong without being an error: unknown fields (dropped), doubles."""
 
     object: KubeObject
-    unknown: tuple[str, ...]
+    problems: tuple[str, ...]
 
 
 _At: TypeAlias = tuple[Any, str, str]
 """Where the reader stands: the way there so far, the enclosing struct, the last step.
 
-A step is a field name, or `[index]`; texts are made of it only when something is wrong.
+A step is a field name, `[index]`, or `.key` of a map; texts are made of it only when something is wrong.
 """
 
 _TOP: _At = ((), "", "")
@@ -54,7 +59,7 @@ def _exact(at: _At) -> str:
     """`spec.devices[0].name`."""
     parts: list[str] = []
     while at[0]:
-        parts.append(at[2] if at[2].startswith("[") else f".{at[2]}")
+        parts.append(at[2] if at[2].startswith(("[", ".")) else f".{at[2]}")
         at = at[0]
     return "".join(reversed(parts)).removeprefix(".")
 
@@ -63,27 +68,34 @@ def _plain_path(at: _At) -> str:
     """`spec.devices.name`, as Go prints it."""
     parts: list[str] = []
     while at[0]:
-        if not at[2].startswith("["):
+        if not at[2].startswith(("[", ".")):
             parts.append(at[2])
         at = at[0]
     return ".".join(reversed(parts))
 
 
-def decode(body: Any, shape: Struct) -> Decoded:
-    """Read `body` by `shape`.
+def decode(body: Any, shape: Struct, version: str = "v1") -> Decoded:
+    """Read `body` by `shape`; `version` is the API version whose Go types the texts name.
 
     Raises:
         DecodeError: a value has another type than its field.
     """
     reader = _Reader()
-    return Decoded(reader.struct(body, shape, _TOP), tuple(reader.unknown))
+    try:
+        obj = reader.struct(body, shape, _TOP)
+    except DecodeError as error:
+        text = str(error)
+        for number, written in body.numbers.items() if isinstance(body, Sent) else ():
+            text = text.replace(f"number {number!r} ", f"number {written} ")
+        raise DecodeError(_OWN_TYPE.sub(f"{version}.", text)) from None
+    return Decoded(obj, tuple(reader.problems))
 
 
 @dataclass(slots=True)
 class _Reader:
-    """One reading; collects unknown fields on the way."""
+    """One reading; collects problems on the way."""
 
-    unknown: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
     def value(self, value: Any, shape: Shape, at: _At) -> Any:
         match shape:
@@ -110,13 +122,17 @@ class _Reader:
                 result[name] = raw
             elif raw is not None or entry.shape is Special.RAW:
                 result[name] = self.value(raw, entry.shape, (at, shape.go, name))
+        if isinstance(value, Sent):
+            self.problems += [
+                f'duplicate field "{_exact((at, shape.go, name))}"' for name in value.doubles
+            ]
         return result
 
     def beyond(self, result: KubeObject, shape: Struct, at: _At, name: str, raw: Any) -> None:
         if shape.open:
             result[name] = raw
         else:
-            self.unknown.append(_exact((at, shape.go, name)))
+            self.problems.append(f'unknown field "{_exact((at, shape.go, name))}"')
 
     def items(self, value: Any, shape: ListOf, at: _At) -> list[Any]:
         if not isinstance(value, list):
@@ -134,7 +150,7 @@ class _Reader:
         return {
             key: raw
             if _plain(raw, shape.item)
-            else self.entry(raw, shape.item, (at, at[1], f"[{key}]"))
+            else self.entry(raw, shape.item, (at, at[1], f".{key}"))
             for key, raw in value.items()
         }
 
@@ -216,6 +232,17 @@ def _time(value: Any, shape: Special) -> str:
     if shape is Special.MICRO_TIME:
         return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     return rfc3339(moment)
+
+
+_TYPE_META = (
+    r'struct { APIVersion string "json:\"apiVersion,omitempty\""; '
+    r'Kind string "json:\"kind,omitempty\"" }'
+)
+
+
+def cannot_read(body: Any) -> str:
+    """Go's words for a body that is no object."""
+    return f"cannot unmarshal {_json_kind(body)} into Go value of type {_TYPE_META}"
 
 
 def _mismatch(value: Any, shape: Shape, at: _At, number: str = "") -> DecodeError:

@@ -25,22 +25,33 @@ def slice_defaults(obj: KubeObject, context: Context) -> None:
             mapping.setdefault("allocationMultiplier", "1")
 
 
-def claim_defaults(obj: KubeObject, _context: Context) -> None:
-    _devices(obj.get("spec", {}))
+def rule_defaults(obj: KubeObject, context: Context) -> None:
+    """A rule's taint without a time was added now."""
+    taint = obj.setdefault("spec", {}).setdefault("taint", {})
+    if not taint.get("timeAdded"):
+        taint["timeAdded"] = context.now
+
+
+def claim_defaults(obj: KubeObject, context: Context) -> None:
+    _devices(obj.get("spec", {}), context)
     results = (obj.get("status", {}).get("allocation") or {}).get("devices", {}).get("results")
     for result in results or ():
         _tolerations(result)
 
 
-def template_defaults(obj: KubeObject, _context: Context) -> None:
-    _devices(obj.get("spec", {}).get("spec", {}))
+def template_defaults(obj: KubeObject, context: Context) -> None:
+    _devices(obj.get("spec", {}).get("spec", {}), context)
 
 
-def _devices(spec: KubeObject) -> None:
+def _devices(spec: KubeObject, context: Context) -> None:
+    """v1beta1 cannot tell an exact request without a class from one with alternatives: it gets nothing."""
     for request in spec.get("devices", {}).get("requests") or ():
-        for wanted in (request.get("exactly"), *(request.get("firstAvailable") or ())):
-            if wanted is not None:
-                _wanted(wanted)
+        exactly = request.get("exactly")
+        flat = context.version == "v1beta1"
+        if exactly is not None and (exactly.get("deviceClassName") or not flat):
+            _wanted(exactly)
+        for wanted in request.get("firstAvailable") or ():
+            _wanted(wanted)
 
 
 def _wanted(request: KubeObject) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from pydra_testbed.api._kinds import MAIN_VERBS, STATUS_VERBS, Catalog, Kind
+from pydra_testbed.api._kinds import STATUS_VERBS, Catalog, Kind
 from pydra_testbed.objects import KubeObject
 
 SERVED_VERSION = "v1.36.2"
-_SUBRESOURCE_KINDS = {
-    "binding": ("Binding", ("create",)),
-    "log": ("Pod", ("get",)),
+_SUBRESOURCES = {
+    "binding": ("", "v1", "Binding", ("create",)),
+    "log": ("", "v1", "Pod", ("get",)),
+    "scale": ("autoscaling", "v1", "Scale", STATUS_VERBS),
+    "token": ("authentication.k8s.io", "v1", "TokenRequest", ("create",)),
 }
 HEALTH_PATHS = frozenset({"/healthz", "/livez", "/readyz"})
 
@@ -77,19 +79,37 @@ def _entries(kind: Kind) -> list[KubeObject]:
         "singularName": kind.singular,
         "namespaced": kind.namespaced,
         "kind": kind.kind,
-        "verbs": list(MAIN_VERBS),
+        "verbs": list(kind.verbs),
     }
     if kind.short_names:
         main["shortNames"] = list(kind.short_names)
+    if kind.categories:
+        main["categories"] = list(kind.categories)
     return [main, *(_subresource(kind, name) for name in kind.subresources)]
 
 
 def _subresource(kind: Kind, name: str) -> KubeObject:
-    served, verbs = _SUBRESOURCE_KINDS.get(name, (kind.kind, STATUS_VERBS))
-    return {
+    group, version, served = response_kind(kind, name)
+    entry: KubeObject = {
         "name": f"{kind.plural}/{name}",
         "singularName": "",
         "namespaced": kind.namespaced,
         "kind": served,
-        "verbs": list(verbs),
+        "verbs": list(verbs_of(name)),
     }
+    if (group, version) != (kind.group, kind.version):
+        entry |= {"group": group, "version": version}
+    return entry
+
+
+def response_kind(kind: Kind, subresource: str) -> tuple[str, str, str]:
+    """Group, version and kind of what a subresource takes and gives."""
+    group, version, served, _ = _SUBRESOURCES.get(
+        subresource, (kind.group, kind.version, kind.kind, ())
+    )
+    return group, version, served
+
+
+def verbs_of(subresource: str) -> tuple[str, ...]:
+    """What can be done with a subresource."""
+    return _SUBRESOURCES[subresource][3] if subresource in _SUBRESOURCES else STATUS_VERBS

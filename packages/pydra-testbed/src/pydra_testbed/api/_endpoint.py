@@ -11,18 +11,26 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+import yaml
 
 from pydra_testbed.api import _problems
 from pydra_testbed.api._bindings import bind
+from pydra_testbed.api._context import ANYONE, Writer
 from pydra_testbed.api._core import Core, Options, Target, Written
 from pydra_testbed.api._creates import create
+from pydra_testbed.api._patches import APPLY
+from pydra_testbed.api._patching import patch
 from pydra_testbed.api._reads import delete_selected, list_body, select
+from pydra_testbed.api._received import read
 from pydra_testbed.api._removal import DeleteOptions, delete
+from pydra_testbed.api._scales import patch_scale, rescale, scale_of
 from pydra_testbed.api._selectors import matcher
-from pydra_testbed.api._updates import patch, update
+from pydra_testbed.api._tables.table import Tabulator, wants_table
+from pydra_testbed.api._updates import update
 from pydra_testbed.api._views import body_of
 from pydra_testbed.objects import Patch, Preconditions, Selection
 
+_MANAGER_MAX = 128
 BODY_LIMIT = 3 * 1024 * 1024
 _JSON_TYPES = frozenset({"", "application/json"})
 
@@ -36,6 +44,9 @@ class Request:
     query: Mapping[str, str]
     content_type: str = ""
     body: bytes = b""
+    agent: str = ""
+    writer: Writer = ANYONE
+    accept: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +69,7 @@ def verb_of(method: str, target: Target, *, watching: bool) -> str:
     one = {"GET": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
     many = {"POST": "create", "DELETE": "deletecollection"}
     verb = one.get(method) if target.name else many.get(method)
-    if target.subresource == "binding":
+    if target.subresource in {"binding", "token"} or target.kind.virtual:
         verb = "create" if method == "POST" else None
     elif target.subresource and verb == "delete":
         verb = None
@@ -86,13 +97,28 @@ def _need_namespace(request: Request) -> None:
 
 
 def _get(core: Core, request: Request) -> Answer:
-    return Answer(200, body_of(request.target.kind, core.find(request.target)))
+    target, stored = request.target, core.find(request.target)
+    if target.subresource == "scale":
+        return Answer(200, _encode(scale_of(target.kind, stored)))
+    if wants_table(request.accept):
+        return Answer(200, tabulator(core, request).table([stored], str(stored.version)))
+    return Answer(200, body_of(target.kind, stored))
 
 
 def _list(core: Core, request: Request) -> Answer:
     target = request.target
     found = select(core, target, matcher(target.kind, selection(request)))
+    if wants_table(request.accept):
+        return Answer(200, tabulator(core, request).table(found, str(core.store.version)))
     return Answer(200, list_body(core, target, found))
+
+
+def tabulator(core: Core, request: Request) -> Tabulator:
+    """What renders the answer to a request that wants a Table."""
+    include = request.query.get("includeObject") or "Metadata"
+    if include not in {"Metadata", "Object", "None"}:
+        raise _problems.bad_request(f'includeObject: Unsupported value: "{include}"')
+    return Tabulator(request.target.kind, core.clock.now(), include)
 
 
 def _create(core: Core, request: Request) -> Answer:
@@ -104,6 +130,9 @@ def _create(core: Core, request: Request) -> Answer:
 
 
 def _update(core: Core, request: Request) -> Answer:
+    if request.target.subresource == "scale":
+        scale = rescale(core, request.target, _json(request), _options(request))
+        return Answer(200, _encode(scale))
     return _written(request.target, update(core, request.target, _json(request), _options(request)))
 
 
@@ -119,7 +148,17 @@ def _options(request: Request) -> Options:
     validation = request.query.get("fieldValidation") or "Warn"
     if validation not in {"Ignore", "Warn", "Strict"}:
         raise _problems.bad_request(f'fieldValidation: Unsupported value: "{validation}"')
-    return Options(_is_dry(request.query.get("dryRun", "")), validation)
+    dry = _is_dry(request.query.get("dryRun", ""))
+    return Options(dry, validation, _manager(request), request.writer)
+
+
+def _manager(request: Request) -> str:
+    """Who writes: the name the request gives, or the first word of its user agent."""
+    named = request.query.get("fieldManager", "")
+    if named:
+        return named
+    program = "".join(c for c in request.agent.partition("/")[0] if c.isprintable())
+    return program[:_MANAGER_MAX] or "unknown"
 
 
 def _is_dry(value: str) -> bool:
@@ -137,31 +176,11 @@ def _json(request: Request) -> Any:
 
 
 def _parsed(request: Request) -> Any:
-    """The body's JSON; under strict validation a field given twice is an error."""
+    """The body's JSON."""
     try:
-        if request.query.get("fieldValidation") == "Strict":
-            json.loads(request.body, object_pairs_hook=_no_doubles)
-        return msgspec.json.decode(request.body)
-    except _DoubleFieldError as error:
-        kind = request.target.kind
-        raise _problems.bad_request(
-            f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: '
-            f'strict decoding error: duplicate field "{error}"'
-        ) from None
-    except (ValueError, RecursionError) as error:
-        message = f"the object provided is unrecognized (must be of type JSON): {error}"
-        raise _problems.bad_request(message) from None
-
-
-class _DoubleFieldError(Exception):
-    """A JSON object has a field twice."""
-
-
-def _no_doubles(pairs: list[tuple[str, Any]]) -> None:
-    names = [name for name, _ in pairs]
-    for name in names:
-        if names.count(name) > 1:
-            raise _DoubleFieldError(name)
+        return read(request.body)
+    except ValueError as error:
+        raise _problems.unrecognized(request.target.kind, request.body, str(error)) from None
 
 
 def _written(target: Target, written: Written) -> Answer:
@@ -172,12 +191,26 @@ def _written(target: Target, written: Written) -> Answer:
 def _patch(core: Core, request: Request) -> Answer:
     query = request.query
     document = Patch(
-        _parsed(request),
+        _yaml(request) if request.content_type == APPLY else _parsed(request),
         request.content_type,
         query.get("fieldManager", ""),
         query.get("force") in {"1", "true"},
     )
+    if request.target.subresource == "scale":
+        return Answer(200, _encode(patch_scale(core, request.target, document, _options(request))))
     return _written(request.target, patch(core, request.target, document, _options(request)))
+
+
+def _yaml(request: Request) -> Any:
+    """An applied configuration; JSON, which most clients send, is YAML too and read faster."""
+    try:
+        return msgspec.json.decode(request.body)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return json.loads(json.dumps(yaml.safe_load(request.body), default=str))
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        raise _problems.bad_request(f"error decoding YAML: {error}") from None
 
 
 def _delete(core: Core, request: Request) -> Answer:

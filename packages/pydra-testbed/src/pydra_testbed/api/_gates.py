@@ -6,7 +6,7 @@ kinds' strategies of resource.k8s.io.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pydra_testbed.objects import KubeObject
@@ -46,6 +46,7 @@ def claim_fields(prefix: str) -> Mapping[str, tuple[str, ...]]:
             f"{prefix}.devices.constraints[].distinctAttribute",
         ),
         "DRADeviceTaints": tuple(f"{path}.tolerations" for path in either),
+        "DRAPrioritizedList": (f"{request}.firstAvailable",),
     }
 
 
@@ -57,7 +58,11 @@ STATUS_FIELDS: Mapping[str, tuple[str, ...]] = {
         f"{_RESULT}.bindingFailureConditions",
         "status.allocation.allocationTimestamp",
     ),
+    "DRADeviceTaints": (f"{_RESULT}.tolerations",),
     "DRAResourceClaimDeviceStatus": ("status.devices",),
+}
+POD_STATUS_FIELDS: Mapping[str, tuple[str, ...]] = {
+    "DRAExtendedResource": ("status.extendedResourceClaimStatus",)
 }
 CLASS_FIELDS: Mapping[str, tuple[str, ...]] = {
     "DRAExtendedResource": ("spec.extendedResourceName",)
@@ -74,11 +79,16 @@ def drop_disabled(
     for gate, paths in gated.items():
         if gates.get(gate, True) or (old is not None and _in_use(old, paths)):
             continue
-        for path in paths:
-            steps, names = _steps(path)
-            for holder in _holders(obj, steps):
-                for name in names:
-                    holder.pop(name, None)
+        drop_fields(obj, paths)
+
+
+def drop_fields(obj: KubeObject, paths: Iterable[str]) -> None:
+    """Remove from `obj` what stands at these paths."""
+    for path in paths:
+        steps, names = _steps(path)
+        for holder in _holders(obj, steps):
+            for name in names:
+                holder.pop(name, None)
 
 
 def _in_use(obj: KubeObject, paths: tuple[str, ...]) -> bool:

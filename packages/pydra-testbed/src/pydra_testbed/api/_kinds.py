@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from pydra_testbed.api._custom.version import CustomVersion
+
 MAIN_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 STATUS_VERBS = ("get", "patch", "update")
 
@@ -17,9 +19,9 @@ STATUS_VERBS = ("get", "patch", "update")
 class Kind:
     """One resource of one group version, with what its storage and its paths need to know.
 
-    `selectable` maps a field label to the path it reads. `storage` names the plural under which objects
+    A `virtual` kind is answered and not stored. `selectable` maps a field label to the path it reads. `storage` names the plural under which objects
     live when another group version owns the form on disk (`renames`: our field name to theirs).
-    `definition` is what a custom resource was defined as.
+    `definition` is what a custom resource was defined as, `owner` the definition's name.
     """
 
     group: str
@@ -35,10 +37,13 @@ class Kind:
     unconditional_update: bool = True
     create_on_update: bool = False
     returns_deleted: bool = False
+    virtual: bool = False
     storage: str = ""
     stored_version: str = ""
     renames: tuple[tuple[str, str], ...] = ()
+    categories: tuple[str, ...] = ()
     definition: CustomVersion | None = None
+    owner: str = ""
 
     @property
     def api_version(self) -> str:
@@ -57,6 +62,10 @@ class Kind:
     @property
     def singular(self) -> str:
         return self.kind.lower()
+
+    @property
+    def verbs(self) -> tuple[str, ...]:
+        return ("create",) if self.virtual else MAIN_VERBS
 
     @property
     def has_status(self) -> bool:
@@ -116,6 +125,11 @@ EVENT_RENAMES = (
 _RESOURCE = "resource.k8s.io"
 
 BUILT_IN: tuple[Kind, ...] = (
+    Kind(
+        "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition",
+        namespaced=False, short_names=("crd", "crds"), subresources=("status",), has_generation=True,
+        returns_deleted=True,
+    ),
     Kind("", "v1", "configmaps", "ConfigMap", short_names=("cm",)),
     Kind(
         "", "v1", "events", "Event", short_names=("ev",), selectable=_EVENT_FIELDS,
@@ -132,20 +146,43 @@ BUILT_IN: tuple[Kind, ...] = (
     ),
     Kind(
         "", "v1", "pods", "Pod", short_names=("po",), subresources=("binding", "log", "status"),
-        selectable=_POD_FIELDS, has_generation=True, returns_deleted=True,
+        selectable=_POD_FIELDS, has_generation=True, returns_deleted=True, categories=("all",),
     ),
     Kind("", "v1", "secrets", "Secret", selectable={"type": "type"}),
-    Kind("", "v1", "serviceaccounts", "ServiceAccount", short_names=("sa",), returns_deleted=True),
+    Kind(
+        "", "v1", "serviceaccounts", "ServiceAccount", short_names=("sa",),
+        subresources=("token",), returns_deleted=True,
+    ),
+    *(
+        Kind(f"{group}.k8s.io", "v1", f"{kind.lower()}s", kind, namespaced=namespaced, virtual=True)
+        for group, kind, namespaced in (
+            ("authentication", "SelfSubjectReview", False),
+            ("authentication", "TokenReview", False),
+            ("authorization", "LocalSubjectAccessReview", True),
+            ("authorization", "SelfSubjectAccessReview", False),
+            ("authorization", "SelfSubjectRulesReview", False),
+            ("authorization", "SubjectAccessReview", False),
+        )
+    ),
+    *(
+        Kind("rbac.authorization.k8s.io", "v1", f"{kind.lower()}s", kind, namespaced=namespaced)
+        for kind, namespaced in (
+            ("ClusterRoleBinding", False),
+            ("ClusterRole", False),
+            ("RoleBinding", True),
+            ("Role", True),
+        )
+    ),
     *(
         Kind(
-            group, "v1", f"{kind.lower()}s", kind, short_names=short, subresources=("status",),
-            has_generation=True,
+            group, "v1", f"{kind.lower()}s", kind, short_names=short, subresources=parts,
+            has_generation=True, categories=("all",),
         )
-        for group, kind, short in (
-            ("apps", "DaemonSet", ("ds",)),
-            ("apps", "Deployment", ("deploy",)),
-            ("apps", "ReplicaSet", ("rs",)),
-            ("batch", "Job", ()),
+        for group, kind, short, parts in (
+            ("apps", "DaemonSet", ("ds",), ("status",)),
+            ("apps", "Deployment", ("deploy",), ("scale", "status")),
+            ("apps", "ReplicaSet", ("rs",), ("scale", "status")),
+            ("batch", "Job", (), ("status",)),
         )
     ),
     Kind(
@@ -220,7 +257,18 @@ class Catalog:
     """The kinds one server serves, found by path or by the name an `Api` caller uses."""
 
     def __init__(self, kinds: Iterable[Kind] = BUILT_IN) -> None:
-        self.kinds = tuple(kinds)
+        self._index(tuple(kinds))
+
+    def add(self, kinds: Iterable[Kind]) -> None:
+        """Serve more kinds."""
+        self._index((*self.kinds, *kinds))
+
+    def withdraw(self, owner: str) -> None:
+        """Serve a definition's kinds no longer."""
+        self._index(tuple(kind for kind in self.kinds if kind.owner != owner))
+
+    def _index(self, kinds: tuple[Kind, ...]) -> None:
+        self.kinds = kinds
         self._by_path = {(kind.group, kind.version, kind.plural): kind for kind in self.kinds}
         self._by_name: dict[str, Kind] = {}
         for kind in self.kinds:

@@ -17,7 +17,6 @@ _C_NAME = "[A-Za-z_][A-Za-z0-9_]*"
 
 _label = re.compile(_LABEL).fullmatch
 _subdomain = re.compile(_SUBDOMAIN).fullmatch
-_caseless = re.compile(_SUBDOMAIN, re.IGNORECASE | re.ASCII).fullmatch
 _key = re.compile(_KEY).fullmatch
 _value = re.compile(_VALUE).fullmatch
 _c_name = re.compile(_C_NAME).fullmatch
@@ -119,7 +118,7 @@ def driver_name(field: str, text: str) -> Causes:
     if not text:
         return [required(field)]
     found: Causes = [too_long(field, DRIVER_MAX)] if size(text) > DRIVER_MAX else []
-    return found if _caseless(text) else [*found, invalid(field, text, _SUBDOMAIN_TEXT)]
+    return found + all_invalid(field, text, dns_subdomain(text.lower()))
 
 
 def pool_name(field: str, text: str) -> Causes:

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pydra_testbed.api._apply.managers import Conflict
+from pydra_testbed.api._apply.paths import shown
 from pydra_testbed.api._causes import Cause
 from pydra_testbed.api._kinds import Kind
 from pydra_testbed.objects import ApiStatusError, KubeObject
 
+_INVALID = 422
 MODIFIED = (
     "the object has been modified; please apply your changes to the latest version and try again"
 )
+
+_SHOWN = 30
 
 
 def _details(kind: Kind, name: str) -> KubeObject:
@@ -30,6 +35,17 @@ def bad_request(message: str) -> ApiStatusError:
     return ApiStatusError(400, "BadRequest", message)
 
 
+def unrecognized(kind: Kind, body: bytes, why: str) -> ApiStatusError:
+    """A body whose kind could not be found out; its beginning is shown."""
+    shown = body[:_SHOWN].decode(errors="replace") if body[:1] == b"{" else body[:_SHOWN].hex()
+    if len(body) > _SHOWN:
+        shown += " ..."
+    return bad_request(
+        f"the object provided is unrecognized (must be of type {kind.kind}): "
+        f"couldn't get version/kind; json parse error: {why} ({shown or '<empty>'})"
+    )
+
+
 def unauthorized() -> ApiStatusError:
     return ApiStatusError(401, "Unauthorized", "Unauthorized")
 
@@ -38,6 +54,11 @@ def forbidden(kind: Kind, name: str, why: str) -> ApiStatusError:
     subject = f'{kind.qualified_plural} "{name}"' if name else kind.qualified_plural
     message = f"{subject} is forbidden: {why}"
     return ApiStatusError(403, "Forbidden", message, _details(kind, name))
+
+
+def forbidden_path(why: str) -> ApiStatusError:
+    """A path that is no resource and that the caller may not read."""
+    return ApiStatusError(403, "Forbidden", f"forbidden: {why}")
 
 
 def not_found(kind: Kind, name: str) -> ApiStatusError:
@@ -70,14 +91,17 @@ def wrong_uid(kind: Kind, name: str, asked: str, actual: str) -> ApiStatusError:
     return conflict(kind, name, why)
 
 
-def wrong_version(kind: Kind, name: str, asked: str, actual: str) -> ApiStatusError:
-    """A resourceVersion precondition that no longer holds."""
+def failed_precondition(
+    kind: Kind, name: str, field: str, asked: str, actual: str
+) -> ApiStatusError:
+    """A deletion's precondition on `UID` or `ResourceVersion` that does not hold; says the kind for the plural."""
+    fate = "deleted and then recreated" if field == "UID" else "modified"
     why = (
-        "the ResourceVersion in the precondition "
-        f"({asked}) does not match the ResourceVersion in record ({actual}). "
-        "The object might have been modified"
+        f"the {field} in the precondition ({asked}) does not match the {field} in record ({actual}). "
+        f"The object might have been {fate}"
     )
-    return conflict(kind, name, why)
+    message = f'Operation cannot be fulfilled on {kind.qualified_kind} "{name}": {why}'
+    return ApiStatusError(409, "Conflict", message, _details(kind, name) | {"kind": kind.kind})
 
 
 def expired(message: str) -> ApiStatusError:
@@ -123,6 +147,61 @@ def invalid(kind: Kind, name: str, causes: Sequence[Cause]) -> ApiStatusError:
     return ApiStatusError(422, "Invalid", message, details)
 
 
+def needs_version(kind: Kind, name: str) -> ApiStatusError:
+    """An update of a kind that is only changed by those who have read it; says the plural for the kind."""
+    why = "Invalid value: 0: must be specified for an update"
+    cause = {"reason": "FieldValueInvalid", "message": why, "field": "metadata.resourceVersion"}
+    message = f'{kind.qualified_plural} "{name}" is invalid: metadata.resourceVersion: {why}'
+    return ApiStatusError(422, "Invalid", message, _details(kind, name) | {"causes": [cause]})
+
+
+def bad_patch_options(field: str, forbidden_because: str = "") -> ApiStatusError:
+    """An option that a patch must have, or one that it must not."""
+    reason, why = "FieldValueRequired", "Required value: is required for apply patch"
+    if forbidden_because:
+        reason, why = "FieldValueForbidden", f"Forbidden: {forbidden_because}"
+    details: KubeObject = {
+        "group": "meta.k8s.io",
+        "kind": "PatchOptions",
+        "causes": [{"reason": reason, "message": why, "field": field}],
+    }
+    message = f'PatchOptions.meta.k8s.io "" is invalid: {field}: {why}'
+    return ApiStatusError(422, "Invalid", message, details)
+
+
+def apply_conflict(conflicts: Sequence[Conflict]) -> ApiStatusError:
+    """409 with one cause for each field of each other manager."""
+    causes = [
+        {
+            "reason": "FieldManagerConflict",
+            "message": f"conflict with {conflict.manager.shown()}",
+            "field": shown(conflict.path),
+        }
+        for conflict in conflicts
+    ]
+    if len(causes) == 1:
+        told = f"1 conflict: {causes[0]['message']}: {causes[0]['field']}"
+    else:
+        told = f"{len(causes)} conflicts: {_by_manager(conflicts)}"
+    return ApiStatusError(409, "Conflict", f"Apply failed with {told}", {"causes": causes})
+
+
+def _by_manager(conflicts: Sequence[Conflict]) -> str:
+    lines: list[str] = []
+    for manager in dict.fromkeys(conflict.manager for conflict in conflicts):
+        lines.append(f"conflicts with {manager.shown()}:")
+        lines += [f"- {shown(one.path)}" for one in conflicts if one.manager == manager]
+    return "\n".join(lines)
+
+
+def unsupported_patch(accepted: Sequence[str]) -> ApiStatusError:
+    message = (
+        "the body of the request was in an unknown format "
+        f"- accepted media types include: {', '.join(accepted)}"
+    )
+    return ApiStatusError(415, "UnsupportedMediaType", message)
+
+
 def internal(message: str) -> ApiStatusError:
     return ApiStatusError(500, "InternalError", message)
 
@@ -135,10 +214,11 @@ def status_body(error: ApiStatusError) -> KubeObject:
         "metadata": {},
         "status": "Failure",
         "message": error.message,
-        "reason": error.reason,
         "code": error.code,
     }
-    if error.details:
+    if error.reason:
+        body["reason"] = error.reason
+    if error.details or error.code == _INVALID:
         body["details"] = error.details
     return body
 

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from pydra_testbed.api._core import Core, Target
 from pydra_testbed.api._kinds import Kind
-from pydra_testbed.api._problems import wrong_uid, wrong_version
+from pydra_testbed.api._problems import failed_precondition
 from pydra_testbed.api._store import Stored, pack
 from pydra_testbed.clock import rfc3339
 from pydra_testbed.objects import KubeObject, Preconditions
@@ -62,9 +62,12 @@ def _check(target: Target, current: Stored, asked: Preconditions | None) -> None
     if asked is None:
         return
     if asked.uid and asked.uid != current.uid:
-        raise wrong_uid(target.kind, target.name, asked.uid, current.uid)
-    if asked.resource_version and asked.resource_version != str(current.version):
-        raise wrong_version(target.kind, target.name, asked.resource_version, str(current.version))
+        raise failed_precondition(target.kind, target.name, "UID", asked.uid, current.uid)
+    version = str(current.version)
+    if asked.resource_version and asked.resource_version != version:
+        raise failed_precondition(
+            target.kind, target.name, "ResourceVersion", asked.resource_version, version
+        )
 
 
 def _grace(kind: Kind, obj: KubeObject, asked: int | None) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -65,6 +65,7 @@ class Bucket:
     forgotten: int = 0
     weight: int = 0
     waiting: list[asyncio.Future[None]] = field(default_factory=list)
+    observers: list[Callable[[Change], None]] = field(default_factory=list)
 
     def ordered(self) -> list[Stored]:
         """All objects by namespace and name, as etcd lists them."""
@@ -81,6 +82,8 @@ class Bucket:
         if len(self.changes) > WINDOW_CHANGES or self.weight > WINDOW_BYTES:
             self.forget(max(1, len(self.changes) // 4))
         self.wake()
+        for observer in self.observers:
+            observer(change)
 
     def forget(self, count: int) -> None:
         """Drop the oldest changes: a watch that needs them is answered Expired."""
@@ -126,6 +129,10 @@ class Store:
         known = self._buckets.get(name)
         paths = dict.fromkeys((*(known.selectable if known else ()), *selectable))
         self._buckets[name] = Bucket(tuple(paths))
+
+    def has_bucket(self, name: str) -> bool:
+        """Whether there is room for a kind."""
+        return name in self._buckets
 
     def bucket(self, name: str) -> Bucket:
         return self._buckets[name]

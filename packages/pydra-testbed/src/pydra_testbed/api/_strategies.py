@@ -13,14 +13,18 @@ from typing import TypeAlias
 from pydra_testbed.api import _defaults, _gates, _workloads
 from pydra_testbed.api._causes import Causes
 from pydra_testbed.api._context import Context
+from pydra_testbed.api._custom import rules as definitions
+from pydra_testbed.api._custom import strategies as custom
+from pydra_testbed.api._custom.version import CustomVersion
 from pydra_testbed.api._kinds import Kind
 from pydra_testbed.api._names import dns_label, dns_subdomain
-from pydra_testbed.api._rules import claims, classes, pods, slices, status, taintrules
+from pydra_testbed.api._rules import claims, classes, pods, roles, slices, status, taintrules
 from pydra_testbed.api._rules.meta import NameCheck, metadata, metadata_update
 from pydra_testbed.api._shapes.claims import DEVICE_CLASS, RESOURCE_CLAIM, RESOURCE_CLAIM_TEMPLATE
 from pydra_testbed.api._shapes.devices import DEVICE_TAINT_RULE, RESOURCE_SLICE
 from pydra_testbed.api._shapes.meta import ANY_OBJECT
 from pydra_testbed.api._shapes.pods import POD
+from pydra_testbed.api._shapes.rbac import BINDING, CLUSTER_ROLE, ROLE
 from pydra_testbed.api._shapes.types import Struct
 from pydra_testbed.objects import KubeObject
 
@@ -81,6 +85,7 @@ _POD = Strategy(
     pods.changed_pod_status,
     POD,
     _defaults.pod_defaults,
+    status_gated=_gates.POD_STATUS_FIELDS,
     initial_status={"phase": "Pending"},
 )
 _SLICE = Strategy(
@@ -99,6 +104,7 @@ _CLAIM = Strategy(
     _defaults.claim_defaults,
     _gates.claim_fields("spec"),
     _gates.STATUS_FIELDS,
+    prepare_status=status.drop_deallocated,
 )
 _TEMPLATE = Strategy(
     claims.new_template,
@@ -121,6 +127,30 @@ _TAINT_RULE = Strategy(
     prepare=taintrules.renew,
 )
 
+_DEFINITION = Strategy(
+    definitions.new_definition,
+    definitions.changed_definition,
+    default=definitions.definition_defaults,
+)
+
+
+def _role(shape: Struct, *, namespaced: bool) -> Strategy:
+    return Strategy(
+        partial(roles.new_role, namespaced=namespaced),
+        partial(roles.changed_role, namespaced=namespaced),
+        shape=shape,
+    )
+
+
+def _binding(*, namespaced: bool) -> Strategy:
+    return Strategy(
+        partial(roles.new_binding, namespaced=namespaced),
+        partial(roles.changed_binding, namespaced=namespaced),
+        shape=BINDING,
+        default=roles.binding_defaults,
+    )
+
+
 _BY_KIND: Mapping[tuple[str, str], Strategy] = {
     ("", "Namespace"): _NAMESPACE,
     ("", "Secret"): _SECRET,
@@ -129,14 +159,31 @@ _BY_KIND: Mapping[tuple[str, str], Strategy] = {
     ("apps", "Deployment"): _WORKLOAD(default=_workloads.deployment_defaults),
     ("apps", "ReplicaSet"): _WORKLOAD(default=_workloads.replicaset_defaults),
     ("batch", "Job"): Strategy(_workloads.new_job, default=_workloads.job_defaults),
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): _DEFINITION,
     ("resource.k8s.io", "ResourceSlice"): _SLICE,
     ("resource.k8s.io", "ResourceClaim"): _CLAIM,
     ("resource.k8s.io", "ResourceClaimTemplate"): _TEMPLATE,
     ("resource.k8s.io", "DeviceClass"): _CLASS,
     ("resource.k8s.io", "DeviceTaintRule"): _TAINT_RULE,
+    ("rbac.authorization.k8s.io", "Role"): _role(ROLE, namespaced=True),
+    ("rbac.authorization.k8s.io", "ClusterRole"): _role(CLUSTER_ROLE, namespaced=False),
+    ("rbac.authorization.k8s.io", "RoleBinding"): _binding(namespaced=True),
+    ("rbac.authorization.k8s.io", "ClusterRoleBinding"): _binding(namespaced=False),
 }
 
 
+def _custom(kind: Kind, version: CustomVersion) -> Strategy:
+    change = partial(custom.judge_change, version)
+    return Strategy(
+        partial(custom.judge_new, kind, version),
+        change,
+        change,
+        default=partial(custom.default, version),
+    )
+
+
 def strategy_of(kind: Kind) -> Strategy:
-    """The kind's own strategy, or metadata rules alone."""
+    """The kind's own strategy, a custom resource's by its definition, or metadata rules alone."""
+    if kind.definition is not None:
+        return _custom(kind, kind.definition)
     return _BY_KIND.get((kind.group, kind.kind), _NAMESPACED if kind.namespaced else _CLUSTER)

@@ -1,9 +1,9 @@
-"""The two answers that go on: watches and followed logs, as chunked HTTP bodies."""
+"""Watches as chunked HTTP bodies: events as they come, bookmarks, an end in time."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import msgspec
 from aiohttp import web
@@ -11,9 +11,9 @@ from aiohttp import web
 from pydra_testbed.api._core import Core, Target
 from pydra_testbed.api._problems import bad_request, status_body
 from pydra_testbed.api._selectors import Matcher
-from pydra_testbed.api._watch import Watcher, bookmark, line
+from pydra_testbed.api._tables.table import Tabulator
+from pydra_testbed.api._watch import Seen, Watcher, bookmark, line
 from pydra_testbed.api.faults import Faults
-from pydra_testbed.api.logs import LogSource, container_of
 from pydra_testbed.objects import ApiStatusError
 
 BOOKMARK_SECONDS = 60.0
@@ -35,8 +35,10 @@ class WatchStream:
     watcher: Watcher
     query: Mapping[str, str]
     closing: list[bool]
+    tabulator: Tabulator | None = None
+    _headed: bool = True
 
-    async def run(self, request: web.Request) -> web.StreamResponse:
+    async def run(self, request: web.BaseRequest) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         response.enable_chunked_encoding()
         await response.prepare(request)
@@ -53,7 +55,7 @@ class WatchStream:
         await self._send_initial(response)
         marked = started
         while not self.closing and epoch == self.faults.watch_epoch:
-            lines = [line(self.watcher.kind, seen) for seen in self.watcher.next_events()]
+            lines = [self._line(seen) for seen in self.watcher.next_events()]
             now = self.core.clock.monotonic()
             if lines:
                 await response.write(b"".join(lines))
@@ -66,9 +68,17 @@ class WatchStream:
             else:
                 await self.watcher.changed()
 
+    def _line(self, seen: Seen) -> bytes:
+        if self.tabulator is None:
+            return line(self.watcher.kind, seen)
+        tabulator = replace(self.tabulator, now=self.core.clock.now())
+        headed, self._headed = self._headed, False
+        table = tabulator.table([seen.stored], str(seen.stored.version), headed=headed)
+        return b"".join((f'{{"type":"{seen.type}","object":'.encode(), table, b"}\n"))
+
     async def _send_initial(self, response: web.StreamResponse) -> None:
         kind = self.watcher.kind
-        lines = [line(kind, seen) for seen in self.watcher.initial()]
+        lines = [self._line(seen) for seen in self.watcher.initial()]
         if wants(self.query, "sendInitialEvents"):
             lines.append(bookmark(kind, self.watcher.version, initial_end=True))
         if lines:
@@ -96,38 +106,3 @@ def watch_stream(
     if wants(query, "sendInitialEvents"):
         since = ""
     return WatchStream(core, faults, Watcher(core, target, matcher, since), query, closing)
-
-
-async def send_log(
-    core: Core, logs: LogSource, target: Target, request: web.Request
-) -> web.StreamResponse:
-    """A container's log as plain text.
-
-    Raises:
-        ApiStatusError: 400 no such container or nothing to read yet, 404 no such pod.
-    """
-    pod = core.find(target).decode()
-    names = [container["name"] for container in pod["spec"]["containers"]]
-    names += [container["name"] for container in pod["spec"].get("initContainers") or ()]
-    try:
-        name = container_of(names, request.query.get("container", ""))
-        chunks = logs.read(
-            target.namespace, target.name, name, follow=wants(request.query, "follow")
-        )
-        first = await anext(chunks, b"")
-    except LookupError as error:
-        raise bad_request(f"{error.args[0]} (pod {target.name})") from None
-    return await _send_text(request, first, chunks)
-
-
-async def _send_text(
-    request: web.Request, first: bytes, rest: AsyncIterator[bytes]
-) -> web.StreamResponse:
-    response = web.StreamResponse(headers={"Content-Type": "text/plain"})
-    response.enable_chunked_encoding()
-    await response.prepare(request)
-    if first:
-        await response.write(first)
-    async for chunk in rest:
-        await response.write(chunk)
-    return response

@@ -6,11 +6,13 @@ from typing import Any
 
 from pydra_testbed.api._apply.managers import Ownership
 from pydra_testbed.api._apply.ownership import own_changed, record
+from pydra_testbed.api._context import Writer
 from pydra_testbed.api._core import Core, Options, Target, Written
 from pydra_testbed.api._creates import create
 from pydra_testbed.api._emit import emit
 from pydra_testbed.api._gates import drop_disabled
 from pydra_testbed.api._intake import carrying, take_in
+from pydra_testbed.api._kinds import Kind
 from pydra_testbed.api._problems import (
     bad_request,
     conflict,
@@ -70,7 +72,7 @@ def _owned(
     """The new object as it is to be stored, with whose fields are whose."""
     old = current.decode()
     claimed = new["metadata"].pop("managedFields", None)
-    written = _judged(core, target, new, old)
+    written = _judged(core, target, new, old, options.writer)
     written["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
     if owners is None:
         own_changed(core, target, (old, written), claimed, options)
@@ -139,15 +141,19 @@ def _replace(
     return Written(core.store.put(bucket, written), warnings)
 
 
-def _judged(core: Core, target: Target, new: KubeObject, old: KubeObject) -> KubeObject:
+def _judged(
+    core: Core, target: Target, new: KubeObject, old: KubeObject, writer: Writer
+) -> KubeObject:
     """The new object in stored form: only what this path may change, filled in and valid."""
     strategy, status = strategy_of(target.kind), target.subresource == "status"
-    context = core.context(target.namespace)
+    context = core.context(target.namespace, writer, target.kind.version)
     keep_server_made(new, old)
     if status:
         new = old | {"status": new.get("status", {}), "metadata": dict(old["metadata"])}
+    elif "status" in old:
+        new["status"] = old["status"]
     elif target.kind.has_status:
-        new["status"] = old.get("status", {})
+        new.pop("status", None)
     (strategy.prepare_status if status else strategy.prepare)(new, old, context)
     gated = strategy.status_gated if status else strategy.gated
     drop_disabled(new, old, context.gates, gated)
@@ -157,9 +163,17 @@ def _judged(core: Core, target: Target, new: KubeObject, old: KubeObject) -> Kub
     if causes:
         raise invalid(target.kind, target.name, causes)
     written = emit(new, strategy.shape)
-    if target.kind.has_generation and written.get("spec") != old.get("spec"):
+    if target.kind.has_generation and _wanted(target.kind, written) != _wanted(target.kind, old):
         written["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
     return written
+
+
+def _wanted(kind: Kind, obj: KubeObject) -> Any:
+    """What a new generation means a change of: for custom resources everything but metadata and status."""
+    if kind.definition is None:
+        return obj.get("spec")
+    left_out = {"metadata", "status"} if kind.has_status else {"metadata"}
+    return {key: value for key, value in obj.items() if key not in left_out}
 
 
 def keep_server_made(new: KubeObject, old: KubeObject) -> None:

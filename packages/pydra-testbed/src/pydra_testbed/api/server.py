@@ -7,17 +7,21 @@ over HTTP, the testbed's own components through `local`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from aiohttp import web
 
+from pydra_testbed.api._auth import ALWAYS_ALLOW, RBAC, Authority
+from pydra_testbed.api._auth_bootstrap import add_roles
+from pydra_testbed.api._auth_tokens import ADMIN, Tokens
 from pydra_testbed.api._context import DEFAULT_GATES, CelCheck, no_cel_check
 from pydra_testbed.api._core import Core, Options, Target
 from pydra_testbed.api._creates import create
+from pydra_testbed.api._custom.definitions import Definitions
 from pydra_testbed.api._http import HttpFront
-from pydra_testbed.api._kinds import Catalog
+from pydra_testbed.api._kinds import Catalog, Kind, built_in
 from pydra_testbed.api.faults import Faults
 from pydra_testbed.api.local import LocalApi
 from pydra_testbed.api.logs import LogSource, NoLogs
@@ -32,7 +36,9 @@ class ApiServer:
     """An API server and its objects, which outlive any listening.
 
     `cel_check` compiles device selectors (none: every expression passes), `token` is the one bearer token that is
-    accepted (none: everybody is), `logs` serves pod logs, `gates` overrides feature gates of Kubernetes 1.36.
+    accepted (none: everybody is), `logs` serves pod logs, `gates` overrides feature gates of Kubernetes 1.36,
+    `resource_versions` are the versions of resource.k8s.io that are served, v1 among them. With `authorization`
+    "RBAC" every request needs a token of `tokens` and a role that allows it; `local` stays unrestricted.
     """
 
     def __init__(
@@ -43,14 +49,25 @@ class ApiServer:
         token: str | None = None,
         logs: LogSource | None = None,
         gates: Mapping[str, bool] = DEFAULT_GATES,
+        resource_versions: Iterable[str] = ("v1",),
+        authorization: str = ALWAYS_ALLOW,
     ) -> None:
         self._clock = clock
-        self._core = Core(clock, Catalog(), cel_check, gates)
+        self._core = Core(clock, Catalog(_kinds(resource_versions, gates)), cel_check, gates)
+        self._definitions = Definitions(self._core)
+        self.tokens = Tokens(clock)
         self.token = token
-        self.faults = Faults(self._core.store.wake)
+        if token is not None:
+            self.tokens.add(ADMIN, token)
+        self._authority = Authority(
+            self._core, self.tokens, authorization, demand=token is not None
+        )
+        self.faults = Faults(self._core.store.wake, self._core.dropping)
         self.local = LocalApi(self._core, self.faults)
         self._logs = logs or NoLogs()
         self._make_namespaces()
+        if authorization == RBAC:
+            add_roles(self._core)
 
     @asynccontextmanager
     async def listen(self, *, port: int = 0, socket: Path | None = None) -> AsyncIterator[str]:
@@ -59,12 +76,9 @@ class ApiServer:
         Yields the server's URL (`http://127.0.0.1:PORT`, or `unix:PATH`). Raises `OSError` when the address is
         taken. Running watches end when the block is left.
         """
-        front = HttpFront(self._core, self.faults, self.token, self._logs)
-        runner = web.AppRunner(
-            front.application(),
-            access_log=None,
-            handler_cancellation=True,
-            shutdown_timeout=_SHUTDOWN_SECONDS,
+        front = HttpFront(self._core, self.faults, self._authority, self._logs)
+        runner = web.ServerRunner(
+            front.server(), handler_cancellation=True, shutdown_timeout=_SHUTDOWN_SECONDS
         )
         await runner.setup()
         ticking = asyncio.create_task(self._tick())
@@ -95,11 +109,7 @@ class ApiServer:
 
     def forget_changes(self, resource: str) -> None:
         """Empty a resource's replay window, so that watches from before are answered 410 Expired."""
-        kind = self._core.catalog.named(resource)
-        if kind is None:
-            raise KeyError(resource)
-        bucket = self._core.bucket(kind)
-        bucket.forget(len(bucket.changes))
+        self._core.forget_changes(resource)
 
     def _make_namespaces(self) -> None:
         kind = self._core.catalog.named("namespaces")
@@ -109,7 +119,13 @@ class ApiServer:
             create(self._core, Target(kind), {"metadata": {"name": name}}, Options())
 
 
-async def _start(runner: web.AppRunner, port: int, socket: Path | None) -> str:
+def _kinds(versions: Iterable[str], gates: Mapping[str, bool]) -> list[Kind]:
+    """Without their gate there are no taint rules, whatever versions are served."""
+    ruled = gates.get("DRADeviceTaintRules", False)
+    return [kind for kind in built_in(versions) if ruled or kind.kind != "DeviceTaintRule"]
+
+
+async def _start(runner: web.ServerRunner, port: int, socket: Path | None) -> str:
     if socket is not None:
         await web.UnixSite(runner, str(socket)).start()
         return f"unix:{socket}"

@@ -60,7 +60,8 @@ def check(tree: Tree, expression: str, features: Features = DEFAULT) -> None:
     root = tree.type_of(tree.root)
     attribute = "dyn" if features.list_attributes else "google.protobuf.Any"
     if type_text(root) not in {"bool", attribute}:
-        raise CelCompileError(f"must evaluate to bool or the unknown type, not {type_text(root)}")
+        shown = {"null": "null_type"}.get(type_text(root), type_text(root))
+        raise CelCompileError(f"must evaluate to bool or the unknown type, not {shown}")
     for node in _calls(tree.root):
         if text := _folding_error(tree, node):
             raise CelCompileError(f"program instantiation failed: {text}", ErrorKind.INTERNAL)

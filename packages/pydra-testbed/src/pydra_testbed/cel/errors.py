@@ -59,6 +59,7 @@ _COMPILE = (
         r"(?s)^ERROR: <input>:-1:-1: Exceeded max recursion depth of .*",
         "ERROR: <input>:-1:0: max recursion depth exceeded",
     ),
+    (r"undefined field '(\w+)' not found in struct '[\w.]+'", r"undefined field '\1'"),
     (r"cannot be the range of a comprehension", "cannot be range of a comprehension"),
     (
         r"expression of type '(.*?)' cannot be the operand of a select operation",

@@ -26,8 +26,11 @@ _TOLERATED = (
 _TOLERATIONS = [{"key": key, "operator": "Exists", "effect": effect} for key, effect in _TOLERATED]
 
 
-def eligible(owner: KubeObject, node: KubeObject) -> bool:
-    """Whether the node is to have a pod: selector, affinity to names and labels, taints."""
+def eligible(owner: KubeObject, node: KubeObject, *, is_there: bool) -> bool:
+    """Whether the node is to have a pod: selector, affinity to names and labels, taints.
+
+    A pod that is there already stays until a NoExecute taint says otherwise.
+    """
     spec = owner["spec"]["template"]["spec"]
     labels = node["metadata"].get("labels") or {}
     if any(labels.get(key) != value for key, value in (spec.get("nodeSelector") or {}).items()):
@@ -39,7 +42,8 @@ def eligible(owner: KubeObject, node: KubeObject) -> bool:
         return False
     tolerations = [*(spec.get("tolerations") or ()), *_TOLERATIONS]
     for taint in (node.get("spec") or {}).get("taints") or ():
-        forbids = taint.get("effect") in {"NoSchedule", "NoExecute"}
+        effects = {"NoExecute"} if is_there else {"NoSchedule", "NoExecute"}
+        forbids = taint.get("effect") in effects
         if forbids and not any(matches(taint, toleration) for toleration in tolerations):
             return False
     return True

@@ -85,7 +85,11 @@ class DaemonSetController(Controller):
         by_node: defaultdict[str, list[KubeObject]] = defaultdict(list)
         for pod in owned_by(owner, self.seen["pods"]):
             by_node[node_of(pod)].append(pod)
-        wanted = sorted(name_of(node) for node in self.seen["nodes"] if eligible(owner, node))
+        wanted = sorted(
+            name_of(node)
+            for node in self.seen["nodes"]
+            if eligible(owner, node, is_there=bool(by_node.get(name_of(node))))
+        )
         return _View(owner, template_hash(owner["spec"]["template"]), tuple(wanted), by_node)
 
     async def _place(self, view: _View) -> None:

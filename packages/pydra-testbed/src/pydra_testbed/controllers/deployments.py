@@ -14,6 +14,7 @@ from pydra_testbed.clock import Clock, rfc3339
 from pydra_testbed.controllers.base import Controller
 from pydra_testbed.controllers.owned import (
     is_leaving,
+    is_over,
     owned_by,
     owner_key,
     owner_reference,
@@ -39,7 +40,7 @@ _HASH = "pod-template-hash"
 class DeploymentController(Controller):
     """Reconciles Deployments."""
 
-    resources: ClassVar[tuple[str, ...]] = ("deployments", "replicasets")
+    resources: ClassVar[tuple[str, ...]] = ("deployments", "replicasets", "pods")
 
     def __init__(self, api: Api, clock: Clock) -> None:
         super().__init__(api, clock)
@@ -48,6 +49,10 @@ class DeploymentController(Controller):
     def on_change(self, change: Change) -> None:
         if change.resource == "deployments":
             self.queue.add(key_of(change.object))
+        elif change.resource == "pods":
+            replica_set = self.seen["replicasets"].get(owner_key(change.object, "ReplicaSet"))
+            if change.new is None and replica_set is not None:
+                self.queue.add(owner_key(replica_set, "Deployment"))
         elif owner := owner_key(change.object, "Deployment"):
             self.queue.add(owner)
 
@@ -57,7 +62,7 @@ class DeploymentController(Controller):
             return
         new = await self._current(deployment)
         old = [each for each in self._sets(deployment) if name_of(each) != name_of(new)]
-        for name, size in _sizes(deployment, new, old).items():
+        for name, size in self._sizes(deployment, new, old).items():
             await self._resize(deployment, name, size)
         sets = self._sets(deployment)
         await self._tidy(deployment, new, [s for s in sets if name_of(s) != name_of(new)])
@@ -79,6 +84,21 @@ class DeploymentController(Controller):
             found = await self._number(found, latest + 1)
         self.seen["replicasets"].offer(found)
         return found
+
+    def _sizes(
+        self, deployment: KubeObject, new: KubeObject, old: list[KubeObject]
+    ) -> dict[str, int]:
+        spec = deployment["spec"]
+        desired = int(spec["replicas"])
+        if spec["strategy"]["type"] == "RollingUpdate":
+            rolling = spec["strategy"]["rollingUpdate"]
+            bounds = limits(desired, rolling["maxSurge"], rolling["maxUnavailable"])
+            return roll(_replicas(new), [_replicas(each) for each in old], bounds)
+        if running := {name_of(each): 0 for each in old if each["spec"]["replicas"]}:
+            return running
+        if any(not is_over(pod) for each in old for pod in owned_by(each, self.seen["pods"])):
+            return {}
+        return {name_of(new): desired} if new["spec"]["replicas"] != desired else {}
 
     async def _number(self, replica_set: KubeObject, revision: int) -> KubeObject:
         ref = ObjectRef("replicasets", name_of(replica_set), namespace_of(replica_set))
@@ -137,19 +157,6 @@ def _replica_set(deployment: KubeObject, digest: str, revision: int) -> KubeObje
             "template": template,
         },
     }
-
-
-def _sizes(deployment: KubeObject, new: KubeObject, old: list[KubeObject]) -> dict[str, int]:
-    spec = deployment["spec"]
-    desired = int(spec["replicas"])
-    if spec["strategy"]["type"] == "Recreate":
-        running = {name_of(s): 0 for s in old if s["spec"]["replicas"]}
-        if running or any(_count(s, "replicas") for s in old):
-            return running
-        return {name_of(new): desired} if new["spec"]["replicas"] != desired else {}
-    rolling = spec["strategy"]["rollingUpdate"]
-    bounds = limits(desired, rolling["maxSurge"], rolling["maxUnavailable"])
-    return roll(_replicas(new), [_replicas(each) for each in old], bounds)
 
 
 def _replicas(replica_set: KubeObject) -> Replicas:

@@ -16,7 +16,7 @@ from pydra_testbed.clock import Clock
 from pydra_testbed.controllers.eviction import EvictionController, Words
 from pydra_testbed.controllers.podclaims import claim_keys
 from pydra_testbed.controllers.taintrules import RULES, RuleReporter, rule_taint, selects
-from pydra_testbed.controllers.tolerations import FOREVER, tolerated_seconds
+from pydra_testbed.controllers.tolerations import FOREVER, matches, tolerated_seconds
 from pydra_testbed.objects import Api, KubeObject, key_of, namespace_of, uid_of
 from pydra_testbed.reflector import Change
 
@@ -25,7 +25,7 @@ _NO_EXECUTE = "NoExecute"
 
 
 class DeviceTaintEviction(EvictionController):
-    """Evicts by the taints of devices; `rules` is the gate DRADeviceTaintRules."""
+    """Evicts by the taints of devices, and by rules where they are served: only with their gate."""
 
     resources: ClassVar[tuple[str, ...]] = ("pods", "resourceclaims", "resourceslices")
     words: ClassVar[Words] = Words(
@@ -37,8 +37,8 @@ class DeviceTaintEviction(EvictionController):
         message="Device Taint manager: deleting due to NoExecute taint",
     )
 
-    def __init__(self, api: Api, clock: Clock, *, rules: bool = False) -> None:
-        self._with_rules = rules
+    def __init__(self, api: Api, clock: Clock) -> None:
+        self._with_rules = any(kind.kind == "DeviceTaintRule" for kind in api.kinds())
         super().__init__(api, clock)
         self._evicted: Counter[str] = Counter()
         self._reporter = RuleReporter(api, clock, self.queue.add_after)
@@ -105,11 +105,7 @@ class DeviceTaintEviction(EvictionController):
 
     def _reasons(self, pod: KubeObject) -> Iterator[tuple[datetime, str]]:
         """Each moment at which a taint makes the pod go, with the UID of the rule behind it."""
-        extended = (pod.get("status") or {}).get("extendedResourceClaimStatus") or {}
-        keys = list(claim_keys(pod))
-        if name := extended.get("resourceClaimName"):
-            keys.append(f"{namespace_of(pod)}/{name}")
-        for key in dict.fromkeys(keys):
+        for key in dict.fromkeys(claim_keys(pod)):
             claim = self.seen["resourceclaims"].get(key)
             status = (claim.get("status") if claim else None) or {}
             if any(c.get("uid") == uid_of(pod) for c in status.get("reservedFor") or ()):
@@ -122,6 +118,9 @@ class DeviceTaintEviction(EvictionController):
         tolerations = [each for each in given if each.get("effect") == _NO_EXECUTE]
         for taint, rule in self._taints(result):
             seconds = tolerated_seconds(taint, tolerations)
+            # Unlike with node taints, one toleration without end outweighs those that end.
+            if any(t.get("tolerationSeconds") is None and matches(taint, t) for t in tolerations):
+                seconds = FOREVER
             if taint.get("effect") == _NO_EXECUTE and seconds != FOREVER:
                 added = datetime.fromisoformat(taint["timeAdded"])
                 yield added + timedelta(seconds=seconds), rule

@@ -22,8 +22,9 @@ def is_done(pod: KubeObject) -> bool:
 
 
 def claim_keys(pod: KubeObject) -> Iterator[str]:
-    """`namespace/name` of every claim the pod is known to use."""
-    for entry in (*entries(pod), *statuses(pod)):
+    """`namespace/name` of every claim the pod is known to use, that for extended resources among them."""
+    extended = (pod.get("status") or {}).get("extendedResourceClaimStatus") or {}
+    for entry in (*entries(pod), *statuses(pod), extended):
         if name := entry.get("resourceClaimName"):
             yield f"{namespace_of(pod)}/{name}"
 

@@ -57,6 +57,8 @@ def _shrink(new: Replicas, old: Sequence[Replicas], bounds: Limits, total: int) 
     """Pods that are not available first, then as many available ones as may be missing."""
     least = bounds.desired - bounds.unavailable
     spare = total - least - (new.wanted - new.available)
+    if spare <= 0:
+        return {}
     sizes = {each.name: each.wanted for each in old}
     for each in old:
         broken = min(max(spare, 0), each.wanted - each.available)

@@ -31,10 +31,6 @@ class Judge:
     ) -> tuple[Obstacle, ...]:
         """All obstacles that do not depend on what else the pod asks for."""
         found = [*self._selectors(claim, request, device), *self._use(request, device)]
-        if device.binding_conditions:
-            names = ", ".join(device.binding_conditions)
-            text = f"has binding conditions ({names}), which this scheduler does not wait for"
-            found.append(Obstacle(Kind.BINDING_CONDITIONS, text))
         if device.selects_nodes and not placement_matches(device.placement, self.node):
             found.append(Obstacle(Kind.OTHER_NODE, f"cannot be used from node {self.node.name}"))
         if (taint := untolerated_taint(device, request)) is not None:

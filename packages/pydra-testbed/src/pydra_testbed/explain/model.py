@@ -31,7 +31,6 @@ class Kind(Enum):
     CONSTRAINT = "ConstraintMismatch"
     COMPETING = "TakenBySamePod"
     OTHER_NODE = "OtherNode"
-    BINDING_CONDITIONS = "BindingConditions"
     POOL_INCOMPLETE = "PoolIncomplete"
     POOL_INVALID = "PoolInvalid"
     NO_SLICES = "NoSlices"

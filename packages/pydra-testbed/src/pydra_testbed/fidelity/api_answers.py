@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ _SERVER_MADE = ("uid", "resourceVersion", "creationTimestamp", "managedFields", 
 _BY_KEY = re.compile(
     r"\.(attributes|capacity|counters|labels|annotations|\w*Mappings|\w*[cC]apacity)\b"
 )
+_KEEPING = ("apply", "merge-patch")
 _SHOWN = 200
 
 
@@ -113,12 +114,7 @@ def served_differences(
 def _object(what: str, recorded: Any, ours: KubeObject, record: Record) -> Iterator[str]:
     if recorded is None:
         return
-    given = set(_TIME.findall(_plain([record.get("object"), record.get("old_object")])))
-    given = {
-        match[0]
-        for match in _TIME.finditer(_plain([record.get("object"), record.get("old_object")]))
-    }
-    theirs, mine = _form(recorded, given), _form(ours, given)
+    theirs, mine = _form(recorded, record), _form(ours, record)
     if "$note" in recorded:
         mine = _part(mine, theirs)
     if theirs != mine:
@@ -129,7 +125,7 @@ def _plain(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
 
 
-def _form(obj: KubeObject, given: set[str]) -> Any:
+def _form(obj: KubeObject, record: Record) -> Any:
     """An object without identities, its server-made times as one word."""
     meta = {key: value for key, value in obj.get("metadata", {}).items() if key not in _SERVER_MADE}
     if meta.get("generateName"):
@@ -137,8 +133,32 @@ def _form(obj: KubeObject, given: set[str]) -> Any:
     if meta.get("deletionTimestamp"):
         meta["deletionTimestamp"] = "<time>"
     form = {key: value for key, value in obj.items() if key != "$note"} | {"metadata": meta}
-    text = _TIME.sub(lambda match: match[0] if match[0] in given else "<time>", _plain(form))
-    return json.loads(text)
+    old = record.get("old_object") if record["verb"] in _KEEPING else None
+    return _timeless(form, record.get("object"), old)
+
+
+def _timeless(value: Any, sent: Any, old: Any) -> Any:
+    """Times as they were sent, as they were before (where what is not sent is kept), or new."""
+    if isinstance(value, dict):
+        return {
+            key: _timeless(item, _inner(sent, key), _inner(old, key)) for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [
+            _timeless(item, _inner(sent, index), _inner(old, index))
+            for index, item in enumerate(value)
+        ]
+    if not isinstance(value, str) or not _TIME.fullmatch(value) or value == sent:
+        return value
+    return "<kept>" if value == old else "<time>"
+
+
+def _inner(value: Any, step: str | int) -> Any:
+    if isinstance(value, dict):
+        return value.get(str(step))
+    if isinstance(value, list) and isinstance(step, int) and step < len(value):
+        return value[step]
+    return None
 
 
 def _part(ours: Any, theirs: Any) -> Any:
@@ -169,8 +189,3 @@ def _first_difference(ours: Any, theirs: Any, at: str) -> str:
             if mine != other:
                 return _first_difference(mine, other, f"{at}[{index}]")
     return f"{at or '.'}: {_plain(ours)[:_SHOWN]}, recorded: {_plain(theirs)[:_SHOWN]}"
-
-
-def sequence(items: Sequence[str]) -> tuple[str, ...]:
-    """The lines as an outcome holds them."""
-    return tuple(items)

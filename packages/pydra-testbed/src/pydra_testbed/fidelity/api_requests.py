@@ -102,10 +102,16 @@ def call_of(record: Record, place: Place, body: Any) -> Call:
     method, media = _METHODS[record["verb"]]
     status = record["verb"] == "status-update" or record.get("subresource") == "status"
     path = place.collection() if method == "POST" else place.item()
-    query = f"?{record['query']}" if record.get("query") else ""
+    asked = record.get("query") or _manager(record)
+    query = f"?{asked}" if asked else ""
     return Call(
         method, f"{path}{'/status' if status else ''}{query}", _encoded(record, body), media
     )
+
+
+def _manager(record: Record) -> str:
+    """Records with a caller do not tell the query; who applied had to name a manager."""
+    return "fieldManager=recorder" if record.get("user") and record["verb"] == "apply" else ""
 
 
 def _encoded(record: Record, body: Any) -> bytes:

@@ -22,6 +22,7 @@ from pydra_testbed.fidelity.model import Outcome, Record
 
 Answer = dict[str, Any]
 
+_UNBOUNDED = 2**64 - 1
 _RANDOM = "actual_cost follows from the order of a map"
 # Of several malformed attributes Kubernetes names one by chance.
 _ATTRIBUTE = re.compile(r"^attribute [^ ]+: ")
@@ -45,12 +46,17 @@ class CelVerdicts:
 
     def changed(self, record: Record) -> Record | None:
         """Negate the expression: the verdict turns round, and costs one more."""
-        if record["output_type"] != "bool" or not isinstance(record["result"], bool):
+        is_bool = record["output_type"] == "bool" and isinstance(record["result"], bool)
+        if not is_bool or record["compile_error"] is not None:
             return None
+        most = min(int(record["max_cost"]) + 1, _UNBOUNDED)
         return {
             **record,
-            "expression": f"({record['expression']}) == false",
+            "expression": f"({record['expression']}\n) == false",
             "result": not record["result"],
+            "max_cost": str(most),
+            "exceeds_cost_limit": most > MAX_COST,
+            "actual_cost": record["actual_cost"] + 1,
         }
 
 

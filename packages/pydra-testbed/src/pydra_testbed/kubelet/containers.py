@@ -1,6 +1,7 @@
 """One container of a pod: started, watched, started again by the pod's policy, stopped.
 
-Used by `PodWorker`, one per entry of `containers` and `initContainers`. Restarts back off as the
+Used by `PodWorker`, one per entry of `containers` and `initContainers`. One that an earlier kubelet started and
+that still runs is taken over. Restarts back off as the
 kubelet's do: at once, then 10 s doubling to 5 min, from the start again after 10 min of running.
 """
 
@@ -11,7 +12,11 @@ from dataclasses import dataclass
 
 from pydra_testbed.kubelet.context import NodeContext
 from pydra_testbed.kubelet.dra import DraError
-from pydra_testbed.kubelet.states import ContainerRecord, Terminated
+from pydra_testbed.kubelet.states import (
+    Terminated,
+    container_id_of,
+    restored,
+)
 from pydra_testbed.kubelet.wakeup import Wakeup
 from pydra_testbed.objects import KubeObject, name_of, namespace_of, uid_of
 from pydra_testbed.runtime import Container, ContainerError, ContainerRequest, StartError
@@ -31,14 +36,21 @@ class ContainerRunner:
     """Runs one container; `record` is what the pod's status says about it."""
 
     def __init__(
-        self, spec: KubeObject, record: ContainerRecord, side: PodSide, node: NodeContext
+        self, spec: KubeObject, status: KubeObject | None, side: PodSide, node: NodeContext
     ) -> None:
-        self.record = record
+        running = container_id_of(status)
+        adopted = node.runtime.running(running) if running else None
+        self.record = restored(spec["name"], status, node.clock.now(), runs=adopted is not None)
         self._spec = spec
         self._side = side
         self._node = node
-        self._container: Container | None = None
+        self._container: Container | None = adopted
         self._pause = 0.0
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it runs, started by this kubelet or the one before."""
+        return self._container is not None
 
     @property
     def succeeded(self) -> bool:
@@ -51,7 +63,8 @@ class ContainerRunner:
         while self._wants_start(policy):
             if isinstance(self.record.state, Terminated):
                 await self._back_off(self.record.state)
-            await self._start()
+            if self._container is None:
+                await self._start()
             if self._container is not None:
                 self._ended(await self._container.wait())
             await self._side.publish()
@@ -71,11 +84,6 @@ class ContainerRunner:
             clock = self._node.clock
             await first_of(self._container.wait(), clock.sleep(left), ticket.wait())
         self._ended(await self._container.kill())
-
-    async def kill(self) -> None:
-        """End the container now, without a word to the API."""
-        if self._container is not None:
-            await self._container.kill()
 
     def _wants_start(self, policy: str) -> bool:
         state = self.record.state

@@ -3,8 +3,7 @@
 `pydra_testbed.cluster` runs one per node. It behaves towards drivers as kubelet 1.36 does (recordings
 in the tests). It leaves out: images, probes and life-cycle hooks (a running container is ready),
 sidecars (refused), volumes (recorded only), pod networks (pods share the host's address) and resource
-limits. A kubelet that stops takes its containers with it, unlike a real one; the next kubelet on the
-same root starts them again, whatever their restart policy, and prepares their claims anew.
+limits. Containers outlive the kubelet; the next one on the same root takes them over.
 """
 
 from __future__ import annotations

@@ -126,17 +126,22 @@ def _with_message(fields: KubeObject, message: str) -> KubeObject:
     return {**fields, "message": message} if message else fields
 
 
-def restored(name: str, status: KubeObject | None, now: datetime) -> ContainerRecord:
-    """The record of a container an earlier kubelet reported.
+def container_id_of(status: KubeObject | None) -> str:
+    """The runtime's ID of the container a status speaks of, empty when none was started."""
+    return str((status or {}).get("containerID") or "").removeprefix(_ID_SCHEME)
 
-    What was running then is gone with that kubelet; it counts as killed and is started again.
+
+def restored(name: str, status: KubeObject | None, now: datetime, *, runs: bool) -> ContainerRecord:
+    """The record of a container an earlier kubelet reported; `runs` when the runtime still has it.
+
+    What was running then and is not any more ended unseen: it counts as killed and is started again.
     """
     waiting = ContainerRecord(name, Waiting("ContainerCreating"))
     if status is None:
         return waiting
     state = status.get("state") or {}
     restarts = int(status.get("restartCount", 0))
-    container_id = str(status.get("containerID") or "").removeprefix(_ID_SCHEME)
+    container_id = container_id_of(status)
     last = (status.get("lastState") or {}).get("terminated")
     record = replace(
         waiting,
@@ -148,7 +153,9 @@ def restored(name: str, status: KubeObject | None, now: datetime) -> ContainerRe
         return replace(record, state=_terminated(state["terminated"]))
     if "running" in state:
         lost = replace(record, state=Running(_moment(state["running"]["startedAt"])))
-        words = "the container ended with the kubelet that ran it"
+        if runs:
+            return lost
+        words = "the container ended while no kubelet watched it"
         return lost.ends(137, now, "ContainerStatusUnknown", words).waits("ContainerCreating")
     return record
 

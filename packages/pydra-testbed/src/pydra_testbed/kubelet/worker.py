@@ -2,8 +2,8 @@
 
 One worker per pod UID, run as a task by `PodManager`. Its story is told in order: admit, prepare
 claims, init containers, containers with restarts; at the end, or as soon as the pod is to be deleted,
-stop, unprepare, report, remove. Cancelling the worker (the kubelet stops) kills its containers and
-leaves the API and the claims as they are, for the next kubelet.
+stop, unprepare, report, remove. Cancelling the worker (the kubelet stops) leaves its containers, the API and
+the claims as they are, for the next kubelet.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from pydra_testbed.kubelet.admission import rejection
 from pydra_testbed.kubelet.containers import ContainerRunner, PodSide
 from pydra_testbed.kubelet.context import NodeContext
 from pydra_testbed.kubelet.dra import DraError
-from pydra_testbed.kubelet.states import restored
 from pydra_testbed.kubelet.status import PodSituation, pod_status
 from pydra_testbed.kubelet.statuswriter import PodStatusWriter
 from pydra_testbed.kubelet.wakeup import Wakeup
@@ -69,27 +68,32 @@ class PodWorker:
 
     async def run(self) -> None:
         """Live the pod's life; returns when nothing of it is left on the node."""
-        try:
-            if not self.over:
-                await first_of(self._live(), self._ending.wait())
-                await self._stop()
-            await self._unprepare()
-            if not self.over:
-                self.over = True
-                await self._publish()
-            await self._ending.wait()
-            await self._writer.delete()
-        finally:
-            await asyncio.gather(*(runner.kill() for runner in (*self._init, *self._main)))
+        if not self.over:
+            await first_of(self._live(), self._ending.wait())
+            await self._stop()
+        await self._unprepare()
+        if not self.over:
+            self.over = True
+            await self._publish()
+        await self._ending.wait()
+        await self._writer.delete()
 
     async def _live(self) -> None:
         node = self._node
+        if any(runner.is_running for runner in (*self._init, *self._main)):
+            # The pod's sandbox stands: a kubelet that comes back admits and prepares nothing again.
+            self._prepared = True
+            await self._run_containers()
+            return
         self._rejected = rejection(self.pod, node.labels, self._others(), node.settings.max_pods)
         if self._rejected:
             await node.events.record(self.pod, "Warning", *self._rejected)
             return
         await self._publish()
         await self._prepare()
+        await self._run_containers()
+
+    async def _run_containers(self) -> None:
         policy = str(self.pod["spec"].get("restartPolicy", "Always"))
         for runner in self._init:
             await runner.run("Never" if policy == "Never" else "OnFailure")
@@ -164,11 +168,8 @@ class PodWorker:
     def _runners(self, field: str, statuses: str) -> tuple[ContainerRunner, ...]:
         reported = {s["name"]: s for s in (self.pod.get("status") or {}).get(statuses) or ()}
         side = PodSide(lambda: self.pod, self._publish, self._touched)
-        now = self._node.clock.now()
         return tuple(
-            ContainerRunner(
-                spec, restored(spec["name"], reported.get(spec["name"]), now), side, self._node
-            )
+            ContainerRunner(spec, reported.get(spec["name"]), side, self._node)
             for spec in self.pod["spec"].get(field) or ()
         )
 

@@ -66,6 +66,13 @@ class Runtime:
         self._containers[log] = container
         return container
 
+    def running(self, container_id: str) -> Container | None:
+        """The container of that ID while it runs: containers outlive the kubelet that started them."""
+        for container in self._containers.values():
+            if container.id == container_id and not container.ended:
+                return container
+        return None
+
     def spec_path(self, pod: KubeObject, container: str, attempt: int) -> Path:
         """Where config.json of that start is, for `pydra demo` and tests."""
         return self._store.bundle(pod, container, attempt) / "config.json"

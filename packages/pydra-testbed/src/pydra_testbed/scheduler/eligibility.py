@@ -84,9 +84,6 @@ class Eligibility:
         return known
 
     def _select(self, plan: Plan, device: Device) -> bool:
-        if device.binding_conditions:
-            self.refuse(plan, device, Reason.BINDING_CONDITIONS)
-            return False
         owners = (
             (f"class {plan.device_class.name}", plan.device_class.selectors),
             (f"claim {plan.claim.key}", plan.request.selectors),

@@ -34,6 +34,11 @@ class SchedulingEvents:
         text = f"Successfully assigned {key_of(pod)} to {node}"
         await self._write(pod, "Normal", "Scheduled", text)
 
+    async def waiting(self, pod: KubeObject, node: str) -> None:
+        """The pod's devices have to get ready first."""
+        text = f"waiting for binding conditions for device on node {node}"
+        await self._write(pod, "Normal", "BindingConditionsPending", text)
+
     async def failed(self, pod: KubeObject, message: str) -> None:
         """The pod got none."""
         await self._write(pod, "Warning", "FailedScheduling", message)

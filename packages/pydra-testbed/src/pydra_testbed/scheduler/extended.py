@@ -1,7 +1,6 @@
 """Extended resources that nodes advertise (device plugins): what a pod asks for and what is left of it.
 
-Resources that a DeviceClass maps to devices (`extendedResourceName`) are not turned into claims here; a pod
-that asks for one is refused like for any resource the node does not have.
+Resources that a DeviceClass maps to devices are `special`'s matter where the node does not advertise them.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pydra_core.quantity import Quantity, parse
 from pydra_testbed.objects import KubeObject
 from pydra_testbed.scheduler.model import ZERO
+from pydra_testbed.scheduler.special import IMPLICIT
 
 Amounts = dict[str, Quantity]
 _TERMINAL = frozenset({"Succeeded", "Failed"})
@@ -19,7 +19,8 @@ _TERMINAL = frozenset({"Succeeded", "Failed"})
 def is_extended(resource: str) -> bool:
     """Names with a domain, Kubernetes' own aside."""
     domain, slash, _ = resource.partition("/")
-    return bool(slash) and not domain.endswith("kubernetes.io")
+    is_foreign = bool(slash) and not domain.endswith("kubernetes.io")
+    return is_foreign or resource.startswith(IMPLICIT)
 
 
 def wanted(pod: KubeObject) -> Amounts:
@@ -66,3 +67,9 @@ def missing(asked: Amounts, node: KubeObject, held: Mapping[str, Quantity]) -> l
         for name, amount in asked.items()
         if held.get(name, ZERO) + amount > parse(str(allocatable.get(name, "0")))
     )
+
+
+def is_advertised(resource: str, node: KubeObject) -> bool:
+    """Whether the node has any of the resource, free or not."""
+    allocatable = (node.get("status") or {}).get("allocatable") or {}
+    return parse(str(allocatable.get(resource, "0"))) > ZERO

@@ -133,6 +133,8 @@ class DeviceClass:
     name: str
     selectors: tuple[str, ...] = ()
     config: tuple[Mapping[str, Any], ...] = ()
+    extended_resource: str = ""
+    created: str = ""
 
 
 @dataclass(frozen=True, slots=True)

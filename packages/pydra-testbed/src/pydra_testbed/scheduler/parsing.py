@@ -39,7 +39,11 @@ def parse_class(device_class: KubeObject) -> DeviceClass:
     """A DeviceClass."""
     spec = device_class.get("spec") or {}
     return DeviceClass(
-        device_class["metadata"]["name"], _selectors(spec), tuple(spec.get("config") or ())
+        device_class["metadata"]["name"],
+        _selectors(spec),
+        tuple(spec.get("config") or ()),
+        spec.get("extendedResourceName") or "",
+        device_class["metadata"].get("creationTimestamp") or "",
     )
 
 

@@ -1,11 +1,13 @@
 """Pods that wait for a node: which to try next, and when not before.
 
-A pod is tried when it is new or something it may wait for has changed, but after a failure not before a
-pause that doubles from 1 s to 10 s, as in Kubernetes.
+A pod is tried when it is new or something it may wait for has changed. After a failure it lets others go first
+for a pause that doubles from 1 s to 10 s, but is tried before that when nobody else is there, as in Kubernetes
+(gate SchedulerPopFromBackoffQ); after an error of the API server the pause holds in any case.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from dataclasses import dataclass
 
@@ -33,8 +35,9 @@ def is_pending(pod: KubeObject) -> bool:
 @dataclass(slots=True)
 class _Entry:
     uid: str
-    rank: tuple[int, str, str]
+    rank: tuple[int, str, int]
     worth_trying: bool = True
+    has_error: bool = False
     failures: int = 0
     not_before: float = 0.0
 
@@ -44,6 +47,7 @@ class PendingPods:
 
     def __init__(self) -> None:
         self._entries: dict[str, _Entry] = {}
+        self._arrivals = itertools.count()
         self._users: defaultdict[str, set[str]] = defaultdict(set)
 
     def add(self, pod: KubeObject) -> None:
@@ -56,7 +60,8 @@ class PendingPods:
             known.worth_trying = True
             return
         priority = pod["spec"].get("priority") or 0
-        rank = (-priority, pod["metadata"].get("creationTimestamp") or "", key)
+        created = pod["metadata"].get("creationTimestamp") or ""
+        rank = (-priority, created, next(self._arrivals))
         self._entries[key] = _Entry(uid_of(pod), rank)
 
     def drop(self, key: str) -> None:
@@ -78,13 +83,13 @@ class PendingPods:
             entry.worth_trying = True
 
     def next(self, now: float) -> str | None:
-        """The pod to try: highest priority first, then oldest."""
+        """The pod to try: one whose pause is over before others, then highest priority, then oldest."""
         ready = (
-            (entry.rank, key)
+            (entry.not_before > now, entry.rank, key)
             for key, entry in self._entries.items()
-            if entry.worth_trying and entry.not_before <= now
+            if entry.worth_trying and (entry.not_before <= now or not entry.has_error)
         )
-        return min(ready, default=(None, None))[1]
+        return min(ready, default=(False, None, None))[2]
 
     def next_due(self) -> float | None:
         """When the earliest pod that is worth trying may be tried."""
@@ -99,7 +104,7 @@ class PendingPods:
     def failed(self, key: str, now: float, *, retry: bool = False) -> None:
         """The pod was tried in vain; `retry` when no change is needed for another try."""
         if entry := self._entries.get(key):
-            entry.worth_trying = retry
+            entry.worth_trying = entry.has_error = retry
             pause = _FIRST_PAUSE * 2 ** min(entry.failures, 10)
             entry.not_before = now + min(pause, _LONGEST_PAUSE)
             entry.failures += 1

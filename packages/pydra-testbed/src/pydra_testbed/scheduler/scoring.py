@@ -1,6 +1,6 @@
 """Which of the feasible nodes: preferred affinity and the rank of alternatives, weighted as in Kubernetes.
 
-At a tie Kubernetes rolls dice; the testbed takes the first node, so that a run can be repeated.
+At a tie Kubernetes rolls dice (`dice`).
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ def enough_nodes(total: int) -> int:
     return total if total < _FEWEST else max(total * share // 100, _FEWEST)
 
 
-def best(pod: KubeObject, candidates: Sequence[Candidate]) -> int:
-    """Index of the node with the highest score."""
+def best(pod: KubeObject, candidates: Sequence[Candidate]) -> list[int]:
+    """Indices of the nodes with the highest score."""
     preferred = _normalized([preference(pod, node) for node, _ in candidates])
     ranked = _normalized([_rank(allocations) for _, allocations in candidates])
     scores = [_WEIGHT * (a + b) for a, b in zip(preferred, ranked, strict=True)]
-    return scores.index(max(scores))
+    return [index for index, score in enumerate(scores) if score == max(scores)]
 
 
 def _normalized(scores: list[int]) -> list[int]:

@@ -22,7 +22,6 @@ class Reason(Enum):
     SELECTOR_FALSE = "a selector is false"
     SELECTOR_ERROR = "a selector failed"
     OTHER_NODE = "the device is for other nodes"
-    BINDING_CONDITIONS = "the device has binding conditions, which this scheduler does not wait for"
     CAPACITY = "not enough capacity is left"
     COUNTER = "not enough of a shared counter is left"
     TAINT = "a taint is not tolerated"

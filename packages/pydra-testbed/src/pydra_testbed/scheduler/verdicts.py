@@ -15,6 +15,7 @@ from pydra_testbed.cel import (
     compile_selector,
     device_view,
 )
+from pydra_testbed.scheduler.features import DEFAULT, Features
 from pydra_testbed.scheduler.model import Device
 
 
@@ -25,7 +26,8 @@ class SelectorError(Exception):
 class Verdicts:
     """Answers whether a selector picks a device, asking CEL once."""
 
-    def __init__(self) -> None:
+    def __init__(self, features: Features = DEFAULT) -> None:
+        self._features = features.cel
         self._views: WeakKeyDictionary[Device, DeviceView] = WeakKeyDictionary()
         self._answers: WeakKeyDictionary[Device, dict[str, bool]] = WeakKeyDictionary()
 
@@ -44,9 +46,9 @@ class Verdicts:
     def _evaluate(self, expression: str, device: Device) -> bool:
         view = self._views.get(device)
         if view is None:
-            view = self._views[device] = device_view(device.id.driver, device.body)
+            view = self._views[device] = device_view(device.id.driver, device.body, self._features)
         try:
-            return compile_selector(expression).matches(view)
+            return compile_selector(expression, self._features).matches(view)
         except CelCompileError as problem:
             raise SelectorError(f"CEL compile error: {problem}") from problem
         except CelEvaluationError as problem:

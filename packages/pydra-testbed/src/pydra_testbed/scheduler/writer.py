@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 from pydra_testbed.clock import Clock, rfc3339
@@ -22,18 +22,14 @@ from pydra_testbed.objects import (
     uid_of,
 )
 from pydra_testbed.reflector import Store
+from pydra_testbed.scheduler.changing import WriteFailedError, change
 from pydra_testbed.scheduler.cycle import Bind, Failed
 from pydra_testbed.scheduler.podclaims import is_allocated, is_reserved_for, reservations
+from pydra_testbed.scheduler.specialwriter import SpecialClaims
 
 _log = logging.getLogger(__name__)
 
 FINALIZER = "resource.kubernetes.io/delete-protection"
-_CONFLICT = 409
-_TRIES = 5
-
-
-class WriteFailedError(Exception):
-    """A decision could not be written; the text goes into the pod's condition."""
 
 
 class Writer:
@@ -44,30 +40,71 @@ class Writer:
         self._clock = clock
         self._claims = claims
         self._pods = pods
+        self._special = SpecialClaims(api, claims, pods)
 
-    async def bind(self, pod: KubeObject, decision: Bind) -> None:
-        """Allocate and reserve the claims, then give the pod its node.
+    async def reserve(self, pod: KubeObject, decision: Bind) -> tuple[str, ...]:
+        """Create the claim for extended resources if there is one, allocate and reserve all; tells their keys.
 
         Raises:
             WriteFailedError: nothing is left reserved then; what was allocated stays for the next attempt.
         """
         new = {item.claim.key: item.allocation for item in decision.allocations}
+        if decision.claims or decision.special is not None:
+            await self._nominate(pod, decision.node)
+        claims, made = decision.claims, ""
         try:
-            for key in decision.claims:
+            if decision.special is not None:
+                made = await self._special.create(decision.special)
+                new[made] = decision.allocations[-1].allocation
+                claims = (*claims, made)
+            for key in claims:
                 await self._reserve(pod, key, new.get(key))
-            await self._give_node(pod, decision.node)
+            if decision.special is not None:
+                await self._special.note(pod, made, decision.special)
         except WriteFailedError:
-            for key in decision.claims:
-                await self._unreserve(pod, key)
+            await self.release(pod, claims, made)
             raise
+        return claims
+
+    async def release(self, pod: KubeObject, claims: Sequence[str], made: str = "") -> None:
+        """Give reservations back; the claim that was `made` for extended resources goes."""
+        for key in claims:
+            if key != made:
+                await self._unreserve(pod, key)
+        if made:
+            await self._special.delete(made)
+
+    async def delete(self, key: str) -> None:
+        """Delete a claim for extended resources that an earlier attempt left behind."""
+        await self._special.delete(key)
+
+    async def _nominate(self, pod: KubeObject, node: str) -> None:
+        """Say where the pod is meant to go before its claims are written (KEP-5278); losing this does no harm."""
+
+        def name_node(body: KubeObject) -> KubeObject | None:
+            status = body.setdefault("status", {})
+            if uid_of(body) != uid_of(pod) or status.get("nominatedNodeName") == node:
+                return None
+            status["nominatedNodeName"] = node
+            return body
+
+        try:
+            await change(self._api, self._pods, key_of(pod), name_node, "status")
+        except ApiStatusError as problem:
+            extra = {"pod": key_of(pod), "error": problem.message}
+            _log.warning("nominated node not written", extra=extra)
 
     async def _reserve(self, pod: KubeObject, key: str, allocation: dict[str, Any] | None) -> None:
         what = "add reservation" if allocation is None else "add allocation and reservation"
         try:
             if allocation is not None:
-                await self._change(self._claims, key, _protect, "")
-            await self._change(
-                self._claims, key, lambda claim: self._use(pod, claim, allocation), "status"
+                await change(self._api, self._claims, key, _protect, "")
+            await change(
+                self._api,
+                self._claims,
+                key,
+                lambda claim: self._use(pod, claim, allocation),
+                "status",
             )
         except ApiStatusError as problem:
             raise WriteFailedError(
@@ -94,7 +131,7 @@ class Writer:
         status["reservedFor"] = [*reservations(claim), consumer]
         return claim
 
-    async def _give_node(self, pod: KubeObject, node: str) -> None:
+    async def give_node(self, pod: KubeObject, node: str) -> None:
         metadata = {"name": name_of(pod), "namespace": namespace_of(pod), "uid": uid_of(pod)}
         target = {"apiVersion": "v1", "kind": "Node", "name": node}
         body = {"apiVersion": "v1", "kind": "Binding", "metadata": metadata, "target": target}
@@ -104,7 +141,7 @@ class Writer:
             raise WriteFailedError(
                 f'running Bind plugin "DefaultBinder": {problem.message}'
             ) from problem
-        bound = copy.deepcopy(pod)
+        bound = copy.deepcopy(self._pods.get(key_of(pod)) or pod)
         bound["spec"]["nodeName"] = node
         self._pods.assume(bound)
 
@@ -117,7 +154,7 @@ class Writer:
             return claim
 
         try:
-            await self._change(self._claims, key, release, "status")
+            await change(self._api, self._claims, key, release, "status")
         except ApiStatusError as problem:
             extra = {"claim": key, "error": problem.message}
             _log.warning("reservation stays until the pod is done", extra=extra)
@@ -133,7 +170,7 @@ class Writer:
             return claim
 
         try:
-            await self._change(self._claims, key, clear, "status")
+            await change(self._api, self._claims, key, clear, "status")
         except ApiStatusError as problem:
             extra = {"claim": key, "error": problem.message}
             _log.warning("claim could not be deallocated", extra=extra)
@@ -147,51 +184,23 @@ class Writer:
             if uid_of(body) != uid_of(pod) or body["spec"].get("nodeName"):
                 return None
             status = body.setdefault("status", {})
+            was_nominated = status.pop("nominatedNodeName", None) is not None
             others = []
             for known in status.get("conditions") or ():
                 if known.get("type") != "PodScheduled":
                     others.append(known)
                 elif wanted.items() <= known.items():
-                    return None
+                    return body if was_nominated else None
             news = {"type": "PodScheduled", "lastTransitionTime": now, **wanted}
             status["conditions"] = [*others, news]
             return body
 
         try:
-            return await self._change(self._pods, key_of(pod), condition, "status")
+            return await change(self._api, self._pods, key_of(pod), condition, "status")
         except ApiStatusError as problem:
             extra = {"pod": key_of(pod), "error": problem.message}
             _log.warning("condition not written", extra=extra)
             return False
-
-    async def _change(
-        self,
-        store: Store,
-        key: str,
-        change: Callable[[KubeObject], KubeObject | None],
-        subresource: str,
-    ) -> bool:
-        """Change an object from what is known of it, then from what the API server has, until it takes.
-
-        False when there was nothing to change.
-        """
-        namespace, _, name = key.partition("/")
-        known = store.get(key)
-        for attempt in range(_TRIES):
-            if known is None or attempt:
-                known = await self._api.get(store.resource, name, namespace)
-            body = change(copy.deepcopy(known))
-            if body is None:
-                return False
-            try:
-                updated = await self._api.update(store.resource, body, subresource)
-            except ApiStatusError as problem:
-                if problem.code != _CONFLICT or attempt == _TRIES - 1:
-                    raise
-                continue
-            store.offer(updated)
-            return True
-        return False
 
 
 def _protect(claim: KubeObject) -> KubeObject | None:

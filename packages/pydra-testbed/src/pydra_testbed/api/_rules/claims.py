@@ -12,13 +12,13 @@ from typing import TypeAlias
 from pydra_testbed.api._causes import (
     Causes,
     all_invalid,
-    forbidden,
     invalid,
     not_supported,
     required,
 )
 from pydra_testbed.api._context import Context
 from pydra_testbed.api._emit import emit
+from pydra_testbed.api._godump import internal
 from pydra_testbed.api._names import (
     dns_label,
     dns_subdomain,
@@ -28,6 +28,7 @@ from pydra_testbed.api._names import (
     label_value,
     subdomain,
 )
+from pydra_testbed.api._rules.admin import admin_requests
 from pydra_testbed.api._rules.devices import EFFECTS
 from pydra_testbed.api._rules.lists import each, unique
 from pydra_testbed.api._rules.meta import metadata, metadata_update, template_metadata
@@ -40,7 +41,6 @@ from pydra_testbed.objects import KubeObject
 LIST_MAX = 32
 ALTERNATIVES_MAX = 8
 IMMUTABLE = "field is immutable"
-ADMIN_LABEL = "resource.kubernetes.io/admin-access"
 MODES = ("All", "ExactCount")
 OPERATORS = ("Equal", "Exists")
 _BAD_REFERENCE = (
@@ -55,7 +55,7 @@ RequestNames: TypeAlias = Mapping[str, frozenset[str]]
 def new_claim(obj: KubeObject, context: Context) -> Causes:
     found = metadata(obj, namespaced=True, name_check=dns_subdomain)
     spec = obj.get("spec", {})
-    return found + claim_spec("spec", spec, context) + admin_access("spec", spec, context)
+    return admin_requests("spec", spec, context) + found + claim_spec("spec", spec, context)
 
 
 def changed_claim(new: KubeObject, old: KubeObject, _context: Context) -> Causes:
@@ -68,7 +68,7 @@ def new_template(obj: KubeObject, context: Context) -> Causes:
     found += template_metadata(spec.get("metadata", {}), "spec.metadata")
     inner = spec.get("spec", {})
     found += claim_spec("spec.spec", inner, context)
-    return found + admin_access("spec.spec", inner, context)
+    return admin_requests("spec", inner, context) + found
 
 
 def changed_template(new: KubeObject, old: KubeObject, _context: Context) -> Causes:
@@ -78,7 +78,9 @@ def changed_template(new: KubeObject, old: KubeObject, _context: Context) -> Cau
 def _unchanged(new: KubeObject, old: KubeObject, shape: Struct) -> Causes:
     """Compared in stored form, where empty and absent are the same."""
     spec = emit(new, shape).get("spec")
-    return [] if spec == old.get("spec") else [invalid("spec", spec, IMMUTABLE)]
+    if spec == old.get("spec"):
+        return []
+    return [invalid("spec", internal(new.get("spec"), shape.fields["spec"].shape), IMMUTABLE)]
 
 
 def request_names(devices: KubeObject) -> RequestNames:
@@ -210,18 +212,3 @@ def reference(names: RequestNames, field: str, text: str) -> Causes:
     if known is None or (len(parts) > 1 and parts[1] not in known):
         found.append(invalid(field, text, _BAD_REFERENCE))
     return found
-
-
-def admin_access(field: str, spec: KubeObject, context: Context) -> Causes:
-    """Requests for administrators need a labelled namespace (KEP-5018)."""
-    if context.namespace_labels.get(ADMIN_LABEL) == "true":
-        return []
-    detail = (
-        f"admin access to devices requires the `{ADMIN_LABEL}: true` label "
-        "on the containing namespace"
-    )
-    return [
-        forbidden(f"{field}.devices.requests[{index}].adminAccess", detail)
-        for index, request in enumerate(spec.get("devices", {}).get("requests") or ())
-        if (request.get("exactly") or {}).get("adminAccess")
-    ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pydra_testbed.api._causes import Causes, invalid
 from pydra_testbed.api._context import Context, no_cel_check
 from pydra_testbed.api._names import is_extended_resource
@@ -23,7 +25,7 @@ def changed_class(new: KubeObject, old: KubeObject, context: Context) -> Causes:
     """Selectors that are exactly as before count as compiled."""
     spec, before = new.get("spec", {}), old.get("spec", {})
     if spec.get("selectors") == before.get("selectors"):
-        context = Context(context.now, no_cel_check, context.gates, context.namespace_labels)
+        context = replace(context, cel_check=no_cel_check)
     return metadata_update(new, old) + _spec(spec, context)
 
 

@@ -15,8 +15,9 @@ from pydra_testbed.api._causes import (
     too_many,
 )
 from pydra_testbed.api._names import driver_name, key_named, label, pool_name, size
-from pydra_testbed.api._rules.lists import unique
+from pydra_testbed.api._rules.lists import Check, unique
 from pydra_testbed.api._rules.opaque import raw_object
+from pydra_testbed.api._rules.uids import share_id
 from pydra_testbed.objects import KubeObject
 
 CONDITIONS_MAX = 8
@@ -27,6 +28,8 @@ IPS_MAX = 16
 MESSAGE_MAX = 32768
 REASON_MAX = 1024
 STATUSES = ("False", "True", "Unknown")
+_LEADING_ZEROS = re.compile(r"(?<![0-9a-fA-F:])0+(?=[0-9])")
+"""Of numbers in an IPv4 address and of prefix lengths; Go reads over them."""
 _REASON = re.compile(r"[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?")
 _REASON_TEXT = (
     "a condition reason must start with alphabetic character, optionally followed by a string of "
@@ -36,10 +39,14 @@ _REASON_TEXT = (
 )
 
 
-def device_status(field: str, entry: KubeObject) -> Causes:
+def device_status(field: str, entry: KubeObject, allocated: Check) -> Causes:
+    """One entry; `allocated` judges whether the claim has that device."""
     found = driver_name(f"{field}.driver", entry.get("driver", ""))
     found += pool_name(f"{field}.pool", entry.get("pool", ""))
     found += label(f"{field}.device", entry.get("device", ""))
+    if entry.get("shareID") is not None:
+        found += share_id(f"{field}.shareID", entry["shareID"])
+    found += allocated(field, entry)
     items = entry.get("conditions") or []
     path = f"{field}.conditions"
     if len(items) > CONDITIONS_MAX:
@@ -107,10 +114,10 @@ def _network(field: str, data: KubeObject) -> Causes:
 def _address(field: str, text: str) -> Causes:
     """An address with its prefix length, in canonical form."""
     try:
-        address = ipaddress.ip_interface(text)
+        address = ipaddress.ip_interface(_LEADING_ZEROS.sub("", text))
     except ValueError:
         address = None
-    if address is None or not re.search(r"/[0-9]+$", text):
+    if address is None or "%" in text or not re.search(r"/[0-9]+$", text):
         detail = "must be a valid address in CIDR form, (e.g. 10.9.8.7/24 or 2001:db8::1/64)"
         return [invalid(field, text, detail)]
     canonical = _canonical(address)

@@ -13,10 +13,12 @@ from pydra_testbed.api._causes import (
     required,
     too_long,
 )
+from pydra_testbed.api._godump import internal
 from pydra_testbed.api._names import key_named, label, label_value, qualified_name, size
 from pydra_testbed.api._rules.capacity import allocatable, capacity
 from pydra_testbed.api._rules.lists import each, entries, fine, repeated, unique
 from pydra_testbed.api._rules.nodes import node_name, node_selector
+from pydra_testbed.api._shapes.devices import ATTRIBUTE
 from pydra_testbed.objects import KubeObject
 
 ENTRIES_MAX = 32
@@ -28,6 +30,7 @@ COUNTERS_MAX = 32
 CONDITIONS_MAX = 4
 EFFECTS = ("NoExecute", "NoSchedule", "None")
 _LISTS = ("bools", "ints", "strings", "versions")
+ATTRIBUTE_ORDER = ("bool", "int", "string", "version", *_LISTS)
 _NUMBER = r"(0|[1-9][0-9]*)"
 _PART = r"(0|[1-9][0-9]*|[0-9]*[a-zA-Z-][0-9a-zA-Z-]*)"
 _SEMVER = re.compile(
@@ -62,7 +65,7 @@ def device(field: str, entry: KubeObject, old: KubeObject | None, *, per_device:
     if old is None or (old.get("capacity") or {}) != (entry.get("capacity") or {}):
         found += capacity(field, entry)
     if old is None or (old.get("taints") or []) != (entry.get("taints") or []):
-        found += each(f"{field}.taints", entry.get("taints"), TAINTS_MAX, _taint)
+        found += each(f"{field}.taints", entry.get("taints"), TAINTS_MAX, taint)
     found += unique(
         f"{field}.consumesCounters",
         entry.get("consumesCounters"),
@@ -95,11 +98,11 @@ def _values(attribute: KubeObject) -> int:
 
 def _attribute(field: str, value: KubeObject) -> Causes:
     found: Causes = []
-    given = [name for name, item in value.items() if item is not None]
+    given = [name for name in ATTRIBUTE_ORDER if value.get(name) is not None]
     for name in given:
         found += _attribute_value(f"{field}.{name}", name, value[name])
     if len(given) != 1:
-        shown: Any = value if given else ""
+        shown: Any = internal(value, ATTRIBUTE) if given else ""
         found.append(invalid(field, shown, "exactly one value must be specified"))
     return found
 
@@ -130,9 +133,10 @@ def version(field: str, value: str) -> Causes:
     return found + _text(field, value)
 
 
-def _taint(field: str, taint: KubeObject) -> Causes:
-    found = key_named(f"{field}.key", taint.get("key", ""))
-    value, effect = taint.get("value", ""), taint.get("effect", "")
+def taint(field: str, entry: KubeObject) -> Causes:
+    """A taint's key, value and effect, in a slice or in a rule."""
+    found = key_named(f"{field}.key", entry.get("key", ""))
+    value, effect = entry.get("value", ""), entry.get("effect", "")
     if value:
         found += all_invalid(f"{field}.value", value, label_value(value))
     if not effect:

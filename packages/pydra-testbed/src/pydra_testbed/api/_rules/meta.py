@@ -6,12 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 from pydra_testbed.api._causes import Causes, all_invalid, forbidden, invalid, required, too_long
+from pydra_testbed.api._godump import tagged
 from pydra_testbed.api._names import dns_label, dns_subdomain, label_key, label_value, size
+from pydra_testbed.api._shapes.meta import OBJECT_META, OWNER_REFERENCE
 from pydra_testbed.objects import KubeObject
 
 NameCheck = Callable[[str], list[str]]
 
 _ANNOTATIONS_MAX = 256 * 1024
+_TEMPLATED = ("labels", "annotations")
 _STANDARD_FINALIZERS = frozenset({"kubernetes", "orphan", "foregroundDeletion"})
 
 
@@ -44,7 +47,7 @@ def labels_and_more(meta: KubeObject, field: str) -> Causes:
 def metadata_update(new: KubeObject, old: KubeObject) -> Causes:
     """Metadata of a changed object; what the server owns was restored before."""
     meta = new.get("metadata", {})
-    found = labels_and_more(meta, "metadata")
+    found: Causes = []
     before = set(old["metadata"].get("finalizers") or ())
     added = sorted(set(meta.get("finalizers") or ()) - before)
     if added and old["metadata"].get("deletionTimestamp"):
@@ -54,17 +57,17 @@ def metadata_update(new: KubeObject, old: KubeObject) -> Causes:
             f"found new finalizers []string{{{listed}}}"
         )
         found.append(forbidden("metadata.finalizers", detail))
-    return found
+    return found + labels_and_more(meta, "metadata")
 
 
 def template_metadata(meta: KubeObject, field: str) -> Causes:
     """Metadata that a template hands to the objects made from it."""
-    found = labels(f"{field}.labels", meta.get("labels"))
-    found += _annotations(f"{field}.annotations", meta.get("annotations"))
+    found = _annotations(f"{field}.annotations", meta.get("annotations"))
+    found += labels(f"{field}.labels", meta.get("labels"))
     return found + [
         forbidden(f"{field}.{name}", "cannot be set")
-        for name in ("name", "generateName", "namespace", "uid", "ownerReferences", "finalizers")
-        if meta.get(name)
+        for name in OBJECT_META.fields
+        if name not in _TEMPLATED and (meta.get(name) or isinstance(meta.get(name), list))
     ]
 
 
@@ -103,14 +106,27 @@ def _owners(field: str, owners: list[KubeObject] | None) -> Causes:
     found: Causes = []
     controllers: list[str] = []
     for owner in owners or ():
-        found += [
-            invalid(f"{field}.{name}", "", "must not be empty")
-            for name in ("apiVersion", "kind", "name", "uid")
-            if not owner.get(name)
-        ]
+        found += _owner(field, owner)
         if owner.get("controller"):
             controllers.append(f"{owner.get('kind', '')}/{owner.get('name', '')}")
-    found += [_second_controller(field, owners, controllers[0], name) for name in controllers[1:]]
+    shown = [tagged(owner, OWNER_REFERENCE) for owner in owners or ()]
+    found += [_second_controller(field, shown, controllers[0], name) for name in controllers[1:]]
+    return found
+
+
+def _owner(field: str, owner: KubeObject) -> Causes:
+    version, kind = owner.get("apiVersion", ""), owner.get("kind", "")
+    found: Causes = []
+    if not version.rpartition("/")[2]:
+        found.append(invalid(f"{field}.apiVersion", version, "version must not be empty"))
+    found += [
+        invalid(f"{field}.{name}", "", "must not be empty")
+        for name in ("kind", "name", "uid")
+        if not owner.get(name)
+    ]
+    if (version, kind) == ("v1", "Event"):
+        detail = "/v1, Kind=Event is disallowed from being an owner"
+        found.append(invalid(field, tagged(owner, OWNER_REFERENCE), detail))
     return found
 
 

@@ -8,6 +8,7 @@ import msgspec
 
 from pydra_testbed.api._causes import Causes, invalid, required, too_long
 from pydra_testbed.api._names import driver_name
+from pydra_testbed.api._received import Sent
 from pydra_testbed.objects import KubeObject
 
 PARAMETERS_MAX = 10 * 1024
@@ -24,13 +25,11 @@ def configuration(field: str, entry: KubeObject) -> Causes:
 
 
 def raw_object(field: str, value: Any, limit: int) -> Causes:
-    """A JSON object of at most `limit` bytes, measured in compact form.
-
-    Kubernetes measures the bytes of the request, so that there indentation counts too.
-    """
+    """A JSON object of at most `limit` bytes, spaces included where the text that was sent is known."""
     if value is None:
         return [required(field)]
-    if len(msgspec.json.encode(value)) > limit:
+    size = value.size if isinstance(value, Sent) else 0
+    if (size or len(msgspec.json.encode(value))) > limit:
         return [too_long(field, limit)]
     if not isinstance(value, dict):
         return [invalid(field, "<value omitted>", "must be a valid JSON object")]

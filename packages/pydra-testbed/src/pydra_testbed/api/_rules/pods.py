@@ -17,6 +17,8 @@ from pydra_testbed.api._rules.lists import each, repeated
 from pydra_testbed.api._rules.meta import metadata, metadata_update
 from pydra_testbed.objects import KubeObject
 
+# Names a class itself, where no class says which resource it serves.
+_CLASS_RESOURCE = "deviceclass.resource.kubernetes.io/"
 _CHANGEABLE = (
     "pod updates may not change fields other than `spec.containers[*].image`,"
     "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` "
@@ -200,7 +202,7 @@ def _extended(spec: KubeObject, status: KubeObject) -> Causes:
         for group in _CONTAINERS
         for container in spec.get(group) or ()
         for name in (container.get("resources") or {}).get("requests") or ()
-        if is_extended_resource(name)
+        if is_extended_resource(name) or name.startswith(_CLASS_RESOURCE)
     }
     detail = (
         "must match the extended resource name of an entry in "

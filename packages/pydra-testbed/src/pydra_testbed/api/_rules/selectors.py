@@ -26,7 +26,7 @@ def _selector(context: Context, field: str, selector: KubeObject) -> Causes:
     path, expression = f"{field}.cel.expression", cel.get("expression", "")
     if size(expression) > EXPRESSION_MAX:
         return [too_long(path, EXPRESSION_MAX)]
-    complaint = context.cel_check(expression)
+    complaint = context.complaint(expression)
     if complaint is None:
         return []
     if complaint.startswith("too complex"):

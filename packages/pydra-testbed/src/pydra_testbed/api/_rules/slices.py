@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pydra_testbed.api._causes import Cause, Causes, invalid, required
 from pydra_testbed.api._context import Context
+from pydra_testbed.api._godump import internal
 from pydra_testbed.api._names import dns_subdomain, driver_name, label, pool_name
 from pydra_testbed.api._rules.devices import advanced, device
 from pydra_testbed.api._rules.lists import entries, fine, unique
 from pydra_testbed.api._rules.meta import metadata, metadata_update
 from pydra_testbed.api._rules.nodes import node_name, node_selector
+from pydra_testbed.api._shapes.devices import NODE_SELECTOR
 from pydra_testbed.objects import KubeObject
 
 DEVICES_MAX = 128
@@ -116,7 +118,8 @@ def _one_term(selector: KubeObject) -> Causes:
     terms = selector.get("nodeSelectorTerms")
     if len(terms or ()) != 1:
         detail = "must have exactly one node selector term"
-        found.append(invalid("spec.nodeSelector.nodeSelectorTerms", terms, detail))
+        shown = internal(terms, NODE_SELECTOR.fields["nodeSelectorTerms"].shape)
+        found.append(invalid("spec.nodeSelector.nodeSelectorTerms", shown, detail))
     return found
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
 from functools import partial
 
 from pydra_testbed.api._causes import Causes, forbidden, invalid, not_supported, required
 from pydra_testbed.api._context import Context
 from pydra_testbed.api._emit import emit
+from pydra_testbed.api._godump import internal
 from pydra_testbed.api._names import driver_name, label, pool_name
 from pydra_testbed.api._rules.claims import (
     IMMUTABLE,
@@ -22,21 +22,23 @@ from pydra_testbed.api._rules.lists import each, repeated, unique
 from pydra_testbed.api._rules.meta import metadata_update
 from pydra_testbed.api._rules.nodes import node_selector
 from pydra_testbed.api._rules.opaque import configuration
-from pydra_testbed.api._shapes.claims import RESOURCE_CLAIM
+from pydra_testbed.api._rules.permissions import admin_results, permitted
+from pydra_testbed.api._rules.uids import share_id
+from pydra_testbed.api._shapes.claims import ALLOCATION, RESOURCE_CLAIM
 from pydra_testbed.objects import KubeObject
 
 RESULTS_MAX = 32
 RESERVED_MAX = 256
 SOURCES = ("FromClaim", "FromClass")
-_UUID_LENGTH = 36
 
 
-def changed_status(new: KubeObject, old: KubeObject, _context: Context) -> Causes:
+def changed_status(new: KubeObject, old: KubeObject, context: Context) -> Causes:
     """A write to `resourceclaims/status`."""
     status, before = new.get("status", {}), old.get("status", {})
     names = request_names(new.get("spec", {}).get("devices", {}))
     allocation = status.get("allocation")
-    found = metadata_update(new, old)
+    found = admin_results(new, old, context) + permitted(new, old, context)
+    found += metadata_update(new, old)
     found += unique(
         "status.reservedFor",
         status.get("reservedFor"),
@@ -53,8 +55,23 @@ def changed_status(new: KubeObject, old: KubeObject, _context: Context) -> Cause
         return found + _allocation(names, allocation)
     written = emit(new, RESOURCE_CLAIM)["status"]["allocation"]
     if before["allocation"] != written:
-        found.append(invalid("status.allocation", written, IMMUTABLE))
+        found.append(invalid("status.allocation", internal(allocation, ALLOCATION), IMMUTABLE))
     return found
+
+
+def drop_deallocated(new: KubeObject, old: KubeObject, _context: Context) -> None:
+    """Device status goes with the allocation of its device."""
+    entries = new.get("status", {}).get("devices")
+    if not entries:
+        return
+    kept = _allocated(new)
+    gone = {key for key in _allocated(old) if key not in kept}
+    new["status"]["devices"] = [entry for entry in entries if _identity(entry) not in gone]
+
+
+def _allocated(obj: KubeObject) -> set[tuple[str, str, str, str]]:
+    allocation = obj.get("status", {}).get("allocation") or {}
+    return {_identity(result) for result in allocation.get("devices", {}).get("results") or ()}
 
 
 def _consumer(field: str, entry: KubeObject) -> Causes:
@@ -66,15 +83,16 @@ def _device_statuses(status: KubeObject, allocation: KubeObject | None) -> Cause
     results = (allocation or {}).get("devices", {}).get("results") or ()
     allocated = {_identity(result) for result in results}
 
-    def check(field: str, entry: KubeObject) -> Causes:
-        found = device_status(field, entry)
-        if _identity(entry) not in allocated:
-            detail = "must be an allocated device in the claim"
-            found.append(invalid(field, _shown(_identity(entry)), detail))
-        return found
+    def known(field: str, entry: KubeObject) -> Causes:
+        if _identity(entry) in allocated:
+            return []
+        detail = "must be an allocated device in the claim"
+        return [invalid(field, _shown(_identity(entry)), detail)]
 
     entries = status.get("devices") or []
-    found = each("status.devices", entries, -1, check)
+    found = each(
+        "status.devices", entries, -1, lambda field, entry: device_status(field, entry, known)
+    )
     identities = [_identity(entry) for entry in entries]
     return found + repeated("status.devices", identities, _shown)
 
@@ -139,28 +157,3 @@ def _config(names: RequestNames, field: str, entry: KubeObject) -> Causes:
         found.append(not_supported(f"{field}.source", source, SOURCES))
     found += unique(f"{field}.requests", entry.get("requests"), LIST_MAX, partial(reference, names))
     return found + configuration(field, entry)
-
-
-def share_id(field: str, text: str) -> Causes:
-    """A UUID in lower case with dashes."""
-    problem = _uuid_problem(text)
-    if problem:
-        return [invalid(field, text, f"error validating uid: {problem}")]
-    if len(text) != _UUID_LENGTH or text != text.lower():
-        detail = (
-            "uid must be in RFC 4122 normalized form, `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx` "
-            "with lowercase hexadecimal characters"
-        )
-        return [invalid(field, text, detail)]
-    return []
-
-
-def _uuid_problem(text: str) -> str:
-    """Go's parser takes plain, dashed, braced and URN forms."""
-    if len(text) not in {32, 36, 38, 45}:
-        return f"invalid UUID length: {len(text)}"
-    try:
-        uuid.UUID(text)
-    except ValueError:
-        return "invalid UUID format"
-    return ""

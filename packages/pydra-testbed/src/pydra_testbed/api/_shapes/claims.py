@@ -49,11 +49,15 @@ _SHARED_REQUEST: dict[str, Shape | Field] = {
     "selectors": _SELECTORS,
     "allocationMode": STRING,
     "count": INT64,
+}
+_MORE_SHARED: dict[str, Shape | Field] = {
     "tolerations": _TOLERATIONS,
     "capacity": pointer(_CAPACITY_REQUESTS),
 }
-_EXACT = struct("ExactDeviceRequest", _SHARED_REQUEST | {"adminAccess": pointer(BOOL)})
-_SUB = struct("DeviceSubRequest", {"name": always(STRING)} | _SHARED_REQUEST)
+_EXACT = struct(
+    "ExactDeviceRequest", _SHARED_REQUEST | {"adminAccess": pointer(BOOL)} | _MORE_SHARED
+)
+_SUB = struct("DeviceSubRequest", {"name": always(STRING)} | _SHARED_REQUEST | _MORE_SHARED)
 
 CLAIM_SPEC = struct(
     "ResourceClaimSpec",
@@ -109,7 +113,7 @@ _RESULT = struct(
         "consumedCapacity": MapOf(QUANTITY, _NAME_KEY),
     },
 )
-_ALLOCATION = struct(
+ALLOCATION = struct(
     "AllocationResult",
     {
         "devices": struct(
@@ -166,7 +170,7 @@ RESOURCE_CLAIM = root(
         "status": struct(
             "ResourceClaimStatus",
             {
-                "allocation": pointer(_ALLOCATION),
+                "allocation": pointer(ALLOCATION),
                 "reservedFor": ListOf(_CONSUMER, keys=("uid",)),
                 "devices": ListOf(_DEVICE_STATUS, keys=("driver", "device", "pool", "shareID")),
             },

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydra_testbed.api._shapes.meta import root
+from pydra_testbed.api._shapes.meta import CONDITION, root
 from pydra_testbed.api._shapes.types import (
     BOOL,
     INT64,
@@ -40,7 +40,7 @@ NODE_SELECTOR = struct(
     },
 )
 
-_ATTRIBUTE = struct(
+ATTRIBUTE = struct(
     "DeviceAttribute",
     {
         "int": pointer(INT64),
@@ -85,7 +85,7 @@ DEVICE = struct(
     "Device",
     {
         "name": always(STRING),
-        "attributes": MapOf(_ATTRIBUTE, _NAME_KEY),
+        "attributes": MapOf(ATTRIBUTE, _NAME_KEY),
         "capacity": MapOf(_CAPACITY, _NAME_KEY),
         "consumesCounters": ListOf(
             struct(
@@ -130,5 +130,30 @@ RESOURCE_SLICE = root(
                 ),
             },
         )
+    },
+)
+
+DEVICE_TAINT_RULE = root(
+    "DeviceTaintRule",
+    {
+        "spec": struct(
+            "DeviceTaintRuleSpec",
+            {
+                "deviceSelector": pointer(
+                    struct(
+                        "DeviceTaintSelector",
+                        {
+                            "driver": pointer(STRING),
+                            "pool": pointer(STRING),
+                            "device": pointer(STRING),
+                        },
+                    )
+                ),
+                "taint": _TAINT,
+            },
+        ),
+        "status": struct(
+            "DeviceTaintRuleStatus", {"conditions": ListOf(CONDITION, keys=("type",))}
+        ),
     },
 )

@@ -1,0 +1,1 @@
+"""The parts of the player of `lifecycle.jsonl`: inputs, the cluster, actions, what is seen, how it is compared."""
