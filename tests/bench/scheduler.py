@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pydra_testbed.api import ApiServer
-from pydra_testbed.cel import complaint, compile_selector, device_view
+from pydra_testbed.cel import compile_selector, complaint, device_view
 from pydra_testbed.clock import RealClock
 from pydra_testbed.controllers import ClaimController, GarbageCollector
 from pydra_testbed.objects import Api
