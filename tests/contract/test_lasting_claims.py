@@ -213,8 +213,9 @@ async def test_sigusr2_tells_where_every_thread_and_task_is(world):
 
 
 async def test_a_deadline_names_whom_the_claim_waits_for(world):
-    async def never_answer(reader, _):
+    async def never_answer(reader, writer):
         await reader.read()
+        writer.close()
 
     hanging = await asyncio.start_server(never_answer, "127.0.0.1", 0)
     port = hanging.sockets[0].getsockname()[1]
@@ -227,3 +228,4 @@ async def test_a_deadline_names_whom_the_claim_waits_for(world):
     assert "the prepare before it waits for the API server" in behind.error
     await driver.stop(kill=True)
     hanging.close()
+    await asyncio.sleep(0)

@@ -270,3 +270,4 @@ async def world():
             finally:
                 for driver in made.drivers:
                     await driver.stop(kill=True)
+                    sys.stderr.write(driver.logged())  # pytest shows it when the test failed
