@@ -190,3 +190,14 @@ def spec_of(read, data):
         return read(data)
     except SpecError as error:
         return error
+
+
+@settings(deadline=None, max_examples=300)
+@given(mutated())
+@example(SEED.encode())
+def test_a_byte_order_mark_changes_nothing_though_it_forces_the_slow_reading(data):
+    fast, slow = spec_of(read_text, data), spec_of(read_text, b"\xef\xbb\xbf" + data)
+
+    assert type(fast) is type(slow)
+    if not isinstance(fast, SpecError):
+        assert fast == slow
