@@ -9,7 +9,7 @@ are refused, never half done.
 from pydra_testbed.api._auth import ALWAYS_ALLOW, RBAC
 from pydra_testbed.api._auth_tokens import ADMIN, NODE_NAME, Bound, Tokens, User
 from pydra_testbed.api._context import DEFAULT_GATES, CelCheck
-from pydra_testbed.api._kinds import RESOURCE_VERSIONS
+from pydra_testbed.api._served import RESOURCE_VERSIONS
 from pydra_testbed.api.faults import Faults
 from pydra_testbed.api.kubeconfig import write_kubeconfig
 from pydra_testbed.api.local import LocalApi
