@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 PAGES = Path(__file__).parents[2] / "docs" / "user"
-CEL = Path(__file__).parents[2] / "packages/pydra-testbed/tests/cel/data/cel-verdicts.jsonl.gz"
+TESTS = Path(__file__).parents[2] / "packages" / "pydra-testbed" / "tests"
 
 
 def examples(page):
@@ -49,7 +49,7 @@ async def test_the_tests_of_the_testing_page_pass(tmp_path):
         (tmp_path / name).write_text(content)
     code, out = await shell(f"{sys.executable} -m pytest -q -p no:cacheprovider", tmp_path)
     assert code == 0, out
-    assert "10 passed" in out
+    assert "11 passed" in out
 
 
 @pytest.fixture
@@ -78,7 +78,10 @@ async def test_the_command_of_the_honesty_page_counts_agreement(tmp_path):
     (line,) = commands("testbed-honesty.md", "run: recordings")
     folder = tmp_path / "recordings"
     folder.mkdir()
-    shutil.copy(CEL, folder)
+    for name in ("cel/data/cel-verdicts", "controllers/data/lifecycle", "api/data/ssa-compute"):
+        shutil.copy(TESTS / f"{name}.jsonl.gz", folder)
     code, out = await shell(line, tmp_path)
     assert code == 0, out
-    assert re.search(r"cel-verdicts.jsonl.gz +\d+ +\d+ +\d+\.\d%", out)
+    shares = re.findall(r"^(\S+)\.jsonl\.gz +\d+ +\d+ +(\d+\.\d)%$", out, re.MULTILINE)
+    assert [name for name, _ in shares] == ["cel-verdicts", "lifecycle", "ssa-compute"]
+    assert all(float(share) >= 98 for _, share in shares)

@@ -196,6 +196,7 @@ def test_null_and_integral_floats_that_other_writers_leave_are_read():
         (b"%TAG !a! b\n" * 200 + b"---\na: b", "more than 100 tag directives"),
         (b"{a: b}: c", "a key is not a scalar"),
         (b"~: c", "a key is null"),
+        (b"18446744073709551615: c", "a key is null or a number of 64 bits"),
         (b"<<: c", "'<<' merges something that is no mapping"),
         (b"kind: !!int a/b", "'a/b' is not what its tag !!int says"),
         (b"kind: !!binary a/b", "'a/b' is not base64"),

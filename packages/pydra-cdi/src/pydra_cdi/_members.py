@@ -13,6 +13,7 @@ from pydra_cdi._nodes import Items, Node, Pairs, Scalar
 from pydra_cdi._scalars import MERGE_TAG, ScalarError, Value, key_text, resolve
 from pydra_cdi.errors import UnreadableError, shown
 
+_UNSIGNED = 2**63  # from here on a number is of a type that the library knows no text for
 # Letter case plays no part in the name of a field, nor do the two characters that Unicode folds to ASCII letters.
 _FOLDING = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)} | {
     ord("\N{KELVIN SIGN}"): ord("k"),
@@ -70,8 +71,8 @@ def _sources(key: Scalar, value: Node) -> Iterator[Pairs]:
 
 def _name(key: Scalar) -> str:
     value = scalar_value(key)
-    if value is None:
-        _refuse(key, "a key is null", "put it in quotes")
+    if value is None or (isinstance(value, int) and value >= _UNSIGNED):
+        _refuse(key, "a key is null or a number of 64 bits", "put it in quotes")
     return value if isinstance(value, str) else key_text(value)
 
 

@@ -27,12 +27,12 @@ _ALIAS_SHARE, _ALIAS_NODES, _ALIAS_FLOOR = 0.99, 1000, 100
 # Each tag directive is compared with all before it, so their number is bounded before the parser sees them.
 _MAX_TAG_DIRECTIVES = 100
 # What the parser says about JSON that is legal, and what to say instead.
-_LEGAL_IN_JSON = {
-    "found invalid Unicode character escape code": (
-        "a surrogate is written as an escape: legal JSON, but runtimes read it as YAML 1.1 and refuse it",
-        "write characters beyond U+FFFF as they are, in UTF-8",
-    )
-}
+_SURROGATE = (
+    "a surrogate is written as an escape: legal JSON, but runtimes read it as YAML 1.1 and refuse it",
+    "write characters beyond U+FFFF as they are, in UTF-8",
+)
+_LEGAL_IN_JSON = {"found invalid Unicode character escape code": _SURROGATE}
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 # Line breaks to YAML 1.1 that are characters like any other to everybody else.
 _ODD_BREAKS = re.compile("[\x85\u2028\u2029]")
 _RAW_MATTERS = re.compile(rb"\\/|\xc2\x85|\xe2\x80[\xa8\xa9]")
@@ -190,6 +190,8 @@ class _Composer:
 
     def _scalar(self, event: Any) -> Scalar:
         text, mark = event.value, event.start_mark
+        if _HALF_CHARACTER.search(text):  # PyYAML without libyaml lets them pass
+            self._refuse(event, *_SURROGATE)
         plain = event.implicit[0]
         if plain and self._flow_depth and "?" in text:
             problem = "runtimes take '?' for the beginning of a key here"

@@ -63,6 +63,10 @@ class ManualClock:
         heapq.heappush(self._sleepers, (self._elapsed + seconds, next(self._order), future))
         await future
 
+    def jump(self, seconds: float) -> None:
+        """Set the wall clock forward or (negative) back, as an administrator or NTP does; no duration changes."""
+        self._start += timedelta(seconds=seconds)
+
     async def advance(self, seconds: float) -> None:
         """Move time forward, waking each sleeper at its own moment and letting it run."""
         end = self._elapsed + seconds

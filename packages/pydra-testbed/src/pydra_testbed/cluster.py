@@ -26,7 +26,7 @@ from pydra_testbed.clock import Clock, RealClock
 from pydra_testbed.controllers import ALL
 from pydra_testbed.folder import own_folder
 from pydra_testbed.janitor import VARIABLE
-from pydra_testbed.kubelet import CallObserver, DriverCall, Kubelet, KubeletSettings
+from pydra_testbed.kubelet import CallObserver, DriverCall, Kubelet, KubeletFaults, KubeletSettings
 from pydra_testbed.nodes import KubeletService, Node, Spawn
 from pydra_testbed.objects import Api
 from pydra_testbed.runtime import Runtime
@@ -125,13 +125,20 @@ async def start(settings: TestbedSettings = QUICK) -> AsyncIterator[Testbed]:
             spawn(part(server.local, settings.clock).run())
         spawn(Scheduler(server.local, settings.clock, gates=settings.gates).run())
         for node, runtime in zip(nodes, logs.sources, strict=True):
-            make = partial(_kubelet, testbed, settings, node, runtime)
-            testbed.kubelets[node.name] = KubeletService(node, make, spawn)
+            faults = KubeletFaults()
+            make = partial(_kubelet, testbed, settings, node, runtime, faults)
+            testbed.kubelets[node.name] = KubeletService(node, make, spawn, faults)
             testbed.kubelets[node.name].start()
         yield testbed
 
 
-def _kubelet(testbed: Testbed, settings: TestbedSettings, node: Node, runtime: Runtime) -> Kubelet:
+def _kubelet(
+    testbed: Testbed,
+    settings: TestbedSettings,
+    node: Node,
+    runtime: Runtime,
+    faults: KubeletFaults,
+) -> Kubelet:
     return Kubelet(
         testbed.api,
         settings.clock,
@@ -140,6 +147,7 @@ def _kubelet(testbed: Testbed, settings: TestbedSettings, node: Node, runtime: R
         runtime,
         settings=settings.kubelet,
         observer=testbed.told,
+        faults=faults,
     )
 
 

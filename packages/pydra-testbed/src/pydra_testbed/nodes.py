@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from pydra_testbed.kubelet import Kubelet
+from pydra_testbed.kubelet import Kubelet, KubeletFaults
 
 Spawn: TypeAlias = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
 """Starts a part of a testbed, whose error ends the testbed and which ends with it."""
@@ -33,10 +33,16 @@ class Node:
 
 
 class KubeletService:
-    """One node's kubelet as the node's service manager sees it. What it knew lies below the node's root."""
+    """One node's kubelet as the node's service manager sees it. What it knew lies below the node's root.
 
-    def __init__(self, node: Node, make: Callable[[], Kubelet], spawn: Spawn) -> None:
+    `faults` makes it misbehave, over restarts.
+    """
+
+    def __init__(
+        self, node: Node, make: Callable[[], Kubelet], spawn: Spawn, faults: KubeletFaults
+    ) -> None:
         self.node = node
+        self.faults = faults
         self._make = make
         self._spawn = spawn
         self._task: asyncio.Task[None] | None = None

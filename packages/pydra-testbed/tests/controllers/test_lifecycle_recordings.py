@@ -12,8 +12,6 @@ from pydra_testbed.fidelity.lifecycle import REPLAYER
 
 FILE = Path(__file__).parent / "data" / "lifecycle.jsonl.gz"
 RECORDS = [json.loads(line) for line in gzip.decompress(FILE.read_bytes()).splitlines()]
-# Extended resources and binding conditions, which the scheduler does not write yet.
-MISSED = {"life-044", "life-045", "life-049", "life-051"}
 
 
 async def play(record):
@@ -23,8 +21,6 @@ async def play(record):
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record["id"])
 async def test_objects_go_through_the_recorded_states(record):
-    if record["id"] in MISSED:
-        pytest.skip("the scheduler's part of it is missing")
     assert (await play(record)).differences == ()
 
 

@@ -15,6 +15,7 @@ RECORDS = Path(__file__).parents[1] / "scheduler" / "data" / "allocations.jsonl.
 
 NO_DECISIONS = {
     "hand-226": "the decision fails when it is written: the allocation has no timestamp",
+    "hand-243": "the pod has its device, and waits until that is ready",
     "hand2-079": "the search is bounded more tightly here",
 }
 
@@ -37,7 +38,8 @@ def world_of(record, pod):
             yield {"kind": kind, "metadata": metadata, **{k: item[k] for k in ("spec", "status") if item.get(k)}}  # fmt: skip
 
     spec = {"tolerations": [{"operator": "Exists"}], "nodeSelector": pod.get("nodeSelector") or {}}
-    spec |= {"containers": [{"name": "c"}], "resourceClaims": pod.get("claims") or []}
+    limits = {"resources": {"limits": pod["limits"]}} if pod.get("limits") else {}
+    spec |= {"containers": [{"name": "c", **limits}], "resourceClaims": pod.get("claims") or []}
     metadata = {"name": pod["name"], "namespace": namespace, "uid": "pod"}
     subject = {"kind": "Pod", "metadata": metadata, "spec": spec}
     return World(
@@ -52,6 +54,8 @@ def world_of(record, pod):
 
 def first_of(record):
     """The first pod and what became of it, where nothing else happened before."""
+    if record.get("gates"):
+        return None, None  # A world for explanations has the gates of a plain cluster.
     (action, name), *_ = (record.get("steps") or [{"create": record["pods"][0]["name"]}])[0].items()
     pod = next((p for p in record["pods"] if p["name"] == name), None)
     return (pod, record["outcome"][0]) if action == "create" and pod else (None, None)

@@ -12,7 +12,7 @@ import pytest
 
 from pydra_testbed.api.server import ApiServer
 from pydra_testbed.clock import ManualClock, RealClock, settle
-from pydra_testbed.kubelet import Kubelet, KubeletSettings
+from pydra_testbed.kubelet import Kubelet, KubeletFaults, KubeletSettings
 from pydra_testbed.objects import ApiStatusError, ObjectRef, Patch, Selection
 from pydra_testbed.runtime import Runtime
 
@@ -120,6 +120,7 @@ class Node:
         self.journal = Journal()
         logging.getLogger("pydra_testbed.kubelet").setLevel(logging.INFO)
         logging.getLogger("pydra_testbed.kubelet").addHandler(self.journal)
+        self.faults = KubeletFaults()
         self._drivers = []
         self._kubelet = None
 
@@ -138,6 +139,7 @@ class Node:
             self.runtime,
             settings=settings,
             observer=self.calls.append,
+            faults=self.faults,
         )
         self._kubelet = asyncio.create_task(kubelet.run())
 

@@ -1,14 +1,15 @@
 """An embedded Kubernetes API server: what kubectl, drivers and the testbed's components talk to.
 
-Objects of core/v1, coordination, events and `resource.k8s.io/v1`, with Kubernetes 1.36's rules, limits and
-texts, checked against recorded verdicts. It has no admission webhooks, custom resources,
-server-side apply or Tables; those requests are refused, never half done.
+Objects of core/v1, workloads, coordination, events, `resource.k8s.io` and custom resources, with Kubernetes
+1.36's rules, limits and texts, checked against recorded verdicts; server-side apply, Tables, OpenAPI v3 and pod logs
+as kubectl needs them. It has no admission webhooks, no conversion and no CEL rules of custom resources; such requests
+are refused, never half done.
 """
 
 from pydra_testbed.api._auth import ALWAYS_ALLOW, RBAC
 from pydra_testbed.api._auth_tokens import ADMIN, NODE_NAME, Bound, Tokens, User
 from pydra_testbed.api._context import DEFAULT_GATES, CelCheck
-from pydra_testbed.api._kinds import RESOURCE_VERSIONS
+from pydra_testbed.api._served import RESOURCE_VERSIONS
 from pydra_testbed.api.faults import Faults
 from pydra_testbed.api.kubeconfig import write_kubeconfig
 from pydra_testbed.api.local import LocalApi

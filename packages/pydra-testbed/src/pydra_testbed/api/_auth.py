@@ -88,7 +88,7 @@ class Authority:
 
     def writer(self, user: User, verb: str) -> Writer:
         """The user as the rules of a write may ask about them."""
-        return Writer(verb, user.node, partial(self._refused, user))
+        return Writer(verb, user.node, partial(self._refused, user), user.info())
 
     def _refused(self, user: User, act: Act) -> str:
         why = self.refusal(user, act)

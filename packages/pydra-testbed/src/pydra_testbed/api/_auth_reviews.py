@@ -122,16 +122,7 @@ def _own_rules(authority: Authority, user: User, target: Target, spec: KubeObjec
 
 
 def _who(_authority: Authority, user: User, _target: Target, _spec: KubeObject) -> KubeObject:
-    return {"userInfo": _user_info(user)}
-
-
-def _user_info(user: User) -> KubeObject:
-    info: KubeObject = {"username": user.name, "groups": list(user.groups)}
-    if user.uid:
-        info["uid"] = user.uid
-    if user.extra:
-        info["extra"] = {key: list(values) for key, values in user.extra.items()}
-    return info
+    return {"userInfo": user.info()}
 
 
 def _whose(authority: Authority, _user: User, _target: Target, spec: KubeObject) -> KubeObject:
@@ -140,7 +131,7 @@ def _whose(authority: Authority, _user: User, _target: Target, spec: KubeObject)
     found = authority.tokens.user_of(spec.get("token") or "", audiences)
     if found is None:
         return {"user": {}, "error": "invalid bearer token"}
-    return {"authenticated": True, "user": _user_info(found), "audiences": audiences}
+    return {"authenticated": True, "user": found.info(), "audiences": audiences}
 
 
 _Review = Callable[[Authority, User, Target, KubeObject], KubeObject]

@@ -39,6 +39,15 @@ class User:
     uid: str = ""
     extra: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
 
+    def info(self) -> dict[str, Any]:
+        """`UserInfo` of authentication.k8s.io/v1."""
+        info: dict[str, Any] = {"username": self.name, "groups": list(self.groups)}
+        if self.uid:
+            info["uid"] = self.uid
+        if self.extra:
+            info["extra"] = {key: list(values) for key, values in self.extra.items()}
+        return info
+
     @property
     def node(self) -> str:
         """The node that the token is bound to; empty for none."""

@@ -59,16 +59,24 @@ def allow(_act: Act) -> str:
     return ""
 
 
+_COMPONENT: Mapping[str, object] = MappingProxyType(
+    {"username": "system:apiserver", "groups": ["system:masters"]}
+)
+"""The testbed's own parts, which write without a request."""
+
+
 @dataclass(frozen=True, slots=True)
 class Writer:
     """Who writes, as far as a rule may ask: the request's verb, the node the writer is bound to.
 
-    `refusal` tells why the writer may not do something, empty when they may.
+    `refusal` tells why the writer may not do something, empty when they may; `info` is the writer as policies see
+    them.
     """
 
     verb: str = "update"
     node: str = ""
     refusal: Callable[[Act], str] = allow
+    info: Mapping[str, object] = field(default_factory=lambda: _COMPONENT)
 
 
 ANYONE = Writer()

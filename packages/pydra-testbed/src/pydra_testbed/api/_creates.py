@@ -13,6 +13,7 @@ from pydra_testbed.api._emit import emit
 from pydra_testbed.api._gates import drop_disabled
 from pydra_testbed.api._intake import carrying, take_in
 from pydra_testbed.api._kinds import Kind
+from pydra_testbed.api._policies import Write, admit
 from pydra_testbed.api._problems import already_exists, forbidden, invalid, not_found
 from pydra_testbed.api._store import pack
 from pydra_testbed.api._strategies import strategy_of
@@ -58,7 +59,8 @@ def _store(
         own_created(core, target, obj, options)
     else:
         record(obj, owners)
-    warnings += strategy_of(target.kind).warn(obj)
+    write = Write("CREATE", target, obj, None, options.writer, options.dry_run)
+    warnings += (*strategy_of(target.kind).warn(obj), *admit(core, write))
     bucket = core.bucket(target.kind)
     key = (target.namespace, obj["metadata"]["name"])
     if key in bucket.objects:

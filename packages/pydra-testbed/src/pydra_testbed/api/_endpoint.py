@@ -20,6 +20,7 @@ from pydra_testbed.api._core import Core, Options, Target, Written
 from pydra_testbed.api._creates import create
 from pydra_testbed.api._patches import APPLY
 from pydra_testbed.api._patching import patch
+from pydra_testbed.api._policies import admit_deletion
 from pydra_testbed.api._reads import delete_selected, list_body, select
 from pydra_testbed.api._received import read
 from pydra_testbed.api._removal import DeleteOptions, delete
@@ -215,7 +216,9 @@ def _yaml(request: Request) -> Any:
 
 def _delete(core: Core, request: Request) -> Answer:
     target = request.target
-    removed = delete(core, target, _delete_options(request))
+    options = _delete_options(request)
+    admit_deletion(core, target, request.writer, dry_run=options.dry_run)
+    removed = delete(core, target, options)
     if removed.gone and not target.kind.returns_deleted:
         body = _problems.success(target.kind, target.name, removed.stored.uid)
         return Answer(200, _encode(body))
@@ -224,7 +227,11 @@ def _delete(core: Core, request: Request) -> Answer:
 
 def _delete_collection(core: Core, request: Request) -> Answer:
     chosen = matcher(request.target.kind, selection(request))
-    removed = delete_selected(core, request.target, chosen, _delete_options(request))
+    options = _delete_options(request)
+    for stored in select(core, request.target, chosen):
+        one = Target(request.target.kind, *stored.key)
+        admit_deletion(core, one, request.writer, dry_run=options.dry_run)
+    removed = delete_selected(core, request.target, chosen, options)
     return Answer(200, list_body(core, request.target, [entry.stored for entry in removed]))
 
 

@@ -7,7 +7,7 @@ so that a later custom resource can be registered on one server without touching
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from pydra_testbed.api._custom.version import CustomVersion
 
@@ -122,7 +122,7 @@ EVENT_RENAMES = (
     ("deprecatedCount", "count"), ("reportingController", "reportingComponent"),
 )  # fmt: skip
 
-_RESOURCE = "resource.k8s.io"
+RESOURCE = "resource.k8s.io"
 
 BUILT_IN: tuple[Kind, ...] = (
     Kind(
@@ -165,6 +165,16 @@ BUILT_IN: tuple[Kind, ...] = (
         )
     ),
     *(
+        Kind(
+            "admissionregistration.k8s.io", "v1", plural, kind, namespaced=False,
+            has_generation=True,
+        )
+        for plural, kind in (
+            ("validatingadmissionpolicies", "ValidatingAdmissionPolicy"),
+            ("validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding"),
+        )
+    ),
+    *(
         Kind("rbac.authorization.k8s.io", "v1", f"{kind.lower()}s", kind, namespaced=namespaced)
         for kind, namespaced in (
             ("ClusterRoleBinding", False),
@@ -195,62 +205,20 @@ BUILT_IN: tuple[Kind, ...] = (
         renames=EVENT_RENAMES,
     ),
     Kind(
-        _RESOURCE, "v1", "deviceclasses", "DeviceClass", namespaced=False, has_generation=True,
+        RESOURCE, "v1", "deviceclasses", "DeviceClass", namespaced=False, has_generation=True,
         returns_deleted=True,
     ),
     Kind(
-        _RESOURCE, "v1", "resourceclaims", "ResourceClaim", subresources=("status",),
+        RESOURCE, "v1", "resourceclaims", "ResourceClaim", subresources=("status",),
         returns_deleted=True,
     ),
-    Kind(_RESOURCE, "v1", "resourceclaimtemplates", "ResourceClaimTemplate", returns_deleted=True),
+    Kind(RESOURCE, "v1", "resourceclaimtemplates", "ResourceClaimTemplate", returns_deleted=True),
     Kind(
-        _RESOURCE, "v1", "resourceslices", "ResourceSlice", namespaced=False, has_generation=True,
+        RESOURCE, "v1", "resourceslices", "ResourceSlice", namespaced=False, has_generation=True,
         selectable={"spec.nodeName": "spec.nodeName", "spec.driver": "spec.driver"},
         returns_deleted=True,
     ),
 )  # fmt: skip
-
-_TAINT_RULES = Kind(
-    _RESOURCE, "v1beta2", "devicetaintrules", "DeviceTaintRule", namespaced=False,
-    subresources=("status",), has_generation=True, returns_deleted=True,
-)  # fmt: skip
-
-RESOURCE_VERSIONS = ("v1", "v1beta2", "v1beta1", "v1alpha3")
-"""The versions of resource.k8s.io that a server can serve; Kubernetes 1.36 serves v1 alone unless told otherwise."""
-
-
-def built_in(versions: Iterable[str] = ("v1",)) -> tuple[Kind, ...]:
-    """The built-in kinds, those of resource.k8s.io under each of `versions`.
-
-    Raises:
-        ValueError: a version that resource.k8s.io does not have, or v1 left out.
-    """
-    wanted = set(versions)
-    if "v1" not in wanted or not wanted <= set(RESOURCE_VERSIONS):
-        raise ValueError(
-            f"resource.k8s.io cannot be served as {sorted(wanted)}: v1 is needed, "
-            f"the others are {', '.join(RESOURCE_VERSIONS[1:])}"
-        )
-    older = [version for version in RESOURCE_VERSIONS[1:] if version in wanted]
-    return (*BUILT_IN, *(kind for version in older for kind in _older(version)))
-
-
-def _older(version: str) -> Iterable[Kind]:
-    """What an older version serves; its objects are stored in another version's form."""
-    if version != "v1alpha3":
-        for kind in BUILT_IN:
-            if kind.group == _RESOURCE:
-                yield _served_as(kind, version)
-    if version != "v1beta1":
-        yield _served_as(_TAINT_RULES, version)
-
-
-def _served_as(kind: Kind, version: str) -> Kind:
-    if kind.version == version:
-        return kind
-    return replace(
-        kind, version=version, storage=kind.qualified_plural, stored_version=kind.version
-    )
 
 
 class Catalog:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pydra_testbed.api import _problems
 from pydra_testbed.api._apply.checking import complaints
+from pydra_testbed.api._apply.last_applied import KUBECTL, bring_up_to_date, left_conflicts
 from pydra_testbed.api._apply.managers import (
     APPLY,
     UPDATE,
     Application,
+    Applied,
     ConflictError,
     Manager,
+    Ownership,
     Writing,
     applied,
     decoded,
     updated,
 )
 from pydra_testbed.api._apply.ownership import request_type, type_of, writing
+from pydra_testbed.api._apply.types import MergeType
 from pydra_testbed.api._core import Core, Options, Target, Written
 from pydra_testbed.api._creates import create
 from pydra_testbed.api._patches import APPLY as APPLY_TYPE
@@ -105,6 +111,21 @@ def _create(core: Core, target: Target, application: Application, options: Optio
     return create(core, target, body, options, outcome.owners)
 
 
+def _settled(
+    owners: Ownership, live: KubeObject, shape: MergeType, application: Application
+) -> Applied:
+    """The apply's outcome; what kubectl applied from the client's side is no conflict for it."""
+    try:
+        return applied(owners, live, shape, application)
+    except ConflictError as error:
+        conflicts = error.conflicts
+    if application.writing.manager.name == KUBECTL:
+        conflicts = left_conflicts(live, shape, conflicts)
+    if conflicts:
+        raise _problems.apply_conflict(conflicts)
+    return applied(owners, live, shape, replace(application, force=True))
+
+
 def _change(
     core: Core, target: Target, current: Stored, application: Application, options: Options
 ) -> Written:
@@ -114,9 +135,9 @@ def _change(
     if not owners:
         first = Manager(_FIRST, UPDATE, target.kind.stored_api_version)
         owners = updated({}, {"metadata": {}}, live, shape, Writing(first, core.now()))
-    try:
-        outcome = applied(owners, live, shape, application)
-    except ConflictError as error:
-        raise _problems.apply_conflict(error.conflicts) from None
-    body = outward(target.kind, outcome.object or live)
+    outcome = _settled(owners, live, shape, application)
+    obj = outcome.object or live
+    if application.writing.manager.name == KUBECTL:
+        bring_up_to_date(obj, application.config)
+    body = outward(target.kind, obj)
     return replaced(core, target, body, options, outcome.owners)

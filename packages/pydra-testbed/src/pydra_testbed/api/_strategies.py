@@ -18,7 +18,16 @@ from pydra_testbed.api._custom import strategies as custom
 from pydra_testbed.api._custom.version import CustomVersion
 from pydra_testbed.api._kinds import Kind
 from pydra_testbed.api._names import dns_label, dns_subdomain
-from pydra_testbed.api._rules import claims, classes, pods, roles, slices, status, taintrules
+from pydra_testbed.api._rules import (
+    claims,
+    classes,
+    pods,
+    policies,
+    roles,
+    slices,
+    status,
+    taintrules,
+)
 from pydra_testbed.api._rules.meta import NameCheck, metadata, metadata_update
 from pydra_testbed.api._shapes.claims import DEVICE_CLASS, RESOURCE_CLAIM, RESOURCE_CLAIM_TEMPLATE
 from pydra_testbed.api._shapes.devices import DEVICE_TAINT_RULE, RESOURCE_SLICE
@@ -165,6 +174,12 @@ _BY_KIND: Mapping[tuple[str, str], Strategy] = {
     ("resource.k8s.io", "ResourceClaimTemplate"): _TEMPLATE,
     ("resource.k8s.io", "DeviceClass"): _CLASS,
     ("resource.k8s.io", "DeviceTaintRule"): _TAINT_RULE,
+    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"): Strategy(
+        policies.new_policy, policies.changed_policy
+    ),
+    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding"): Strategy(
+        policies.new_policy_binding, policies.changed_policy_binding
+    ),
     ("rbac.authorization.k8s.io", "Role"): _role(ROLE, namespaced=True),
     ("rbac.authorization.k8s.io", "ClusterRole"): _role(CLUSTER_ROLE, namespaced=False),
     ("rbac.authorization.k8s.io", "RoleBinding"): _binding(namespaced=True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -16,6 +17,7 @@ from pydra_testbed.api._watch import Seen, Watcher, bookmark, line
 from pydra_testbed.api.faults import Faults
 from pydra_testbed.objects import ApiStatusError
 
+_LOG = logging.getLogger(__name__)
 BOOKMARK_SECONDS = 60.0
 DEFAULT_WATCH_SECONDS = 1800.0
 _TRUE = frozenset({"1", "true", "True"})
@@ -47,6 +49,8 @@ class WatchStream:
         except ApiStatusError as error:
             event = {"type": "ERROR", "object": status_body(error)}
             await response.write(msgspec.json.encode(event) + b"\n")
+        except ConnectionResetError:
+            _LOG.debug("a watcher left", extra={"resource": self.watcher.kind.plural})
         return response
 
     async def _send_all(self, response: web.StreamResponse) -> None:

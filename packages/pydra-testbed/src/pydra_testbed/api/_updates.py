@@ -13,6 +13,7 @@ from pydra_testbed.api._emit import emit
 from pydra_testbed.api._gates import drop_disabled
 from pydra_testbed.api._intake import carrying, take_in
 from pydra_testbed.api._kinds import Kind
+from pydra_testbed.api._policies import Write, admit
 from pydra_testbed.api._problems import (
     bad_request,
     conflict,
@@ -58,6 +59,9 @@ def replaced(
     with carrying(warnings):
         _check_version(target, new["metadata"], current)
         written = _owned(core, target, new, current, options, owners)
+        old = current.decode()
+        write = Write("UPDATE", target, written, old, options.writer, options.dry_run)
+        warnings += admit(core, write)
         return _replace(core, target, written, current, options, warnings)
 
 

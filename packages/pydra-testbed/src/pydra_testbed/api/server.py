@@ -21,7 +21,8 @@ from pydra_testbed.api._core import Core, Options, Target
 from pydra_testbed.api._creates import create
 from pydra_testbed.api._custom.definitions import Definitions
 from pydra_testbed.api._http import HttpFront
-from pydra_testbed.api._kinds import Catalog, Kind, built_in
+from pydra_testbed.api._kinds import Catalog, Kind
+from pydra_testbed.api._served import built_in
 from pydra_testbed.api.faults import Faults
 from pydra_testbed.api.local import LocalApi
 from pydra_testbed.api.logs import LogSource, NoLogs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pydra_testbed.explain.cards import backed_by_devices, device_obstacles
 from pydra_testbed.explain.model import Kind, Obstacle
 from pydra_testbed.explain.subject import Subject
 from pydra_testbed.objects import KubeObject, key_of
@@ -23,7 +24,10 @@ def node_obstacles(
         yield _refused(subject.pod, body, node)
     wanted = extended.wanted(subject.pod)
     held = extended.in_use(snapshot.pods).get(node.name, {}) if wanted else {}
-    for name in extended.missing(wanted, body, held):
+    backed = backed_by_devices(wanted, snapshot, body)
+    yield from device_obstacles(subject.pod, backed, snapshot, node)
+    plain = {name: amount for name, amount in wanted.items() if name not in backed}
+    for name in extended.missing(plain, body, held):
         text = f"not enough {name}: {wanted[name]} asked, beside what running pods hold"
         yield Obstacle(Kind.RESOURCE, text, "is the device plugin of that resource running there?")
     for member in subject.members:

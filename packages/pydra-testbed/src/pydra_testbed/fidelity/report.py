@@ -23,7 +23,7 @@ def tell(console: Console, scores: Sequence[FileScore], *, verbose: bool) -> Non
             if verbose and count.misses:
                 console.print(Text(f"\n{score.name}{label}: misses", "bold"))
                 for line in _misses(count):
-                    console.print(Text(f"  {line}"))
+                    console.print(Text(f"  {line}"), soft_wrap=True)
     below = [score.name for score in scores if not score.passes]
     if below:
         console.print(Text(f"\nbelow {FLOOR:.0%}: {', '.join(below)}", "bold red"))
@@ -69,7 +69,7 @@ def _cells(agreeing: int, total: int) -> tuple[str, str, str]:
 
 def _misses(count: Count) -> Iterator[str]:
     for miss in count.misses:
-        first = miss.differences[0]
+        first = " ".join(miss.differences[0].split())
         short = first if len(first) <= _DIFFERENCE_LIMIT else first[:_DIFFERENCE_LIMIT] + "…"
         yield f"{miss.record}: {short}"
 

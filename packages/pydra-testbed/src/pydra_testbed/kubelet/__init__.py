@@ -5,6 +5,7 @@ The cluster makes a `Kubelet` per node; `pydra demo` listens to its `DriverCall`
 
 from pydra_testbed.kubelet.calls import CallObserver, ClaimRef, DriverCall
 from pydra_testbed.kubelet.claims_file import ClaimsFileError
+from pydra_testbed.kubelet.faults import KubeletFaults
 from pydra_testbed.kubelet.kubelet import Kubelet
 from pydra_testbed.kubelet.settings import KubeletPaths, KubeletSettings
 
@@ -14,6 +15,7 @@ __all__ = [
     "ClaimsFileError",
     "DriverCall",
     "Kubelet",
+    "KubeletFaults",
     "KubeletPaths",
     "KubeletSettings",
 ]

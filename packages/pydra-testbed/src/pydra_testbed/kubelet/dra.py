@@ -17,6 +17,7 @@ from pydra_testbed.kubelet.calls import ClaimRef
 from pydra_testbed.kubelet.claims import ClaimCache, ClaimRecord
 from pydra_testbed.kubelet.claims_file import store_claims
 from pydra_testbed.kubelet.drivers import DriverNotRegisteredError, DriverRegistry
+from pydra_testbed.kubelet.faults import KubeletFaults
 from pydra_testbed.kubelet.instance import DriverInstance
 from pydra_testbed.kubelet.podclaims import (
     ClaimUseError,
@@ -58,6 +59,7 @@ class DraManager:
         cache: ClaimCache,
         file: Path,
         rng: random.Random,
+        faults: KubeletFaults,
         *,
         append_devices: bool,
     ) -> None:
@@ -65,6 +67,7 @@ class DraManager:
         self._drivers = drivers
         self._file = file
         self._rng = rng
+        self._faults = faults
         self._append = append_devices
         self._cache = cache
 
@@ -175,6 +178,7 @@ class DraManager:
 
     def _store(self) -> None:
         try:
+            self._faults.check_disk()
             store_claims(self._file, self._cache)
         except OSError as error:
             raise DraError(f"checkpoint ResourceClaim cache: {error}") from error

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from pydra_testbed.clock import Clock
 from pydra_testbed.kubelet.calls import CallObserver
+from pydra_testbed.kubelet.faults import KubeletFaults
 from pydra_testbed.kubelet.instance import DriverInstance
 from pydra_testbed.kubelet.link import DriverLink
 from pydra_testbed.kubelet.services import SERVICES, DraService
@@ -57,12 +58,14 @@ class DriverRegistry:
         observer: CallObserver,
         timeout: float,
         listener: UsabilityListener,
+        faults: KubeletFaults,
     ) -> None:
         self._tasks = tasks
         self._clock = clock
         self._observer = observer
         self._timeout = timeout
         self._listener = listener
+        self._faults = faults
         self._instances: dict[str, list[DriverInstance]] = {}
         self._followers: dict[DriverInstance, asyncio.Task[None]] = {}
 
@@ -80,7 +83,7 @@ class DriverRegistry:
             raise RegistrationError(
                 f"endpoint {endpoint} already registered for DRA driver plugin {name}"
             )
-        link = DriverLink(endpoint, self._clock, self._observer)
+        link = DriverLink(endpoint, self._clock, self._observer, self._faults)
         instance = DriverInstance(name, link, service, self._timeout)
         siblings.append(instance)
         self._followers[instance] = self._tasks.create_task(
@@ -107,6 +110,12 @@ class DriverRegistry:
             raise DriverNotRegisteredError(driver)
         connected = [one for one in siblings if one.connected]
         return (connected or siblings)[-1]
+
+    async def drop(self, driver: str) -> None:
+        """Cut the connections to a driver's instances, of all drivers when it is empty."""
+        for instance in list(self._followers):
+            if driver in {"", instance.driver}:
+                await instance.drop()
 
     async def close(self) -> None:
         """Close every connection."""

@@ -46,6 +46,10 @@ class DriverInstance:
             await self._link.call(self.service.unprepare, request, self._timeout, claims)
         )
 
+    async def drop(self) -> None:
+        """Cut the connection; another one is opened."""
+        await self._link.drop()
+
     async def close(self) -> None:
         """Drop the connection; calls in flight are cancelled."""
         await self._link.close()

@@ -21,6 +21,7 @@ from pydra_testbed.kubelet.claims_file import load_claims
 from pydra_testbed.kubelet.context import NodeContext
 from pydra_testbed.kubelet.dra import DraManager
 from pydra_testbed.kubelet.drivers import DriverRegistry
+from pydra_testbed.kubelet.faults import KubeletFaults
 from pydra_testbed.kubelet.node import NodeReporter
 from pydra_testbed.kubelet.podmanager import PodManager
 from pydra_testbed.kubelet.reconciler import RegistrationReconciler
@@ -43,7 +44,7 @@ class Kubelet:
     """One node's kubelet below `root` (`/var/lib/kubelet` on a node).
 
     `runtime` runs the containers and knows the CDI directories. `observer` is called after each gRPC
-    call to a driver. `seed` fixes jitter and the order of drivers.
+    call to a driver. `seed` fixes jitter and the order of drivers. `faults` makes it misbehave.
     """
 
     api: Api
@@ -56,6 +57,7 @@ class Kubelet:
     settings: KubeletSettings = field(default_factory=KubeletSettings)
     observer: CallObserver = ignore_call
     seed: int = 0
+    faults: KubeletFaults = field(default_factory=KubeletFaults)
 
     async def run(self) -> None:
         """Be the node's kubelet until cancelled; raises `ClaimsFileError` if its record is damaged."""
@@ -70,8 +72,9 @@ class Kubelet:
                 tasks, self.api, self.clock, self.node_name, self.settings.wipe_delay, rng
             )
             drivers = DriverRegistry(
-                tasks, self.clock, self.observer, self.settings.call_timeout, wiper
+                tasks, self.clock, self.observer, self.settings.call_timeout, wiper, self.faults
             )
+            self.faults.attach(drivers.drop, wiper.wipe)
             closing.push_async_callback(drivers.close)
             pods = PodManager(tasks, self._context(drivers, claims, node, rng))
             tasks.create_task(node.run())
@@ -88,7 +91,9 @@ class Kubelet:
 
     def _reconciler(self, drivers: DriverRegistry) -> RegistrationReconciler:
         registry = KubeletPaths(self.root).registry
-        registrar = Registrar(self.clock, self.settings, {_DRA_TYPE: drivers}, self.observer)
+        registrar = Registrar(
+            self.clock, self.settings, {_DRA_TYPE: drivers}, self.observer, self.faults
+        )
         return RegistrationReconciler(registry, registrar, self.clock, self.settings)
 
     def _context(
@@ -96,7 +101,7 @@ class Kubelet:
     ) -> NodeContext:
         file = KubeletPaths(self.root).claims_file
         append = self.settings.append_devices
-        dra = DraManager(self.api, drivers, claims, file, rng, append_devices=append)
+        dra = DraManager(self.api, drivers, claims, file, rng, self.faults, append_devices=append)
         return NodeContext(
             api=self.api,
             clock=self.clock,

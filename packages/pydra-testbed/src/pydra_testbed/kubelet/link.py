@@ -6,6 +6,7 @@ registered.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,20 +14,29 @@ import grpc
 
 from pydra_testbed.clock import Clock
 from pydra_testbed.kubelet.calls import CallObserver, ClaimRef, DriverCall
-from pydra_testbed.kubelet.rpc import LOCALHOST, Method, RpcError, open_channel, unary
-from pydra_testbed.runtime.waiting import within
+from pydra_testbed.kubelet.faults import CallFault, KubeletFaults
+from pydra_testbed.kubelet.rpc import LOCALHOST, Method, RpcError, cut_off, open_channel, unary
+from pydra_testbed.runtime.waiting import first_of, within
 
 
 class DriverLink:
     """One gRPC channel; `driver` is filled in as soon as the driver has told its name."""
 
     def __init__(
-        self, endpoint: str, clock: Clock, observer: CallObserver, authority: str = LOCALHOST
+        self,
+        endpoint: str,
+        clock: Clock,
+        observer: CallObserver,
+        faults: KubeletFaults,
+        authority: str = LOCALHOST,
     ) -> None:
         self.endpoint = endpoint
         self.driver = ""
         self._clock = clock
         self._observer = observer
+        self._faults = faults
+        self._authority = authority
+        self._cut = asyncio.Event()
         self._channel = open_channel(endpoint, authority)
 
     async def dial(self, deadline: float) -> None:
@@ -37,20 +47,51 @@ class DriverLink:
         """Keep connecting and report each change between connected and not; runs until cancelled."""
         connected = False
         while True:
-            state = self._channel.get_state(try_to_connect=True)
+            channel = self._channel
+            state = channel.get_state(try_to_connect=True)
             if (state is grpc.ChannelConnectivity.READY) is not connected:
                 connected = not connected
                 changed(connected)
-            await self._channel.wait_for_state_change(state)
+            await first_of(channel.wait_for_state_change(state), self._cut.wait())
+            if channel is not self._channel:
+                self._cut.clear()
+                if connected:
+                    connected = False
+                    changed(connected)
+
+    async def drop(self) -> None:
+        """Cut the connection and open another."""
+        old, self._channel = self._channel, open_channel(self.endpoint, self._authority)
+        self._cut.set()
+        await old.close()
 
     async def call(
         self, method: Method, request: Any, deadline: float, claims: Sequence[ClaimRef] = ()
     ) -> Any:
         """One call; `deadline` in seconds; raises `RpcError`."""
+        fault = self._faults.next_call(method.name)
+        if fault.delay:
+            await self._clock.sleep(fault.delay)
+        response = await self._call(method, request, deadline - fault.delay, claims, fault)
+        if fault.repeat:
+            response = await self._call(method, request, deadline, claims, fault)
+        return response
+
+    async def _call(
+        self,
+        method: Method,
+        request: Any,
+        deadline: float,
+        claims: Sequence[ClaimRef],
+        fault: CallFault,
+    ) -> Any:
         started = self._clock.monotonic()
         code, error, response = "Canceled", "", None
         try:
-            response = await unary(self._channel, method, request, deadline, self._clock)
+            call = unary(self._channel, method, request, deadline, self._clock)
+            if fault.cancel_after is not None:
+                call = cut_off(self._clock, fault.cancel_after, call)
+            response = await call
             code = "OK"
         except RpcError as failure:
             code, error = failure.code, str(failure)

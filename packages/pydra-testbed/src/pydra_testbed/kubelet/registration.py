@@ -14,6 +14,7 @@ from pydra_core._proto import pluginregistration_v1_pb2 as messages
 from pydra_testbed.clock import Clock
 from pydra_testbed.kubelet.calls import CallObserver
 from pydra_testbed.kubelet.drivers import RegistrationError
+from pydra_testbed.kubelet.faults import KubeletFaults
 from pydra_testbed.kubelet.link import DriverLink
 from pydra_testbed.kubelet.rpc import Method, RpcError, registration_authority
 from pydra_testbed.kubelet.settings import KubeletSettings
@@ -60,16 +61,18 @@ class Registrar:
         settings: KubeletSettings,
         handlers: Mapping[str, RegistrationHandler],
         observer: CallObserver,
+        faults: KubeletFaults,
     ) -> None:
         self._clock = clock
         self._settings = settings
         self._handlers = handlers
         self._observer = observer
+        self._faults = faults
 
     async def register(self, socket: str) -> Registered:
         """Register the driver behind `socket`; raises `RegistrationError` in the kubelet's words."""
         authority = registration_authority(socket)
-        link = DriverLink(socket, self._clock, self._observer, authority)
+        link = DriverLink(socket, self._clock, self._observer, self._faults, authority)
         try:
             await self._dial(link)
             info = await self._info(link)

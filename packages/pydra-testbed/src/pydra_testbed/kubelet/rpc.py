@@ -7,7 +7,7 @@ users search for.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -41,6 +41,7 @@ _GO_NAMES = {
 _ON_WIRE = 0.999
 
 LOCALHOST = "localhost"
+_TOO_LATE = "context deadline exceeded"
 
 
 class RpcError(Exception):
@@ -91,15 +92,25 @@ async def unary(
         request_serializer=lambda message: message.SerializeToString(),
         response_deserializer=method.parse,
     )
+    if deadline <= 0:
+        raise RpcError("DeadlineExceeded", _TOO_LATE)
     try:
         pending = invoke(request, timeout=deadline * _ON_WIRE)
         return await within(clock, deadline, _finish(pending))
     except TimeoutError:
-        raise RpcError("DeadlineExceeded", "context deadline exceeded") from None
+        raise RpcError("DeadlineExceeded", _TOO_LATE) from None
     except grpc.aio.UsageError:
         raise _closing() from None
     except grpc.aio.AioRpcError as error:
         raise _translated(error) from error
+
+
+async def cut_off(clock: Clock, after: float, call: Coroutine[Any, Any, Any]) -> Any:
+    """The call's answer, unless it takes longer than `after`: then it is given up. Raises `RpcError`."""
+    try:
+        return await within(clock, after, call)
+    except TimeoutError:
+        raise RpcError("Canceled", "context canceled") from None
 
 
 async def _finish(pending: Any) -> Any:
@@ -122,5 +133,5 @@ def _closing() -> RpcError:
 def _translated(error: grpc.aio.AioRpcError) -> RpcError:
     name = _GO_NAMES.get(error.code(), "Unknown")
     if name == "DeadlineExceeded":
-        return RpcError(name, "context deadline exceeded")
+        return RpcError(name, _TOO_LATE)
     return RpcError(name, error.details() or "")

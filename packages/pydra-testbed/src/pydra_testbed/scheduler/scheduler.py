@@ -100,8 +100,8 @@ class Scheduler:
             await self._bind(key, pod, decision.node, claims, made)
 
     async def _fail(self, key: str, pod: KubeObject, decision: Failed) -> None:
-        is_error = decision.reason == SCHEDULER_ERROR
-        self._pending.failed(key, self._clock.monotonic(), retry=is_error)
+        retry = decision.reason == SCHEDULER_ERROR or bool(decision.delete)
+        self._pending.failed(key, self._clock.monotonic(), retry=retry)
         if decision.deallocate:
             await self._writer.deallocate(decision.deallocate)
         if decision.delete:

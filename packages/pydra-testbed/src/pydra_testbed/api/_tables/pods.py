@@ -62,7 +62,7 @@ def _running(pod: KubeObject, told: str) -> str:
             told = str(waiting["reason"])
         elif ended is not None:
             told = _ended(ended)
-        elif entry.get("ready") and state.get("running"):
+        elif entry.get("ready") and state.get("running") is not None:
             runs = True
     if told == "Completed" and runs:
         return "Running" if _is_ready(pod) else "NotReady"
