@@ -98,8 +98,24 @@ class SpecDirectory:
         marked = with_owner(spec, self.owner) if self.owner else spec
         if faults := find_faults(marked, strict=True):
             raise SpecError(f"CDI spec {spec.kind}", faults)
-        data = encode(marked)
-        if self._holds(target, data, spec.kind):
+        return self._place(spec.kind, encode(marked), target)
+
+    def put(self, kind: str, data: bytes, transient_id: str | None = None) -> WrittenFile:
+        """Put in place what `encode_spec` made of a valid spec, as `write` does, without checking it once more.
+
+        Args:
+            kind: The spec's kind.
+            data: Its encoding, to the byte.
+            transient_id: As for `write`.
+
+        Raises:
+            SpecError: The kind or the ID is not valid.
+            SpecFileError: As for `write`.
+        """
+        return self._place(kind, data, self.file(kind, transient_id))
+
+    def _place(self, kind: str, data: bytes, target: Path) -> WrittenFile:
+        if self._holds(target, data, kind):
             return WrittenFile(target, changed=False)
         with _file_errors(target):
             self._make()

@@ -266,7 +266,7 @@ class ClaimPath:
                     f"claim {record.namespace}/{record.name}: another instance of the driver took it over meanwhile;"
                     " the next try begins anew"
                 )
-            self._specs.ensure(record)
+            self._specs.put(record)
             return [record]
 
         return commit

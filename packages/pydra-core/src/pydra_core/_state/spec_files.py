@@ -83,14 +83,26 @@ class SpecFiles:
         Raises:
             HostError: the CDI directory cannot be written, or the record holds no valid spec.
         """
-        with self._lock, _host_errors():
-            self._left.discard(record.uid)
-            self._tidy()
+        with _host_errors():
             spec = self._spec(record)
-            if spec is None:
-                return False
+            return self._put(record.uid, encode_spec(spec)) if spec else False
+
+    def put(self, record: Prepared) -> bool:
+        """Do as `ensure` for a record made of what `render` returned: it needs no check.
+
+        Raises:
+            HostError: the CDI directory cannot be written.
+        """
+        content = bytes(record.spec)
+        with _host_errors():
+            return False if content == bytes(NO_SPEC) else self._put(record.uid, content)
+
+    def _put(self, uid: str, content: bytes) -> bool:
+        with self._lock:
+            self._left.discard(uid)
+            self._tidy()
             try:
-                return self._directory.write(spec, record.uid).changed
+                return self._directory.put(self._kind, content, uid).changed
             except SpecFileError:  # removing its temporary file may have failed as well
                 self._untidy = True
                 raise
