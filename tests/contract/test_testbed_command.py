@@ -208,6 +208,10 @@ async def test_somebody_elses_kubeconfig_is_never_overwritten(testbed, tmp_path)
         (["up", "--nodes", "0"], "'0' is no number of nodes"),
         (["up", "--port", "65536"], "is no port"),
         (["up", "--feature-gates", "DRADeviceTaints"], "write NAME=true or NAME=false"),
+        (
+            ["up", "--feature-gates", "DRATypo=true"],
+            "DRATypo: no feature gate it knows; those are DRA",
+        ),
         ([], "ACTION"),
     ],
 )

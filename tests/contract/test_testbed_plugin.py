@@ -43,6 +43,11 @@ async def test_a_clock_nobody_has(testbed):
     pass
 
 
+@pytest.mark.testbed(nodes=("left", "../right"))
+async def test_a_node_nobody_may_have(testbed):
+    pass
+
+
 async def test_time_that_cannot_be_moved(testbed):
     await testbed.advance(1)
 
@@ -83,6 +88,7 @@ async def test_other_tests_notice_nothing_of_the_plugin(tmp_path):
 async def test_wrong_use_is_told_in_words(tmp_path):
     _, out = await pytest_in(tmp_path, WRONG, "-o", "asyncio_mode=auto")
     assert "clock='sundial' must be 'real' or 'manual'" in out
+    assert "node '../right': names are different DNS labels" in out
     assert 'a manual clock: @pytest.mark.testbed(clock="manual")' in out
     assert "pods default/ada: not there after 0 s: nothing came" in out
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pydra_core.errors import ConfigError
 from pydra_testbed.api import (
     DEFAULT_GATES,
     ApiServer,
@@ -35,6 +37,7 @@ from pydra_testbed.scheduler import Scheduler
 __all__ = ["QUICK", "Node", "Testbed", "TestbedSettings", "start"]
 
 _log = logging.getLogger(__name__)
+_NODE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 @dataclass(slots=True)
@@ -79,6 +82,9 @@ class TestbedSettings:
     """What kind of cluster.
 
     `gates` overrides feature gates of Kubernetes 1.36, `port` is the API server's (0: a free one).
+
+    Raises:
+        ConfigError: no node, a node's name that Kubernetes would refuse or that is there twice, an unknown gate.
     """
 
     __test__ = False
@@ -88,6 +94,25 @@ class TestbedSettings:
     kubelet: KubeletSettings = field(default_factory=KubeletSettings)
     gates: Mapping[str, bool] = field(default_factory=lambda: DEFAULT_GATES)
     port: int = 0
+
+    def __post_init__(self) -> None:
+        for name in self.nodes:
+            if not _NODE_NAME.fullmatch(name) or self.nodes.count(name) > 1:
+                raise ConfigError(
+                    f"testbed: node {name!r}: names are different DNS labels, like node-1",
+                    key="nodes",
+                    source="testbed settings",
+                )
+        if not self.nodes:
+            raise ConfigError(
+                "testbed: it needs at least one node", key="nodes", source="testbed settings"
+            )
+        for gate in set(self.gates) - set(DEFAULT_GATES):
+            raise ConfigError(
+                f"testbed: {gate}: no feature gate it knows; those are {', '.join(DEFAULT_GATES)}",
+                key="gates",
+                source="testbed settings",
+            )
 
 
 QUICK = TestbedSettings(kubelet=KubeletSettings(reconcile_period=0.05))

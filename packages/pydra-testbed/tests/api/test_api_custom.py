@@ -161,8 +161,17 @@ AT = "spec.versions[0].schema.openAPIV3Schema"
         ({"spec": {"type": "array"}}, f"{AT}.properties[spec].items"),
         ({"spec": {"type": "thing"}}, f"{AT}.properties[spec].type"),
         (
-            {"spec": {"type": "object", "x-kubernetes-validations": [{"rule": "true"}]}},
-            f"{AT}.properties[spec].x-kubernetes-validations",
+            {"spec": {"type": "object", "x-kubernetes-validations": [{"rule": "self."}]}},
+            f"{AT}.properties[spec].x-kubernetes-validations[0].rule",
+        ),
+        (
+            {
+                "spec": {
+                    "type": "object",
+                    "x-kubernetes-validations": [{"rule": "true", "optionalOldSelf": True}],
+                }
+            },
+            f"{AT}.properties[spec].x-kubernetes-validations[0].rule",
         ),
         ({"conversion": {"strategy": "Webhook"}}, "spec.conversion.strategy"),
     ],
@@ -171,3 +180,62 @@ async def test_a_definition_that_cannot_be_kept_is_refused(kube, definition, cha
     status = await kube.refused("POST", kube.definitions, broken(definition, **change))
     assert status["code"] == 422
     assert field in [cause["field"] for cause in status["details"]["causes"]]
+
+
+RULES = "x-kubernetes-validations"
+
+
+@pytest.fixture
+async def ruled(kube, definition):
+    """Create or change an object of a kind with rules; returns the cause of a refusal."""
+    root = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    root[RULES] = [{"rule": "self.metadata.name.startsWith('c')", "message": "must start with c"}]
+    spec = root["properties"]["spec"]
+    spec["properties"] |= {"max-size": {"type": "integer"}, "weight": {"type": "number"}}
+    spec[RULES] = [
+        {
+            "rule": "!has(self.max__dash__size) || self.size <= self.max__dash__size",
+            "messageExpression": "'size over ' + string(self.max__dash__size)",
+            "fieldPath": ".size",
+        },
+        {"rule": "!has(self.weight) || self.weight < 2.5"},
+    ]
+    spec["properties"]["mode"][RULES] = [
+        {"rule": "self == oldSelf", "message": "stays", "reason": "FieldValueForbidden"}
+    ]
+    part = spec["properties"]["parts"]["items"]
+    part["properties"]["weight"][RULES] = [{"rule": "self >= oldSelf", "message": "only grows"}]
+    await kube.ok("POST", kube.definitions, definition)
+    path = "/apis/example.com/v1/namespaces/default/computes"
+
+    async def write(method="POST", called="c", **fields):
+        body = compute(called, **fields)
+        if method == "PUT":
+            read = await kube.ok("GET", f"{path}/{called}")
+            body["metadata"] = read["metadata"]
+        target = path if method == "POST" else f"{path}/{called}"
+        reply = await kube.call(method, target, body)
+        causes = reply.body.get("details", {}).get("causes", [{}])
+        return (causes[0].get("field"), causes[0].get("message")) if reply.status >= 400 else None
+
+    return write
+
+
+async def test_rules_see_values_and_say_what_is_wrong(ruled):
+    assert await ruled(**{"max-size": 2}) == (
+        "spec.size",
+        'Invalid value: "object": size over 2',
+    )
+    field, message = await ruled(weight=3)
+    assert (field, "failed rule: !has(self.weight)" in message) == ("spec", True)
+    assert await ruled(called="d") == ("<nil>", 'Invalid value: "object": must start with c')
+    assert await ruled(weight=2, **{"max-size": 3}) is None
+
+
+async def test_rules_about_changes_hold_where_something_was(ruled):
+    assert await ruled(mode="fast", parts=[{"id": "a", "weight": 2}]) is None
+    assert await ruled("PUT", mode="slow") == ("spec.mode", "Forbidden: stays")
+    parts = [{"id": "b", "weight": 1}, {"id": "a", "weight": 1}]
+    field, message = await ruled("PUT", parts=parts)
+    assert (field, message) == ("spec.parts[1].weight", 'Invalid value: "number": only grows')
+    assert await ruled("PUT", parts=[{"id": "a", "weight": 3}]) is None

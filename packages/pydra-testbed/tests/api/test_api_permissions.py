@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+import shutil
 from datetime import timedelta
 
 import aiohttp
 import pytest
 
-from pydra_testbed.api import NODE_NAME, ApiServer, Bound, User
+from pydra_testbed.api import ADMIN, NODE_NAME, RBAC, ApiServer, Authorization, Bound, User
 
 RESOURCE = "/apis/resource.k8s.io/v1"
 CLAIM = f"{RESOURCE}/namespaces/default/resourceclaims/c1"
@@ -75,7 +77,7 @@ class Cluster:
 
 @pytest.fixture
 async def cluster(clock):
-    server = ApiServer(clock, authorization="RBAC")
+    server = ApiServer(clock, authorization=RBAC)
     async with server.listen() as url:
         yield Cluster(server, url)
 
@@ -196,7 +198,7 @@ async def test_a_driver_cannot_allocate(cluster, driver):
 
 async def test_without_the_gate_the_status_permission_is_enough(clock):
     gates = {"DRAResourceClaimGranularStatusAuthorization": False}
-    server = ApiServer(clock, authorization="RBAC", gates=gates)
+    server = ApiServer(clock, authorization=RBAC, gates=gates)
     async with server.listen() as url:
         cluster = Cluster(server, url)
         await cluster.grant("any", DRIVER_RULES[:2], {"kind": "User", "name": "jane"})
@@ -322,4 +324,56 @@ async def test_without_authorization_nobody_needs_a_token(clock):
 
 def test_an_unknown_mode_is_refused(clock):
     with pytest.raises(ValueError, match="ABAC"):
-        ApiServer(clock, authorization="ABAC")
+        ApiServer(clock, authorization=Authorization("ABAC"))
+
+
+async def test_who_may_impersonate_acts_in_anothers_place(cluster):
+    rules = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list"]}]
+    await cluster.grant("reader", rules, {"kind": "User", "name": "jane"})
+    admin = cluster.server.tokens.add(User("root", ("system:masters",)))
+    path = "/api/v1/configmaps"
+    headers = {"Authorization": f"Bearer {admin}", "Impersonate-User": "jane"}
+    async with aiohttp.ClientSession(cluster.url, headers=headers) as session:
+        statuses = [(await session.get(p)).status for p in (path, "/api/v1/pods")]
+    assert statuses == [200, 403]
+    jane = cluster.server.tokens.add(User("jane"))
+    headers = {"Authorization": f"Bearer {jane}", "Impersonate-User": "root"}
+    async with aiohttp.ClientSession(cluster.url, headers=headers) as session:
+        reply = await session.get(path)
+        assert reply.status == 403
+        assert (await reply.json())["message"] == (
+            'users "root" is forbidden: User "jane" cannot impersonate resource "users" in API '
+            'group "" at the cluster scope'
+        )
+
+
+async def test_a_driver_tried_by_impersonation_is_bound_to_the_node_it_names(cluster, driver):
+    driver["status"]["devices"] = [DEVICE]
+    admin = cluster.server.tokens.add(ADMIN)
+    statuses = []
+    for node in ("n2", "n1"):
+        headers = {
+            "Authorization": f"Bearer {admin}",
+            "Impersonate-User": ACCOUNT,
+            "Impersonate-Extra-authentication.kubernetes.io%2Fnode-name": node,
+        }
+        async with aiohttp.ClientSession(cluster.url, headers=headers) as session:
+            statuses.append((await session.put(f"{CLAIM}/status", json=driver)).status)
+    assert statuses == [422, 200]
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+async def test_kubectl_asks_what_somebody_may_do(clock):
+    server = ApiServer(clock, authorization=Authorization("RBAC", without_token=ADMIN))
+    async with server.listen() as url:
+        cluster = Cluster(server, url)
+        await cluster.grant("oven", DRIVER_RULES, {"kind": "User", "name": "jane"})
+        answers = []
+        for verb in ("get", "delete"):
+            arguments = ("auth", "can-i", verb, "resourceclaims.resource.k8s.io", "--as=jane")
+            process = await asyncio.create_subprocess_exec(
+                "kubectl", f"--server={url}", *arguments, stdout=asyncio.subprocess.PIPE
+            )
+            output, _ = await process.communicate()
+            answers.append(output.decode().strip())
+    assert answers == ["yes", "no"]

@@ -7,7 +7,7 @@ import json
 import aiohttp
 import pytest
 
-from pydra_testbed.api import ApiServer, Bound
+from pydra_testbed.api import RBAC, ApiServer, Bound
 
 SLICES = "/apis/resource.k8s.io/v1/resourceslices"
 POLICIES = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
@@ -87,7 +87,7 @@ class Cluster:
 
 @pytest.fixture
 async def cluster(clock):
-    server = ApiServer(clock, authorization="RBAC")
+    server = ApiServer(clock, authorization=RBAC)
     async with server.listen() as url:
         yield Cluster(server, url)
 

@@ -2,11 +2,11 @@
 
 Objects of core/v1, workloads, coordination, events, `resource.k8s.io` and custom resources, with Kubernetes
 1.36's rules, limits and texts, checked against recorded verdicts; server-side apply, Tables, OpenAPI v3 and pod logs
-as kubectl needs them. It has no admission webhooks, no conversion and no CEL rules of custom resources; such requests
+as kubectl needs them. It has no admission webhooks, no conversion of custom resources; such requests
 are refused, never half done.
 """
 
-from pydra_testbed.api._auth import ALWAYS_ALLOW, RBAC
+from pydra_testbed.api._auth import ALWAYS_ALLOW, RBAC, Authorization
 from pydra_testbed.api._auth_tokens import ADMIN, NODE_NAME, Bound, Tokens, User
 from pydra_testbed.api._context import DEFAULT_GATES, CelCheck
 from pydra_testbed.api._served import RESOURCE_VERSIONS
@@ -25,6 +25,7 @@ __all__ = [
     "RBAC",
     "RESOURCE_VERSIONS",
     "ApiServer",
+    "Authorization",
     "Bound",
     "CelCheck",
     "Faults",

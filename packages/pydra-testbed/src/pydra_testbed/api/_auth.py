@@ -5,47 +5,79 @@ Without authorization everybody is the administrator; with `RBAC` every request 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 
+from pydra_testbed.api._auth_impersonation import acts_of, impersonated
 from pydra_testbed.api._auth_rbac import EVERYTHING, MASTERS, allowed, rules_of
 from pydra_testbed.api._auth_tokens import ADMIN, Tokens, User
 from pydra_testbed.api._context import Act, Writer
 from pydra_testbed.api._core import Core, Target
-from pydra_testbed.api._problems import forbidden, forbidden_path, unauthorized
+from pydra_testbed.api._problems import forbidden, forbidden_act, forbidden_path, unauthorized
 from pydra_testbed.objects import KubeObject
 
-ALWAYS_ALLOW = "AlwaysAllow"
-RBAC = "RBAC"
-MODES = (ALWAYS_ALLOW, RBAC)
+MODES = ("AlwaysAllow", "RBAC")
+
+
+@dataclass(frozen=True, slots=True)
+class Authorization:
+    """Who may do what: everybody everything, or as the stored roles say.
+
+    Attributes:
+        mode: One of `MODES`.
+        without_token: Who a request without a token comes from; None refuses it. kubectl sends tokens over TLS
+            alone, so that with roles it needs somebody here, and takes other places with `--as`.
+    """
+
+    mode: str = "AlwaysAllow"
+    without_token: User | None = None
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            known = ", ".join(MODES)
+            raise ValueError(f"authorization {self.mode!r} is not known: use one of {known}")
+
+    @property
+    def by_roles(self) -> bool:
+        return self.mode == "RBAC"
+
+
+ALWAYS_ALLOW = Authorization("AlwaysAllow", ADMIN)
+RBAC = Authorization("RBAC")
 
 
 class Authority:
     """One server's authentication and authorization."""
 
-    def __init__(self, core: Core, tokens: Tokens, mode: str, *, demand: bool = False) -> None:
-        if mode not in MODES:
-            raise ValueError(f"authorization {mode!r} is not known: use one of {', '.join(MODES)}")
+    def __init__(self, core: Core, tokens: Tokens, authorization: Authorization) -> None:
         self.tokens = tokens
         self._core = core
-        self._by_roles = mode == RBAC
-        self._demands = demand or self._by_roles
+        self._by_roles = authorization.by_roles
+        self._without_token = authorization.without_token
 
-    def user(self, header: str) -> User:
-        """Who sends an Authorization header.
+    def user(self, headers: Mapping[str, str]) -> User:
+        """Who sends a request, or in whose place.
 
         Raises:
-            ApiStatusError: 401, a token is missing or stands for nobody.
+            ApiStatusError: 401, a token is missing or stands for nobody; 403, somebody may not be impersonated.
         """
+        sender = self._sender(headers.get("Authorization", ""))
+        wanted = impersonated(headers)
+        for act in acts_of(wanted) if wanted else ():
+            why = self._refused(sender, act)
+            if why:
+                raise forbidden_act(why)
+        return wanted or sender
+
+    def _sender(self, header: str) -> User:
         kind, _, token = header.partition(" ")
-        if kind.lower() == "bearer" and token:
-            found = self.tokens.user_of(token.strip())
-            if found is not None:
-                return found
-            if self._demands:
-                raise unauthorized()
-        if self._demands:
+        found = self.tokens.user_of(token.strip()) if kind.lower() == "bearer" else None
+        if found is not None:
+            return found
+        if self._without_token is None or (header and self._by_roles):
             raise unauthorized()
-        return ADMIN
+        return self._without_token
 
     def may(self, user: User, act: Act) -> bool:
         """Whether a user may do something."""

@@ -145,6 +145,11 @@ class Tokens:
         return claims
 
 
+def account_groups(namespace: str) -> tuple[str, ...]:
+    """The groups of every service account of a namespace."""
+    return _ACCOUNTS, f"{_ACCOUNTS}:{namespace}"
+
+
 def _packed(content: bytes) -> str:
     return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
 
@@ -157,5 +162,5 @@ def _account(claims: Mapping[str, Any]) -> User:
             value = own.get(kind, {}).get(key)
             if value:
                 extra[f"authentication.kubernetes.io/{kind}-{key}"] = (value,)
-    groups = (_ACCOUNTS, f"{_ACCOUNTS}:{own['namespace']}", AUTHENTICATED)
+    groups = (*account_groups(own["namespace"]), AUTHENTICATED)
     return User(claims["sub"], groups, own["serviceaccount"]["uid"], MappingProxyType(extra))

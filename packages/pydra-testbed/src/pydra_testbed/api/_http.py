@@ -80,7 +80,7 @@ class HttpFront:
         path = request.path
         if path in HEALTH_PATHS:
             return web.Response(text="ok")
-        user = self._authority.user(request.headers.get("Authorization", ""))
+        user = self._authority.user(request.headers)
         found = self._document(request) if request.method == "GET" else None
         if found is not None:
             self._authority.check_path(user, "get", path)

@@ -56,6 +56,11 @@ def forbidden(kind: Kind, name: str, why: str) -> ApiStatusError:
     return ApiStatusError(403, "Forbidden", message, _details(kind, name))
 
 
+def forbidden_act(why: str) -> ApiStatusError:
+    """Something that is no request on an object, such as taking somebody's place."""
+    return ApiStatusError(403, "Forbidden", why)
+
+
 def forbidden_path(why: str) -> ApiStatusError:
     """A path that is no resource and that the caller may not read."""
     return ApiStatusError(403, "Forbidden", f"forbidden: {why}")

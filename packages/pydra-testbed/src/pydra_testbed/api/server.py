@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from aiohttp import web
 
-from pydra_testbed.api._auth import ALWAYS_ALLOW, RBAC, Authority
+from pydra_testbed.api._auth import ALWAYS_ALLOW, Authority, Authorization
 from pydra_testbed.api._auth_bootstrap import add_roles
 from pydra_testbed.api._auth_tokens import ADMIN, Tokens
 from pydra_testbed.api._context import DEFAULT_GATES, CelCheck, no_cel_check
@@ -39,7 +40,7 @@ class ApiServer:
     `cel_check` compiles device selectors (none: every expression passes), `token` is the one bearer token that is
     accepted (none: everybody is), `logs` serves pod logs, `gates` overrides feature gates of Kubernetes 1.36,
     `resource_versions` are the versions of resource.k8s.io that are served, v1 among them. With `authorization`
-    "RBAC" every request needs a token of `tokens` and a role that allows it; `local` stays unrestricted.
+    by roles, every request needs a token of `tokens` and a role that allows it; `local` stays unrestricted.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class ApiServer:
         logs: LogSource | None = None,
         gates: Mapping[str, bool] = DEFAULT_GATES,
         resource_versions: Iterable[str] = ("v1",),
-        authorization: str = ALWAYS_ALLOW,
+        authorization: Authorization = ALWAYS_ALLOW,
     ) -> None:
         self._clock = clock
         self._core = Core(clock, Catalog(_kinds(resource_versions, gates)), cel_check, gates)
@@ -60,14 +61,13 @@ class ApiServer:
         self.token = token
         if token is not None:
             self.tokens.add(ADMIN, token)
-        self._authority = Authority(
-            self._core, self.tokens, authorization, demand=token is not None
-        )
+            authorization = replace(authorization, without_token=None)
+        self._authority = Authority(self._core, self.tokens, authorization)
         self.faults = Faults(self._core.store.wake, self._core.dropping)
         self.local = LocalApi(self._core, self.faults)
         self._logs = logs or NoLogs()
         self._make_namespaces()
-        if authorization == RBAC:
+        if authorization.by_roles:
             add_roles(self._core)
 
     @asynccontextmanager

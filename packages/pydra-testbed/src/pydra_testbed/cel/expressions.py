@@ -1,4 +1,4 @@
-"""CEL over whole Kubernetes objects: the expressions of admission policies (KEP-3488).
+"""CEL over whole Kubernetes objects: admission policies (KEP-3488), rules of custom resources (KEP-2876).
 
 Unlike device selectors these see plain JSON values, so that nothing is known about types before a run.
 """
@@ -32,7 +32,7 @@ class Expression:
     program: Any
 
     def evaluate(self, values: Mapping[str, Any]) -> Any:
-        """The result as a Python value; `values` gives each of `VARIABLES`.
+        """The result as a Python value; `values` gives each variable.
 
         Raises:
             CelEvaluationError: the evaluation failed, with Kubernetes' text.
@@ -47,22 +47,22 @@ class Expression:
 
 
 @cache
-def _environment() -> Any:
+def _environment(variables: tuple[str, ...]) -> Any:
     text = (resources.files(__package__) / "environment.yaml").read_text(encoding="utf-8")
     return cel.NewEnv(
         config=cel.NewEnvConfigFromYaml(text.partition("\nfunctions:")[0]),
-        variables=dict.fromkeys(VARIABLES, cel.Type.DYN),
+        variables=dict.fromkeys(variables, cel.Type.DYN),
     )
 
 
 @lru_cache(maxsize=1024)
-def compile_expression(text: str) -> Expression:
-    """Compile an expression over `VARIABLES`.
+def compile_expression(text: str, variables: tuple[str, ...] = VARIABLES) -> Expression:
+    """Compile an expression over some variables, those of admission policies unless others are named.
 
     Raises:
         CelCompileError: with the text the API server gives.
     """
     try:
-        return Expression(text, _environment().compile(text))
+        return Expression(text, _environment(variables).compile(text))
     except _ERRORS as problem:
         raise CelCompileError(compile_message(str(problem), text)) from problem

@@ -1,7 +1,7 @@
 """Is a CustomResourceDefinition one? Names, versions, and schemas that are structural.
 
-The kind's strategy asks here. What this server cannot keep is refused, never ignored: conversion webhooks and
-CEL rules (`x-kubernetes-validations`).
+The kind's strategy asks here. What this server cannot keep is refused, never ignored: conversion webhooks, and
+rules with an optional old value.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 from pydra_testbed.api._causes import Cause, Causes, forbidden, invalid, not_supported, required
 from pydra_testbed.api._context import Context
+from pydra_testbed.api._custom.celrules import RULES, uncompiled
 from pydra_testbed.api._custom.pruning import PRESERVE
 from pydra_testbed.api._names import dns_label, dns_subdomain
 from pydra_testbed.api._rules.meta import metadata, metadata_update
@@ -114,9 +115,10 @@ def _structural(schema: Mapping[str, Any], at: str) -> Iterator[Cause]:
     kind = schema.get("type")
     if kind is not None and kind not in _TYPES:
         yield not_supported(f"{at}.type", str(kind), _TYPES)
-    if schema.get("x-kubernetes-validations"):
-        detail = "this server does not evaluate CEL rules; leave them out"
-        yield forbidden(f"{at}.x-kubernetes-validations", detail)
+    for index, rule in enumerate(schema.get(RULES) or ()):
+        why = uncompiled(rule)
+        if why:
+            yield invalid(f"{at}.{RULES}[{index}].rule", rule.get("rule", ""), why)
     yield from _list(schema, at)
     for name, child in (schema.get("properties") or {}).items():
         yield from _below(child, f"{at}.properties[{name}]", "object fields")

@@ -26,7 +26,7 @@ def judge_change(
     """
     known = set(version.judge(old))
     found = metadata_update(new, old)
-    return [*found, *found, *(cause for cause in version.judge(new) if cause not in known)]
+    return [*found, *found, *(cause for cause in version.judge(new, old) if cause not in known)]
 
 
 def default(version: CustomVersion, obj: KubeObject, _context: Context) -> None:

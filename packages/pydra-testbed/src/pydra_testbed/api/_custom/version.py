@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydra_testbed.api._causes import Causes
+from pydra_testbed.api._custom.celrules import broken
 from pydra_testbed.api._custom.defaulting import fill_in
 from pydra_testbed.api._custom.lists import doubles
 from pydra_testbed.api._custom.pruning import prune
@@ -50,9 +51,10 @@ class CustomVersion:
         """Fill in what the schema has defaults for, in place."""
         fill_in(obj, self.schema)
 
-    def judge(self, obj: KubeObject) -> Causes:
-        """What is wrong with an object, metadata aside."""
-        return [*complaints(obj, self.schema), *doubles(obj, self.schema)]
+    def judge(self, obj: KubeObject, old: KubeObject | None = None) -> Causes:
+        """What is wrong with an object, metadata aside; rules are held when it fits the schema."""
+        found = [*complaints(obj, self.schema), *doubles(obj, self.schema)]
+        return found or list(broken(obj, old, self.schema))
 
 
 def version_of(entry: Mapping[str, Any]) -> CustomVersion:
