@@ -125,3 +125,31 @@ def test_failures_read_like_kubernetes_and_are_the_same_when_metered(expression,
     with pytest.raises(CelEvaluationError) as caught:
         compile_selector(expression).matches(device_view(DRIVER, DEVICE))
     assert str(caught.value) == measured(expression).error == text
+
+
+@pytest.mark.parametrize(
+    ("expression", "text"),
+    [
+        (f"{A}.slot.sign() == 1", "found no matching overload for 'sign' applied to 'any.()'"),
+        (
+            "compareTo(1, 2) == 0",
+            "found no matching overload for 'compareTo' applied to '(int, int)'",
+        ),
+        ('includes("a", "b")', "undeclared reference to 'includes'"),
+        ('authorizer.group("").check("get")', "undeclared reference to 'authorizer'"),
+        ("a.b.c == 1", "ERROR: <input>:1:1: undeclared reference to 'a'"),
+        ("`x` == 1", "Syntax error: mismatched input '`x`'"),
+    ],
+)
+def test_known_names_in_the_wrong_place_are_told_as_kubernetes_tells_them(expression, text):
+    found = complaint(expression)
+    assert text in found
+    assert found.count("ERROR") == 1
+
+
+def test_no_selector_can_make_a_value_of_a_kubernetes_type():
+    expression = 'kubernetes.DRADevice{driver: "x"}.driver == "x"'
+    text = "unknown type 'kubernetes.DRADevice'"
+    with pytest.raises(CelEvaluationError, match=text):
+        compile_selector(expression).matches(device_view(DRIVER, DEVICE))
+    assert measured(expression).error == text

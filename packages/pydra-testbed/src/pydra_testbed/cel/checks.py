@@ -17,14 +17,19 @@ from typing import Any
 from cel_expr_python import cel
 
 from pydra_testbed.cel import regexes
-from pydra_testbed.cel.environment import running_environment
+from pydra_testbed.cel.environment import NEVER, running_environment
 from pydra_testbed.cel.errors import CelCompileError, ErrorKind, evaluation_message
 from pydra_testbed.cel.features import DEFAULT, Features
 from pydra_testbed.cel.typetext import type_text
 from pydra_testbed.cel.wire import Tree, children
 
 _CONVERSIONS = {"bool", "bytes", "double", "duration", "int", "string", "timestamp", "uint"}
+_EXPECTING = (
+    "expecting {'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, "
+    "STRING, BYTES, IDENTIFIER}"
+)
 _NEWLINE = "\n"
+_ANY = "google.protobuf.Any"
 _SHARED = "allowMultipleAllocations"
 _SEARCHES = {"find", "findAll"}
 _STRINGS = re.compile(
@@ -42,7 +47,19 @@ def check_source(expression: str) -> None:
         return
     blanked = _STRINGS.sub(lambda match: " " * len(match[0]), expression)
     if "`" in blanked:
-        line, column = _line_and_column(expression, blanked.index("`"))
+        offset = blanked.index("`")
+        line, column = _line_and_column(expression, offset)
+        quoted = re.match(r"`[^`\n]+`", expression[offset:])
+        if quoted and not blanked[:offset].rstrip().endswith("."):
+            raise CelCompileError(
+                "compilation failed: "
+                + _report(
+                    expression,
+                    line,
+                    column,
+                    f"Syntax error: mismatched input '{quoted[0]}' {_EXPECTING}",
+                )
+            )
         text = _report(expression, line, column, "unsupported syntax: '`'")
         raise CelCompileError(f"compilation failed: {text}")
 
@@ -57,6 +74,7 @@ def check(tree: Tree, expression: str, features: Features = DEFAULT) -> None:
     if problems:
         reports = [_report(expression, *place, text) for place, text in sorted(problems)]
         raise CelCompileError(f"compilation failed: {_NEWLINE.join(reports)}")
+    _refuse_other_styles(tree, expression)
     root = tree.type_of(tree.root)
     attribute = "dyn" if features.list_attributes else "google.protobuf.Any"
     if type_text(root) not in {"bool", attribute}:
@@ -65,6 +83,22 @@ def check(tree: Tree, expression: str, features: Features = DEFAULT) -> None:
     for node in _calls(tree.root):
         if text := _folding_error(tree, node):
             raise CelCompileError(f"program instantiation failed: {text}", ErrorKind.INTERNAL)
+
+
+def _refuse_other_styles(tree: Tree, expression: str) -> None:
+    """Functions called as methods and the like, which untyped operands let pass the checker."""
+    for node in _calls(tree.root):
+        overloads = tree.overloads(node)
+        if not overloads or not all(name.startswith(NEVER) for name in overloads):
+            continue
+        call = node.call_expr
+        types = [type_text(tree.type_of(arg)).replace(_ANY, "any") for arg in call.args]
+        applied = f"({', '.join(types)})"
+        if call.HasField("target"):
+            applied = f"{type_text(tree.type_of(call.target)).replace(_ANY, 'any')}.{applied}"
+        text = f"found no matching overload for '{call.function}' applied to '{applied}'"
+        report = _report(expression, *tree.location(node), text)
+        raise CelCompileError(f"compilation failed: {report}")
 
 
 def gated_use(tree: Tree, expression: str, features: Features = DEFAULT) -> str:

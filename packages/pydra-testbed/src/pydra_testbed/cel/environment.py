@@ -20,6 +20,12 @@ from pydra_testbed.cel.values import POOL
 
 _T = cel.Type
 _MOST_OPERANDS = 6
+NEVER = "never_"
+# Of the authorizer, whose functions Kubernetes' compiler knows although selectors have no such variable.
+_ELSEWHERE = (
+    "path", "serviceAccount", "group", "resource", "subresource", "namespace", "name", "check", "allowed",
+    "reason", "errored", "error", "fieldSelector", "labelSelector",
+)  # fmt: skip
 _ORDER = {"_<_": "less", "_<=_": "less_equals", "_>_": "greater", "_>=_": "greater_equals"}
 
 
@@ -82,11 +88,25 @@ def _with_other_styles(declarations: str) -> str:
         name = match["name"]
         if ("." in name) or ((name, True) in styles) == ((name, False) in styles):
             return match[0]
-        is_method = (name, True) in styles
-        call = f"{name}(kubernetes.Nothing)" if is_method else f"kubernetes.Nothing.{name}()"
-        return f'{match[0]}      - {{id: never_{name}, signature: "{call}", return: bool}}\n'
+        return match[0] + _never(name, as_method=(name, False) in styles)
 
-    return re.sub(r"  - name: (?P<name>\S+)\n    overloads:\n", add, declarations)
+    known = re.sub(r"  - name: (?P<name>\S+)\n    overloads:\n", add, declarations)
+    elsewhere = (
+        f"  - name: {name}\n    overloads:\n{_never(name, as_method=True)}" for name in _ELSEWHERE
+    )
+    return known + "".join(elsewhere)
+
+
+def _never(name: str, *, as_method: bool) -> str:
+    """Overloads of every arity that no operand fits; `checks` refuses them where an untyped one does."""
+    lines = []
+    for arity in range(1, _MOST_OPERANDS):
+        operands = ["kubernetes.Nothing"] * arity
+        call = f"{name}({', '.join(operands)})"
+        if as_method:
+            call = f"{operands[0]}.{name}({', '.join(operands[1:])})"
+        lines.append(f'      - {{id: {NEVER}{name}_{arity}, signature: "{call}", return: bool}}\n')
+    return "".join(lines)
 
 
 @cache

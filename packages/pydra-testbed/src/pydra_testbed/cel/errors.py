@@ -66,6 +66,8 @@ _COMPILE = (
         r"type '\1' does not support field selection",
     ),
 )
+# What is wrong with the result of something that is wrong itself.
+_FOLLOWING = re.compile(r"\nERROR: [^\n]*'\(?\*error\*[^\n]*(?:\n \| [^\n]*)*")
 _FREE_TYPE = re.compile(r"\bT%\d+")
 _QUALIFIED = re.compile(
     r"<input>:(\d+):(\d+): undeclared reference to '([\w.]+)\.\w+' (?P<rest>\(.*\)\n \| .*\n \| )\.*\^"
@@ -100,6 +102,7 @@ def compile_message(text: str, expression: str) -> str:
     text = _plain(text)
     for pattern, replacement in _COMPILE:
         text = re.sub(pattern, replacement, text)
+    text = _FOLLOWING.sub("", text)
     text = _QUALIFIED.sub(_root_of, _FREE_TYPE.sub("dyn", text))
     if not expression:
         text = text.replace("<input>:1:1:", "<input>:1:0:")
@@ -112,6 +115,12 @@ def compile_message(text: str, expression: str) -> str:
         return f"{match['at']}'{first}.({rest})'" if is_method else match[0]
 
     return f"compilation failed: {_NO_OVERLOAD.sub(receiver_first, text)}"
+
+
+def without_includes(text: str) -> str:
+    """The complaint of a compiler that does not know `includes`, from that of one that does."""
+    unknown = "undeclared reference to 'includes' (in container '')"
+    return re.sub(r"found no matching overload for 'includes' applied to '[^\n]*'", unknown, text)
 
 
 def _root_of(match: re.Match[str]) -> str:

@@ -127,8 +127,14 @@ def semver_equals(left: Any, right: Any) -> bool:
 
 QUANTITY_EQUALS = "kubernetes.quantityEquals"
 SEMVER_EQUALS = "kubernetes.semverEquals"
+UNKNOWN_TYPE = "kubernetes.unknownType"
 OWN_TEXTS = {("indexOf", 2), ("substring", 1), ("substring", 2)}
 """Methods, by name and arguments, that go to `kubernetes.<name>` instead of the evaluator's."""
+
+
+def _unknown_type(name: str) -> Any:
+    """Kubernetes' own types have names for the checker, but no selector can make a value of them."""
+    raise ValueError(f"unknown type '{name}'")
 
 
 def _map_insert(mapping: Any, *rest: Any) -> dict[Any, Any]:
@@ -171,6 +177,7 @@ _VALUES = (
     Function("kubernetes.indexOf", 3, True, texts.index_of),
     Function("kubernetes.substring", 2, True, texts.substring),
     Function("kubernetes.substring", 3, True, texts.substring),
+    Function(UNKNOWN_TYPE, 1, False, _unknown_type),
     Function("cel.@mapInsert", 2, False, _map_insert),
     Function("cel.@mapInsert", 3, False, _map_insert),
     Function(QUANTITY_EQUALS, 2, False, quantity_equals),

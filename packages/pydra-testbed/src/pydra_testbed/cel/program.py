@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydra_testbed.cel.attributes import Attribute, Choice, Computed, Step, Variable
-from pydra_testbed.cel.calculus import Optional, TypeName, Uint
+from pydra_testbed.cel.calculus import Optional, Problem, TypeName, Uint
 from pydra_testbed.cel.calls import call
 from pydra_testbed.cel.estimate import LIST_COST, MAP_COST, MESSAGE_COST
 from pydra_testbed.cel.meter import (
@@ -129,7 +129,8 @@ class _Planner:
         entries = node.struct_expr.entries
         if node.struct_expr.message_name:
             values = tuple(self.plan(entry.value) for entry in entries)
-            return Made(values, lambda _: None, MESSAGE_COST)
+            unknown = Problem(f"unknown type '{node.struct_expr.message_name}'")
+            return Made(values, lambda _: unknown, MESSAGE_COST)
         parts = [self.plan(part) for entry in entries for part in (entry.map_key, entry.value)]
         optional = [entry.optional_entry for entry in entries]
 

@@ -21,6 +21,7 @@ _DEVICE = "kubernetes.DRADevice"
 _QUANTITY = "kubernetes.Quantity"
 _SEMVER = "kubernetes.Semver"
 _ANY = 1  # cel.expr.Type.WellKnownType.ANY
+_OWN_TYPES = ("kubernetes.", "net.")
 _LOOKUPS = {"_[_]": False, "_[?_]": True, "_?._": True}
 _MAPS = ("attributes", "capacity")
 _OPTIONAL = {"validate", "format.named"}
@@ -41,6 +42,9 @@ def _visit(tree: Tree, node: Any) -> None:
         _rewrite_select(tree, node)
     elif kind == "call_expr":
         _rewrite_call(tree, node)
+    elif node.struct_expr.message_name.startswith(_OWN_TYPES):
+        name = _string(tree, node.struct_expr.message_name)
+        _replace(node, _call(tree, functions.UNKNOWN_TYPE, name))
 
 
 def _rewrite_select(tree: Tree, node: Any) -> None:

@@ -150,5 +150,6 @@ def complaint(expression: str, features: Features = DEFAULT) -> str | None:
     try:
         selector = compile_selector(expression, features)
     except errors.CelCompileError as problem:
-        return str(problem)
+        text = str(problem)
+        return text if features.list_attributes else errors.without_includes(text)
     return selector.gated or None

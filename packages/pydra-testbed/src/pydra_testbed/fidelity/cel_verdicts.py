@@ -16,6 +16,7 @@ from pydra_testbed.cel import (
     CompiledSelector,
     Features,
     compile_selector,
+    complaint,
     device_view,
 )
 from pydra_testbed.fidelity.model import Outcome, Record
@@ -88,7 +89,7 @@ def _answer(record: Record) -> Answer:
     except CelCompileError as problem:
         kind = problem.kind.value
         return answer | {
-            "compile_error": str(problem),
+            "compile_error": complaint(record["expression"], features),
             "compile_error_type": kind,
             "stored_compile_error": str(problem),
         }
