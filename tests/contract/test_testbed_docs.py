@@ -78,10 +78,10 @@ async def test_the_command_of_the_honesty_page_counts_agreement(tmp_path):
     (line,) = commands("testbed-honesty.md", "run: recordings")
     folder = tmp_path / "recordings"
     folder.mkdir()
-    for name in ("cel/data/cel-verdicts", "controllers/data/lifecycle", "api/data/ssa-compute"):
+    for name in ("controllers/data/lifecycle", "api/data/ssa-compute"):
         shutil.copy(TESTS / f"{name}.jsonl.gz", folder)
     code, out = await shell(line, tmp_path)
     assert code == 0, out
     shares = re.findall(r"^(\S+)\.jsonl\.gz +\d+ +\d+ +(\d+\.\d)%$", out, re.MULTILINE)
-    assert [name for name, _ in shares] == ["cel-verdicts", "lifecycle", "ssa-compute"]
+    assert [name for name, _ in shares] == ["lifecycle", "ssa-compute"]
     assert all(float(share) >= 98 for _, share in shares)
