@@ -105,7 +105,7 @@ def _never(name: str, *, as_method: bool) -> str:
         call = f"{name}({', '.join(operands)})"
         if as_method:
             call = f"{operands[0]}.{name}({', '.join(operands[1:])})"
-        lines.append(f'      - {{id: {NEVER}{name}_{arity}, signature: "{call}", return: bool}}\n')
+        lines.append(f'      - {{id: {NEVER}{name}_{arity}, signature: "{call}", return: dyn}}\n')
     return "".join(lines)
 
 
