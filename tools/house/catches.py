@@ -12,7 +12,7 @@ from house.files import File, Finding
 CORE = "packages/pydra-core/src/pydra_core/"
 ALLOWED = {
     CORE + "_node/prepare.py:_answer": "per claim",
-    CORE + "_node/process.py:_keep_running": "per background task",
+    CORE + "_node/lifecycle.py:_keep_running": "per background task",
 }
 
 

@@ -16,7 +16,7 @@ import msgspec
 
 from pydra_core._api.claims import Claims
 from pydra_core._node.checks import check_answer, check_uid
-from pydra_core._node.works import Answer, Works
+from pydra_core._node.works import Answer, Works, error_text
 from pydra_core._state.instances import Instances
 from pydra_core._state.journal import Journal
 from pydra_core._state.ledger import Ledger
@@ -30,13 +30,10 @@ from pydra_core.errors import (
     DriverFailedError,
     HostError,
     PydraError,
-    TerminalError,
 )
 
 _log = logging.getLogger(__name__)
 _DONE = {"prepare": "claim prepared", "unprepare": "claim unprepared"}
-_ERROR_LIMIT = 1000
-"""Characters of an error text; the kubelet puts it into a pod event."""
 
 _Devices: TypeAlias = tuple[DeviceAnswer, ...]
 
@@ -122,9 +119,7 @@ class ClaimPath:
 
     def _failed(self, kind: str, ref: ClaimRef, err: PydraError) -> Answer:
         self._metrics.claim(kind, err.reason)
-        text = " ".join(str(err).split())[:_ERROR_LIMIT]
-        if isinstance(err, TerminalError):
-            text = f"TerminalError: {text}"
+        text = error_text(err)
         details = {"operation": kind, "claim": str(ref), "uid": ref.uid}
         _log.warning("claim refused", extra={**details, "reason": err.reason, "why": text})
         return Answer(error=text)

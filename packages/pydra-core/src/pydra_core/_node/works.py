@@ -21,6 +21,7 @@ from pydra_core.errors import PrepareTimeoutError, PydraError, TerminalError
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
+_ERROR_LIMIT = 1000
 _SOON = 10.0
 """Seconds of patience with what the operating system says will pass."""
 _PASSING = {errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.ETIMEDOUT, errno.ECONNREFUSED}
@@ -89,7 +90,7 @@ class Works:
         while True:
             try:
                 return await call()
-            except Exception as err:
+            except (PydraError, OSError) as err:
                 wait = getattr(err, "retry_after", None) or delay
                 until = min(self._works[uid].deadline, started + _patience(err))
                 if time.monotonic() + wait >= until:
@@ -128,15 +129,19 @@ class Works:
         )
 
 
-def _patience(err: Exception) -> float:
+def error_text(err: PydraError) -> str:
+    """What the kubelet is told, on one line; it puts the text into a pod event."""
+    text = " ".join(str(err).split())[:_ERROR_LIMIT]
+    return f"TerminalError: {text}" if isinstance(err, TerminalError) else text
+
+
+def _patience(err: PydraError | OSError) -> float:
     """Seconds for which repeating makes sense; a mistake in a driver's code does not go away."""
     if isinstance(err, TerminalError):
         return 0.0
     if isinstance(err, PydraError):
         return err.patience
-    passing = isinstance(err, (TimeoutError, ConnectionError)) or (
-        isinstance(err, OSError) and err.errno in _PASSING
-    )
+    passing = isinstance(err, (TimeoutError, ConnectionError)) or err.errno in _PASSING
     return _SOON if passing else 0.0
 
 

@@ -19,6 +19,7 @@ from pydra_core._state.ledger import Ledger
 from pydra_core._state.locks import LockFile
 from pydra_core._state.log_file import LogFile
 from pydra_core._state.records import Record
+from pydra_core.errors import HostError, PydraError
 
 _log = logging.getLogger(__name__)
 
@@ -102,38 +103,43 @@ class Journal:
         self._called = False
         batch, self._waiting = self._waiting, []
         self._busy = loop.run_in_executor(self._thread, self._turn, batch, loop)
-        self._busy.add_done_callback(lambda _: self._after_turn(loop))
+        self._busy.add_done_callback(lambda turn: self._after_turn(loop, batch, turn))
 
-    def _after_turn(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _after_turn(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        batch: Sequence[_Transaction],
+        turn: asyncio.Future[None],
+    ) -> None:
+        """Tell those of a turn that broke off, and let the next one begin."""
+        error = None if turn.cancelled() else turn.exception()
+        _tell([(each, error) for each in batch])
         self._busy = None
         if self._waiting:
             self._next_turn(loop)
 
     def _turn(self, batch: Sequence[_Transaction], loop: asyncio.AbstractEventLoop) -> None:
         """Run in the journal's thread. What needs no sync is told before the sync."""
-        try:
-            with self._file.held():
-                outcomes = [(each, self._apply(each)) for each in batch]
-                waits = self._file.unsynced
-                unsynced = [t for t, error in outcomes if waits and t.durable and error is None]
-                told = [each for each in outcomes if each[0] not in unsynced]
-                loop.call_soon_threadsafe(_tell, told)
-                error = self._sync() if unsynced else None
-                loop.call_soon_threadsafe(_tell, [(each, error) for each in unsynced])
-        except Exception as err:  # noqa: BLE001 (whoever waits is told; nothing was applied)
-            loop.call_soon_threadsafe(_tell, [(each, err) for each in batch])
+        with self._file.held():
+            outcomes = [(each, self._apply(each)) for each in batch]
+            waits = self._file.unsynced
+            unsynced = [t for t, error in outcomes if waits and t.durable and error is None]
+            told = [each for each in outcomes if each[0] not in unsynced]
+            loop.call_soon_threadsafe(_tell, told)
+            error = self._sync() if unsynced else None
+            loop.call_soon_threadsafe(_tell, [(each, error) for each in unsynced])
 
-    def _apply(self, transaction: _Transaction) -> BaseException | None:
+    def _apply(self, transaction: _Transaction) -> PydraError | None:
         try:
             self._file.append(transaction.change(self._file.ledger), durable=transaction.durable)
-        except Exception as err:  # noqa: BLE001 (belongs to whoever asked for the transaction)
+        except PydraError as err:
             return err
         return None
 
-    def _sync(self) -> BaseException | None:
+    def _sync(self) -> HostError | None:
         try:
             self._file.sync()
-        except Exception as err:  # noqa: BLE001 (belongs to all that wait for this sync)
+        except HostError as err:
             return err
         if self._file.size >= self._compact_at:
             self._compact()

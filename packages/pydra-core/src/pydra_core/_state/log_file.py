@@ -268,7 +268,14 @@ class LogFile:
             self.size = self._begun
 
     def _frame(self, entry: records.Record) -> bytes:
-        payload = records.encode(entry)
+        try:
+            payload = records.encode(entry)
+        except (TypeError, ValueError, OverflowError, RecursionError) as err:
+            raise HostError(
+                f"journal {self.path}: cannot hold claim {entry.uid}: {err}; `state` takes JSON values (a bug of the"
+                " driver)",
+                path=str(self.path),
+            ) from err
         if len(payload) > frames.MAX_PAYLOAD:
             raise HostError(
                 f"journal {self.path}: cannot hold claim {entry.uid}: {len(payload)} bytes of edits and state, the"
