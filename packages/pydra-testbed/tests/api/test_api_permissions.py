@@ -377,3 +377,16 @@ async def test_kubectl_asks_what_somebody_may_do(clock):
             output, _ = await process.communicate()
             answers.append(output.decode().strip())
     assert answers == ["yes", "no"]
+
+
+async def test_an_apply_that_creates_needs_the_permission_to_create(cluster):
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m"}}
+    path = "/api/v1/namespaces/default/configmaps/m?fieldManager=jane"
+    media = "application/apply-patch+yaml"
+    token = cluster.server.tokens.add(User("jane"))
+    statuses = []
+    for verb in ("patch", "create"):
+        rules = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": [verb]}]
+        await cluster.grant(verb, rules, {"kind": "User", "name": "jane"}, "default")
+        statuses.append((await cluster.call(token, "PATCH", path, body, media))[0])
+    assert statuses == [403, 201]

@@ -32,9 +32,10 @@ class Actions:
         body = {"selector": {"matchLabels": LABELS}, "template": template, **spec}
         return await self.cluster.create(resource, name, body)
 
-    async def set_image(self, resource, image, name="w"):
+    async def set_image(self, resource, image, name="w", **spec):
         body = await self.cluster.get(resource, name)
         body["spec"]["template"]["spec"]["containers"][0]["image"] = image
+        body["spec"]["template"]["spec"] |= spec
         await self.api.update(resource, body)
 
     async def pods(self):

@@ -75,7 +75,7 @@ async def test_going_back_to_a_template_uses_its_replica_set_again(roomy):
     await roomy.workload("deployments", replicas=1)
     for image in ("two", "one"):
         await roomy.play_kubelet()
-        await roomy.set_image("deployments", image)
+        await roomy.set_image("deployments", image, nodeSelector={} if image == "one" else None)
         for _ in range(4):
             await roomy.play_kubelet()
     assert await roomy.pods() == [("n1", "one")]

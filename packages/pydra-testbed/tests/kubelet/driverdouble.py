@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import grpc
 import grpc.aio
 
+from pydra_core._proto import dra_health_v1alpha1_pb2 as health_messages
 from pydra_core._proto import dra_v1_pb2, dra_v1beta1_pb2
 from pydra_core._proto import pluginregistration_v1_pb2 as registration
 
@@ -60,16 +61,18 @@ class Driver:
         self.log = []
         self.failures = {}  # method -> list of what to do instead, taken from the front
         self.held = {}  # method -> event that lets it go on
+        self.reports = asyncio.Queue()  # health reports to send; None ends the stream
+        self.streams = asyncio.Queue()  # one entry for each stream that was opened
         self._servers = []
 
     async def start(self):
         """Service socket first, then the registration socket, as a driver does."""
-        await self.serve(self.endpoint, [self._dra(V1), self._dra(V1BETA1)])
+        await self.serve(self.endpoint, [self._dra(V1), self._dra(V1BETA1), self._health()])
         await self.start_registration()
 
     def all_services(self):
         """Everything on one socket."""
-        return [self._dra(V1), self._dra(V1BETA1), self._registration()]
+        return [self._dra(V1), self._dra(V1BETA1), self._health(), self._registration()]
 
     async def abandon(self):
         """What SIGKILL leaves: sockets that nobody listens on."""
@@ -115,6 +118,27 @@ class Driver:
                     service, "NodeUnprepareResources", self.unprepare
                 ),
             },
+        )
+
+    def tell(self, health, *devices, message="", timeout=0):
+        """Report devices as HEALTHY, UNHEALTHY or UNKNOWN."""
+        response = health_messages.NodeWatchResourcesResponse()
+        for device in devices:
+            entry = response.devices.add(message=message, health_check_timeout_seconds=timeout)
+            entry.device.pool_name, entry.device.device_name = "node-a", device
+            entry.health = health_messages.HealthStatus.Value(health)
+            entry.last_updated_time = 1  # The kubelet looks at its own clock.
+        self.reports.put_nowait(response)
+
+    def _health(self):
+        async def watch(_request, _context):
+            self.streams.put_nowait(None)
+            while (report := await self.reports.get()) is not None:
+                yield report.SerializeToString()
+
+        return grpc.method_handlers_generic_handler(
+            "v1alpha1.DRAResourceHealth",
+            {"NodeWatchResources": grpc.unary_stream_rpc_method_handler(watch)},
         )
 
     def _registration(self):

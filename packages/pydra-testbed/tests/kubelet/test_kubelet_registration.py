@@ -137,6 +137,18 @@ async def test_a_driver_that_fails_to_take_the_good_news_is_deregistered(stepped
     await stepped.registered(driver)
 
 
+async def test_a_driver_that_does_not_answer_the_good_news_in_5_seconds_is_deregistered(stepped):
+    await stepped.start()
+    driver = await stepped.driver(registered=False)
+    driver.hold("NotifyRegistrationStatus")
+    await stepped.look()
+    await driver.next("NotifyRegistrationStatus")
+    await stepped.clock.advance(5)
+    call = stepped.calls[-1]
+    assert (call.method, call.code) == ("NotifyRegistrationStatus", "DeadlineExceeded")
+    await stepped.journal.saw("driver deregistered")
+
+
 async def test_a_driver_that_does_not_answer_getinfo_in_a_second_is_left(stepped):
     await stepped.start()
     driver = await stepped.driver(registered=False)

@@ -102,6 +102,10 @@ class Core:
             raise not_found(target.kind, target.name)
         return stored
 
+    def lacks(self, target: Target) -> bool:
+        """Whether the object a request names is yet to be created."""
+        return (target.namespace, target.name) not in self.bucket(target.kind).objects
+
     def namespace(self, name: str) -> Stored | None:
         return self.store.bucket("namespaces").objects.get(("", name))
 

@@ -58,7 +58,6 @@ STATUS_FIELDS: Mapping[str, tuple[str, ...]] = {
         f"{_RESULT}.bindingFailureConditions",
         "status.allocation.allocationTimestamp",
     ),
-    "DRADeviceTaints": (f"{_RESULT}.tolerations",),
     "DRAResourceClaimDeviceStatus": ("status.devices",),
 }
 POD_STATUS_FIELDS: Mapping[str, tuple[str, ...]] = {

@@ -37,6 +37,7 @@ from pydra_testbed.api._endpoint import (
 )
 from pydra_testbed.api._logs import send_log
 from pydra_testbed.api._openapi.documents import openapi
+from pydra_testbed.api._patches import APPLY
 from pydra_testbed.api._paths import place_of, target_of
 from pydra_testbed.api._protobuf.envelope import MEDIA as PROTOBUF
 from pydra_testbed.api._protobuf.envelope import as_json
@@ -73,6 +74,8 @@ class HttpFront:
             return await self._answer(request)
         except ApiStatusError as error:
             return _failure(error)
+        except RecursionError:
+            return _failure(_problems.bad_request("the object provided is nested too deeply"))
         except web.HTTPRequestEntityTooLarge:
             return _failure(_problems.too_large(BODY_LIMIT))
 
@@ -115,6 +118,8 @@ class HttpFront:
         """Permission first, then what was planned to go wrong, then the request itself."""
         verb = verb_of(request.method, target, watching=wants(request.query, "watch"))
         self._authority.check(user, verb, target)
+        if verb == "patch" and request.content_type == APPLY and self._core.lacks(target):
+            self._authority.check(user, "create", target)
         effect = self._faults.meet(verb, target.kind.plural, target.subresource)
         if effect is Effect.HANG:
             await self._faults.released()

@@ -75,7 +75,7 @@ class DeploymentController(Controller):
         """The ReplicaSet of the present template, made or numbered anew when needed."""
         digest = template_hash(deployment["spec"]["template"])
         sets = self._sets(deployment)
-        found = next((s for s in sets if s["metadata"]["labels"].get(_HASH) == digest), None)
+        found = next((s for s in sets if template_hash(_template(s)) == digest), None)
         latest = max((_revision(s) for s in sets), default=0)
         if found is None:
             body = _replica_set(deployment, digest, latest + 1)
@@ -133,6 +133,13 @@ class DeploymentController(Controller):
         if status != (deployment.get("status") or {}):
             body = {**deployment, "status": status}
             self.seen["deployments"].offer(await self.api.update("deployments", body, "status"))
+
+
+def _template(replica_set: KubeObject) -> KubeObject:
+    """The Deployment's template a ReplicaSet was made from."""
+    template: KubeObject = copy.deepcopy(replica_set["spec"]["template"])
+    template["metadata"]["labels"].pop(_HASH, None)
+    return template
 
 
 def _replica_set(deployment: KubeObject, digest: str, revision: int) -> KubeObject:

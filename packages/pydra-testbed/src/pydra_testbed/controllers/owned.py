@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
 from pydra_testbed.controllers.podclaims import controller_uid
 from pydra_testbed.objects import Api, KubeObject, ObjectRef, name_of, namespace_of, uid_of
@@ -47,10 +48,19 @@ def owner_key(obj: KubeObject, kind: str) -> str:
 
 
 def template_hash(template: KubeObject) -> str:
-    """Ten letters that change with the template."""
-    text = json.dumps(template, sort_keys=True)
+    """Ten letters that change with the template; what is empty counts as absent."""
+    text = json.dumps(_pruned(template), sort_keys=True)
     digest = hashlib.sha256(text.encode()).digest()
     return "".join(_SAFE[byte % len(_SAFE)] for byte in digest[:_HASH_LENGTH])
+
+
+def _pruned(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_pruned(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    pruned = {key: _pruned(item) for key, item in value.items()}
+    return {key: item for key, item in pruned.items() if item not in (None, {}, [], "")}
 
 
 def pod_from(owner: KubeObject, labels: dict[str, str]) -> KubeObject:

@@ -29,10 +29,15 @@ class ClaimRecord:
         A device without request names is for every container that uses the claim. IDs are not made
         unique: the real kubelet does not either.
         """
-        for devices in self.devices.values():
+        for _, device in self.for_request(request):
+            yield from device.cdi_ids
+
+    def for_request(self, request: str) -> Iterator[tuple[str, PreparedDevice]]:
+        """Driver and device of all that one container entry means."""
+        for driver, devices in self.devices.items():
             for device in devices:
                 if not request or not device.requests or request in device.requests:
-                    yield from device.cdi_ids
+                    yield driver, device
 
 
 class ClaimCache:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pydra_testbed.clock import Clock
 from pydra_testbed.kubelet.dra import DraManager
+from pydra_testbed.kubelet.health import HealthCache
 from pydra_testbed.kubelet.settings import KubeletSettings
 from pydra_testbed.objects import Api
 from pydra_testbed.recorder import EventRecorder
@@ -25,6 +26,7 @@ class NodeContext:
     dra: DraManager
     runtime: Runtime
     events: EventRecorder
+    health: HealthCache
     address: str
     labels: Mapping[str, str]
 

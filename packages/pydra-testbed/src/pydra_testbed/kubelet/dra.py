@@ -8,7 +8,8 @@ nothing counts as prepared unless everything was. Retrying is the pod worker's b
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -18,6 +19,7 @@ from pydra_testbed.kubelet.claims import ClaimCache, ClaimRecord
 from pydra_testbed.kubelet.claims_file import store_claims
 from pydra_testbed.kubelet.drivers import DriverNotRegisteredError, DriverRegistry
 from pydra_testbed.kubelet.faults import KubeletFaults
+from pydra_testbed.kubelet.health import DeviceKey
 from pydra_testbed.kubelet.instance import DriverInstance
 from pydra_testbed.kubelet.podclaims import (
     ClaimUseError,
@@ -28,7 +30,7 @@ from pydra_testbed.kubelet.podclaims import (
     pod_claims,
 )
 from pydra_testbed.kubelet.rpc import RpcError
-from pydra_testbed.kubelet.services import ClaimAnswer
+from pydra_testbed.kubelet.services import ClaimAnswer, PreparedDevice
 from pydra_testbed.objects import Api, ApiStatusError, KubeObject, name_of, namespace_of, uid_of
 
 Key = TypeVar("Key")
@@ -116,6 +118,27 @@ class DraManager:
                 raise _no_info(claim, namespace_of(pod))
             ids.extend(record.cdi_ids(request))
         return tuple(ids)
+
+    def entry_devices(
+        self, pod: KubeObject, entry: KubeObject
+    ) -> Iterator[tuple[str, PreparedDevice]]:
+        """Driver and device of one entry of a container's `resources.claims`, as far as they are prepared."""
+        used = {"name": "", "resources": {"claims": [entry]}}
+        try:
+            names = list(container_requests(pod, used))
+        except ClaimUseError:
+            return
+        for claim, request in names:
+            if (record := self._cache.get(namespace_of(pod), claim)) is not None:
+                yield from record.for_request(request)
+
+    def uses(self, pod_uid: str, devices: AbstractSet[DeviceKey]) -> bool:
+        """Whether a pod holds one of these devices."""
+        return any(
+            (driver, device.pool, device.device) in devices
+            for record in self._cache.of_pod(pod_uid)
+            for driver, device in record.for_request("")
+        )
 
     async def _check(self, pod: KubeObject, pod_claim: PodClaim) -> _Checked:
         """Everything that can be wrong with a claim, found before the cache is touched."""

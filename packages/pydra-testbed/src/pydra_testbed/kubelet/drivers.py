@@ -17,6 +17,7 @@ from typing import Protocol
 from pydra_testbed.clock import Clock
 from pydra_testbed.kubelet.calls import CallObserver
 from pydra_testbed.kubelet.faults import KubeletFaults
+from pydra_testbed.kubelet.healthstream import HealthStreams
 from pydra_testbed.kubelet.instance import DriverInstance
 from pydra_testbed.kubelet.link import DriverLink
 from pydra_testbed.kubelet.services import SERVICES, DraService
@@ -59,6 +60,7 @@ class DriverRegistry:
         timeout: float,
         listener: UsabilityListener,
         faults: KubeletFaults,
+        streams: HealthStreams,
     ) -> None:
         self._tasks = tasks
         self._clock = clock
@@ -66,8 +68,9 @@ class DriverRegistry:
         self._timeout = timeout
         self._listener = listener
         self._faults = faults
+        self._streams = streams
         self._instances: dict[str, list[DriverInstance]] = {}
-        self._followers: dict[DriverInstance, asyncio.Task[None]] = {}
+        self._followers: dict[DriverInstance, tuple[asyncio.Task[None], ...]] = {}
 
     def validate(self, name: str, endpoint: str, versions: Sequence[str]) -> None:
         """Raise `RegistrationError` when the kubelet could not talk to this driver."""
@@ -86,8 +89,11 @@ class DriverRegistry:
         link = DriverLink(endpoint, self._clock, self._observer, self._faults)
         instance = DriverInstance(name, link, service, self._timeout)
         siblings.append(instance)
-        self._followers[instance] = self._tasks.create_task(
-            instance.follow_connection(lambda: self._connection_changed(instance))
+        self._followers[instance] = (
+            self._tasks.create_task(
+                instance.follow_connection(lambda: self._connection_changed(instance))
+            ),
+            self._tasks.create_task(self._streams.follow(instance)),
         )
         self._changed(name)
         _log.info("driver registered", extra={"driver": name, "endpoint": endpoint})
@@ -125,7 +131,8 @@ class DriverRegistry:
             await self._close(instance)
 
     async def _close(self, instance: DriverInstance) -> None:
-        await cancel_all(self._followers.pop(instance))
+        await cancel_all(*self._followers.pop(instance))
+        self._streams.cache.clear(instance.driver)
         await instance.close()
 
     def _connection_changed(self, instance: DriverInstance) -> None:

@@ -6,11 +6,19 @@ registration and reconnects by itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
+from pydra_core._proto import dra_health_v1alpha1_pb2 as health
 from pydra_testbed.kubelet.calls import ClaimRef
 from pydra_testbed.kubelet.link import DriverLink
+from pydra_testbed.kubelet.rpc import Method
 from pydra_testbed.kubelet.services import ClaimAnswer, DraService, answers
+
+_WATCH = Method(
+    "v1alpha1.DRAResourceHealth",
+    "NodeWatchResources",
+    health.NodeWatchResourcesResponse.FromString,
+)
 
 
 class DriverInstance:
@@ -45,6 +53,11 @@ class DriverInstance:
         return answers(
             await self._link.call(self.service.unprepare, request, self._timeout, claims)
         )
+
+    async def health_reports(self) -> AsyncIterator[health.NodeWatchResourcesResponse]:
+        """What the driver says of its devices' health, until the stream ends; raises `RpcError`."""
+        async for response in self._link.stream(_WATCH, health.NodeWatchResourcesRequest()):
+            yield response
 
     async def drop(self) -> None:
         """Cut the connection; another one is opened."""

@@ -22,6 +22,8 @@ from pydra_testbed.kubelet.context import NodeContext
 from pydra_testbed.kubelet.dra import DraManager
 from pydra_testbed.kubelet.drivers import DriverRegistry
 from pydra_testbed.kubelet.faults import KubeletFaults
+from pydra_testbed.kubelet.health import HealthCache
+from pydra_testbed.kubelet.healthstream import HealthStreams
 from pydra_testbed.kubelet.node import NodeReporter
 from pydra_testbed.kubelet.podmanager import PodManager
 from pydra_testbed.kubelet.reconciler import RegistrationReconciler
@@ -71,12 +73,23 @@ class Kubelet:
             wiper = SliceWiper(
                 tasks, self.api, self.clock, self.node_name, self.settings.wipe_delay, rng
             )
+            health = HealthCache(
+                self.clock,
+                self.settings.health_timeout,
+                lambda news: pods.health_changed(news),  # noqa: PLW0108 made only below
+            )
             drivers = DriverRegistry(
-                tasks, self.clock, self.observer, self.settings.call_timeout, wiper, self.faults
+                tasks,
+                self.clock,
+                self.observer,
+                self.settings.call_timeout,
+                wiper,
+                self.faults,
+                HealthStreams(health, self.clock, self.settings),
             )
             self.faults.attach(drivers.drop, wiper.wipe)
             closing.push_async_callback(drivers.close)
-            pods = PodManager(tasks, self._context(drivers, claims, node, rng))
+            pods = PodManager(tasks, self._context(drivers, claims, node, health, rng))
             tasks.create_task(node.run())
             tasks.create_task(wiper.wipe())
             registrations = self._reconciler(drivers)
@@ -97,7 +110,12 @@ class Kubelet:
         return RegistrationReconciler(registry, registrar, self.clock, self.settings)
 
     def _context(
-        self, drivers: DriverRegistry, claims: ClaimCache, node: NodeReporter, rng: random.Random
+        self,
+        drivers: DriverRegistry,
+        claims: ClaimCache,
+        node: NodeReporter,
+        health: HealthCache,
+        rng: random.Random,
     ) -> NodeContext:
         file = KubeletPaths(self.root).claims_file
         append = self.settings.append_devices
@@ -110,6 +128,7 @@ class Kubelet:
             dra=dra,
             runtime=self.runtime,
             events=EventRecorder(self.api, self.clock, _COMPONENT, self.node_name),
+            health=health,
             address=self.address,
             labels=node.labels(),
         )

@@ -7,7 +7,7 @@ registered.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import grpc
@@ -15,7 +15,15 @@ import grpc
 from pydra_testbed.clock import Clock
 from pydra_testbed.kubelet.calls import CallObserver, ClaimRef, DriverCall
 from pydra_testbed.kubelet.faults import CallFault, KubeletFaults
-from pydra_testbed.kubelet.rpc import LOCALHOST, Method, RpcError, cut_off, open_channel, unary
+from pydra_testbed.kubelet.rpc import (
+    LOCALHOST,
+    Method,
+    RpcError,
+    cut_off,
+    open_channel,
+    server_stream,
+    unary,
+)
 from pydra_testbed.runtime.waiting import first_of, within
 
 
@@ -64,6 +72,11 @@ class DriverLink:
         old, self._channel = self._channel, open_channel(self.endpoint, self._authority)
         self._cut.set()
         await old.close()
+
+    async def stream(self, method: Method, request: Any) -> AsyncIterator[Any]:
+        """The messages of a call without deadline; raises `RpcError`. The observer hears nothing of it."""
+        async for message in server_stream(self._channel, method, request):
+            yield message
 
     async def call(
         self, method: Method, request: Any, deadline: float, claims: Sequence[ClaimRef] = ()

@@ -10,6 +10,7 @@ import logging
 
 from pydra_testbed.kubelet.context import NodeContext
 from pydra_testbed.kubelet.dra import DraError
+from pydra_testbed.kubelet.health import DeviceKey
 from pydra_testbed.kubelet.worker import PodWorker
 from pydra_testbed.objects import KubeObject, key_of, uid_of
 from pydra_testbed.reflector import Change
@@ -33,11 +34,18 @@ class PodManager:
         else:
             self._changed(change.new)
 
+    def health_changed(self, devices: set[DeviceKey]) -> None:
+        """These devices are reported as something else: the pods that hold them are synced."""
+        for uid, worker in self._workers.items():
+            if self._node.dra.uses(uid, devices):
+                self._tasks.create_task(worker.sync())
+
     def _changed(self, pod: KubeObject) -> None:
         uid = uid_of(pod)
         worker = self._workers.get(uid)
         if worker is not None:
-            worker.changed(pod)
+            if worker.changed(pod):
+                self._tasks.create_task(worker.sync())
         elif uid not in self._finished:
             self._workers[uid] = PodWorker(pod, self._node, self._others)
             self._tasks.create_task(self._run(uid, self._workers[uid]))

@@ -7,7 +7,7 @@ users search for.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -99,6 +99,28 @@ async def unary(
         return await within(clock, deadline, _finish(pending))
     except TimeoutError:
         raise RpcError("DeadlineExceeded", _TOO_LATE) from None
+    except grpc.aio.UsageError:
+        raise _closing() from None
+    except grpc.aio.AioRpcError as error:
+        raise _translated(error) from error
+
+
+async def server_stream(
+    channel: grpc.aio.Channel, method: Method, request: Any
+) -> AsyncIterator[Any]:
+    """The messages of a call without deadline, until the driver ends it. Raises `RpcError`."""
+    invoke: Any = channel.unary_stream(
+        method.path,
+        request_serializer=lambda message: message.SerializeToString(),
+        response_deserializer=method.parse,
+    )
+    try:
+        pending = invoke(request)
+        try:
+            async for message in pending:
+                yield message
+        finally:
+            pending.cancel()
     except grpc.aio.UsageError:
         raise _closing() from None
     except grpc.aio.AioRpcError as error:

@@ -26,6 +26,12 @@ class KubeletSettings:
     call_timeout: float = 45.0
     """Deadline of NodePrepareResources and NodeUnprepareResources."""
 
+    health_retry: float = 5.0
+    """From the end of a health stream to the next attempt to open it."""
+
+    health_timeout: float = 30.0
+    """After this a device of which nothing was heard is Unknown, unless its driver set another time."""
+
     registration_backoff: float = 0.5
     registration_backoff_cap: float = 122.0
     wipe_delay: float = 30.0

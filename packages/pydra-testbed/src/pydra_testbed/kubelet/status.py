@@ -6,8 +6,8 @@ What others wrote (claim names, the scheduler's conditions) stays.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from pydra_testbed.kubelet.states import (
     ContainerRecord,
@@ -26,7 +26,8 @@ class PodSituation:
     """All a pod worker knows: records in the order of the spec, and where the pod stands.
 
     `prepared` once claims are prepared and containers may start; `over` when nothing runs any more and
-    all claims are unprepared: only then a phase is final.
+    all claims are unprepared: only then a phase is final; `resources` holds what each container's status says of
+    its devices.
     """
 
     init: tuple[ContainerRecord, ...]
@@ -34,6 +35,7 @@ class PodSituation:
     prepared: bool = False
     over: bool = False
     rejected: tuple[str, str] | None = None
+    resources: Mapping[str, Sequence[KubeObject]] = field(default_factory=dict)
 
 
 def pod_status(pod: KubeObject, situation: PodSituation, address: str, now: str) -> KubeObject:
@@ -50,12 +52,14 @@ def pod_status(pod: KubeObject, situation: PodSituation, address: str, now: str)
         "hostIP": address,
         "hostIPs": [{"ip": address}],
         "startTime": old.get("startTime") or now,
-        "containerStatuses": _statuses(pod, "containers", situation.main),
+        "containerStatuses": _statuses(pod, "containers", situation.main, situation.resources),
     }
     if situation.prepared and not situation.over:
         status |= {"podIP": address, "podIPs": [{"ip": address}]}
     if situation.init:
-        status["initContainerStatuses"] = _statuses(pod, "initContainers", situation.init)
+        status["initContainerStatuses"] = _statuses(
+            pod, "initContainers", situation.init, situation.resources
+        )
     return status
 
 
@@ -84,10 +88,21 @@ def _failed(record: ContainerRecord) -> bool:
     return isinstance(record.state, Terminated) and record.state.exit_code != 0
 
 
-def _statuses(pod: KubeObject, field: str, records: Sequence[ContainerRecord]) -> list[KubeObject]:
-    images = {c["name"]: str(c.get("image", "")) for c in pod["spec"].get(field) or ()}
-    init = field == "initContainers"
-    return [container_status(record, images.get(record.name, ""), init=init) for record in records]
+def _statuses(
+    pod: KubeObject,
+    name: str,
+    records: Sequence[ContainerRecord],
+    resources: Mapping[str, Sequence[KubeObject]],
+) -> list[KubeObject]:
+    images = {c["name"]: str(c.get("image", "")) for c in pod["spec"].get(name) or ()}
+    statuses = []
+    for record in records:
+        image = images.get(record.name, "")
+        status = container_status(record, image, init=name == "initContainers")
+        if held := resources.get(record.name):
+            status["allocatedResourcesStatus"] = list(held)
+        statuses.append(status)
+    return statuses
 
 
 def _conditions(situation: PodSituation, phase: str) -> dict[str, KubeObject]:

@@ -17,6 +17,7 @@ from pydra_testbed.kubelet.admission import rejection
 from pydra_testbed.kubelet.containers import ContainerRunner, PodSide
 from pydra_testbed.kubelet.context import NodeContext
 from pydra_testbed.kubelet.dra import DraError
+from pydra_testbed.kubelet.health import resources_status
 from pydra_testbed.kubelet.status import PodSituation, pod_status
 from pydra_testbed.kubelet.statuswriter import PodStatusWriter
 from pydra_testbed.kubelet.wakeup import Wakeup
@@ -53,12 +54,11 @@ class PodWorker:
         self._main = self._runners("containers", "containerStatuses")
         self._note_deletion()
 
-    def changed(self, pod: KubeObject) -> None:
-        """The pod object is different; what a user changed wakes a worker that waits to retry."""
+    def changed(self, pod: KubeObject) -> bool:
+        """The pod object is different; returns whether in a way that calls for `sync`."""
         before, self.pod = self.pod, pod
         self._note_deletion()
-        if _user_part(before) != _user_part(pod):
-            self._touched.ring()
+        return _user_part(before) != _user_part(pod)
 
     def removed(self) -> None:
         """The pod object is gone from the API."""
@@ -129,6 +129,7 @@ class PodWorker:
         """Until this succeeds the pod stays, and with it the claim's reservation."""
         settings = self._node.settings
         while True:
+            ticket = self._touched.ticket()
             try:
                 await self._node.dra.unprepare(uid_of(self.pod))
             except DraError as error:
@@ -137,7 +138,13 @@ class PodWorker:
             else:
                 return
             pause = self._node.jittered(settings.sync_backoff, settings.sync_jitter)
-            await self._node.clock.sleep(pause)
+            await first_of(self._node.clock.sleep(pause), ticket.wait())
+
+    async def sync(self) -> None:
+        """Whatever waits to be tried again is tried now, and the status is brought up to date."""
+        self._touched.ring()
+        if not self.over:
+            await self._publish()
 
     async def _publish(self) -> None:
         await self._writer.write(self._status)
@@ -149,8 +156,21 @@ class PodWorker:
             prepared=self._prepared,
             over=self.over,
             rejected=self._rejected,
+            resources=self._resources(),
         )
         return pod_status(pod, situation, self._node.address, rfc3339(self._node.clock.now()))
+
+    def _resources(self) -> dict[str, list[KubeObject]]:
+        """What each container's status says of its devices."""
+        spec, dra = self.pod["spec"], self._node.dra
+        return {
+            container["name"]: resources_status(
+                (container.get("resources") or {}).get("claims") or (),
+                lambda entry: dra.entry_devices(self.pod, entry),
+                self._node.health,
+            )
+            for container in (*(spec.get("initContainers") or ()), *spec["containers"])
+        }
 
     def _grace(self) -> float:
         """Seconds between SIGTERM and SIGKILL; a later, shorter deletion shortens it."""

@@ -68,10 +68,12 @@ def _changed_drivers(now: KubeObject, then: KubeObject) -> list[str]:
     return sorted(name for name in before.keys() | after.keys() if before[name] != after[name])
 
 
-def _by_driver(status: KubeObject) -> defaultdict[str, list[KubeObject]]:
-    found: defaultdict[str, list[KubeObject]] = defaultdict(list)
+def _by_driver(status: KubeObject) -> defaultdict[str, dict[tuple[str, ...], KubeObject]]:
+    """Each driver's entries by device: their order is nobody's."""
+    found: defaultdict[str, dict[tuple[str, ...], KubeObject]] = defaultdict(dict)
     for entry in status.get("devices") or ():
-        found[entry.get("driver", "")].append(entry)
+        key = tuple(entry.get(name) or "" for name in ("pool", "device", "shareID"))
+        found[entry.get("driver", "")][key] = entry
     return found
 
 
