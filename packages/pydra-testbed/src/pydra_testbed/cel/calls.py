@@ -137,11 +137,23 @@ def _program(source: str) -> Any:
     return calling_environment().compile(source)
 
 
+def _sort_by(items: Any, keys: Any) -> Any:
+    """What `sortBy` becomes: a list in the order of the keys that belong to its items."""
+    try:
+        return [item for _, item in sorted(zip(keys, items, strict=True), key=lambda pair: pair[0])]
+    except (TypeError, ValueError):
+        return REFUSED
+
+
 _UNARY = {
     **UNARY,
     "type": lambda value: TypeName(type_name(value)),
     "dyn": lambda value: value,
     "size": _size,
 }
-_OPERATORS: dict[str, Callable[..., Any]] = {**BINARY, **_UNARY}
+_OPERATORS: dict[str, Callable[..., Any]] = {
+    **BINARY,
+    **_UNARY,
+    "@sortByAssociatedKeys": _sort_by,
+}
 _OPERANDS = dict.fromkeys(_UNARY, 1)

@@ -128,7 +128,7 @@ def semver_equals(left: Any, right: Any) -> bool:
 QUANTITY_EQUALS = "kubernetes.quantityEquals"
 SEMVER_EQUALS = "kubernetes.semverEquals"
 UNKNOWN_TYPE = "kubernetes.unknownType"
-OWN_TEXTS = {("indexOf", 2), ("substring", 1), ("substring", 2)}
+OWN_TEXTS = {("charAt", 1), ("indexOf", 2), ("substring", 1), ("substring", 2)}
 """Methods, by name and arguments, that go to `kubernetes.<name>` instead of the evaluator's."""
 
 
@@ -174,6 +174,7 @@ _VALUES = (
     Function("find", 2, True, regexes.find),
     Function("findAll", 2, True, regexes.find_all),
     Function("findAll", 3, True, regexes.find_all),
+    Function("kubernetes.charAt", 2, True, texts.char_at),
     Function("kubernetes.indexOf", 3, True, texts.index_of),
     Function("kubernetes.substring", 2, True, texts.substring),
     Function("kubernetes.substring", 3, True, texts.substring),

@@ -15,6 +15,14 @@ def index_of(text: Any, part: Any, offset: Any) -> int:
     return -1 if offset > len(text) else int(text.find(part, offset))
 
 
+def char_at(text: Any, position: Any) -> str:
+    """`charAt(int)`; just behind the end it is empty."""
+    _check(text, "", position)
+    if not 0 <= position <= len(text):
+        raise ValueError(f"index out of range: {position}")
+    return str(text[position : position + 1])
+
+
 def substring(text: Any, start: Any, end: Any = None) -> str:
     """`substring(int)` and `substring(int, int)`."""
     _check(text, "", start)
