@@ -327,3 +327,11 @@ def test_a_file_where_the_directory_belongs_is_told_with_its_remedy(tmp_path):
     ):
         SpecDirectory(tmp_path).write(spec())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["acme.example-card.json", "cdi"]
+
+
+def test_what_was_encoded_before_is_put_as_it_is_and_an_equal_file_left_alone(tmp_path):
+    made = spec()
+    directory = SpecDirectory(tmp_path)
+    assert directory.put(made.kind, encode_spec(made), "claim").changed
+    assert not directory.write(made, "claim").changed
+    assert directory.file(made.kind, "claim").read_bytes() == encode_spec(made)

@@ -62,7 +62,10 @@ def _persistence(kind: str) -> str:
 
 
 def _bad_files(snapshot: Snapshot, ours: str) -> Iterator[Result]:
-    """Files that hold no valid spec: a runtime skips them, and whoever needs their devices fails."""
+    """What no runtime reads: directories it cannot list, and files that hold no valid spec."""
+    for directory, error in snapshot.unread.items():
+        fix = f"mend or remove {directory}: runtimes stop at it, so all directories after it count for nothing"
+        yield finding("cdi: directories", _brief(error), fix)
     valid = {loaded.path for loaded in snapshot.specs}
     for path, errors in snapshot.errors.items():
         if path in valid:
