@@ -72,7 +72,9 @@ def _configuration(target: Target, document: Patch) -> KubeObject:
     kind, body = target.kind, document.body
     if not isinstance(body, dict):
         raise _problems.bad_request("error decoding YAML: the body is no object")
-    meta = body.setdefault("metadata", {})
+    if body.get("metadata") is None:
+        body["metadata"] = {}
+    meta = body["metadata"]
     if isinstance(meta, dict) and meta.get("managedFields") is not None:
         raise _problems.bad_request("metadata.managedFields must be nil")
     version = body.setdefault("apiVersion", kind.api_version)
@@ -85,7 +87,10 @@ def _configuration(target: Target, document: Patch) -> KubeObject:
     problems = complaints(body, request_type(kind))
     if problems:
         raise _untyped(target, problems)
-    meta.setdefault("name", target.name)
+    if meta.setdefault("name", target.name) != target.name:
+        raise _problems.bad_request(
+            f"the name of the object ({meta['name']}) does not match the name on the URL ({target.name})"
+        )
     if kind.namespaced:
         meta.setdefault("namespace", target.namespace)
     return inward(kind, body)

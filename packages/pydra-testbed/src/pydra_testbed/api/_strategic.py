@@ -38,10 +38,10 @@ def _map(target: Any, patch: KubeObject, shape: MergeType, at: str) -> Any:
         return copy.deepcopy(plain)
     if directive == "delete":
         return {}
-    if directive not in {None, "merge"}:
+    if directive is not None and directive != "merge":
         raise bad_request(f"error decoding patch: {at or 'patch'}: unknown directive {directive!r}")
     result = dict(target) if isinstance(target, dict) else {}
-    if _RETAIN in patch:
+    if isinstance(patch.get(_RETAIN), list):
         result = {key: value for key, value in result.items() if key in patch[_RETAIN]}
     kind = resolved(shape, {})
     for key in dict.fromkeys((*plain, *_named_in_directives(patch))):
@@ -72,8 +72,8 @@ def _merge_key(result: KubeObject, patch: KubeObject, key: str, shape: MergeType
 
 def _merge_list(result: KubeObject, patch: KubeObject, key: str, shape: MergeType, at: str) -> None:
     kind = resolved(shape, [])
-    present, added = list(result.get(key) or []), patch.get(key)
-    gone = patch.get(_DELETE + key) or []
+    present, added = _listed(result.get(key)), patch.get(key)
+    gone = _listed(patch.get(_DELETE + key))
     if not isinstance(kind, ListType) or kind.atomic or is_replaced_by_patch(at):
         if added is not None:
             result[key] = copy.deepcopy(added)
@@ -85,7 +85,15 @@ def _merge_list(result: KubeObject, patch: KubeObject, key: str, shape: MergeTyp
     else:
         name = kind.keys[0]
         merged = _entries(present, added or [], kind, at)
-    result[key] = _in_order(merged, patch.get(_ORDER + key) or [], name)
+    result[key] = _in_order(merged, _listed(patch.get(_ORDER + key)), name)
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list) else []
+
+
+def _known(item: Any, name: str) -> Any:
+    return item.get(name) if name and isinstance(item, dict) else item
 
 
 def _entries(present: list[Any], patch: list[Any], kind: ListType, at: str) -> list[Any]:
@@ -98,9 +106,9 @@ def _entries(present: list[Any], patch: list[Any], kind: ListType, at: str) -> l
             raise bad_request(
                 f"error decoding patch: map: {at}: does not contain declared merge key: {name}"
             )
-        index = next((i for i, old in enumerate(result) if old.get(name) == item[name]), None)
+        index = next((i for i, old in enumerate(result) if _known(old, name) == item[name]), None)
         if item.get(_PATCH) == "delete":
-            result = [old for old in result if old.get(name) != item[name]]
+            result = [old for old in result if _known(old, name) != item[name]]
         elif index is None:
             result.append(_map({}, item, kind.item, at))
         else:
@@ -112,14 +120,10 @@ def _in_order(items: list[Any], order: list[Any], name: str) -> list[Any]:
     """Entries the patch puts in order stand in that order; others stay where they were among them."""
     if not order:
         return items
-    wanted = [entry.get(name) if name and isinstance(entry, dict) else entry for entry in order]
-
-    def known(item: Any) -> Any:
-        return item.get(name) if name and isinstance(item, dict) else item
-
+    wanted = [_known(entry, name) for entry in order]
     ranked = sorted(
-        (item for item in items if known(item) in wanted),
-        key=lambda item: wanted.index(known(item)),
+        (item for item in items if _known(item, name) in wanted),
+        key=lambda item: wanted.index(_known(item, name)),
     )
     queue = iter(ranked)
-    return [next(queue) if known(item) in wanted else item for item in items]
+    return [next(queue) if _known(item, name) in wanted else item for item in items]

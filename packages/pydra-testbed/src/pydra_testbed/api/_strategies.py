@@ -30,11 +30,13 @@ from pydra_testbed.api._rules import (
 )
 from pydra_testbed.api._rules.meta import NameCheck, metadata, metadata_update
 from pydra_testbed.api._shapes.claims import DEVICE_CLASS, RESOURCE_CLAIM, RESOURCE_CLAIM_TEMPLATE
+from pydra_testbed.api._shapes.definitions import DEFINITION
 from pydra_testbed.api._shapes.devices import DEVICE_TAINT_RULE, RESOURCE_SLICE
 from pydra_testbed.api._shapes.meta import ANY_OBJECT
 from pydra_testbed.api._shapes.pods import POD
 from pydra_testbed.api._shapes.rbac import BINDING, CLUSTER_ROLE, ROLE
 from pydra_testbed.api._shapes.types import Struct
+from pydra_testbed.api._shapes.workloads import workload
 from pydra_testbed.objects import KubeObject
 
 JudgeNew: TypeAlias = Callable[[KubeObject, Context], Causes]
@@ -139,6 +141,7 @@ _TAINT_RULE = Strategy(
 _DEFINITION = Strategy(
     definitions.new_definition,
     definitions.changed_definition,
+    shape=DEFINITION,
     default=definitions.definition_defaults,
 )
 
@@ -164,10 +167,18 @@ _BY_KIND: Mapping[tuple[str, str], Strategy] = {
     ("", "Namespace"): _NAMESPACE,
     ("", "Secret"): _SECRET,
     ("", "Pod"): _POD,
-    ("apps", "DaemonSet"): _WORKLOAD(default=_workloads.daemonset_defaults),
-    ("apps", "Deployment"): _WORKLOAD(default=_workloads.deployment_defaults),
-    ("apps", "ReplicaSet"): _WORKLOAD(default=_workloads.replicaset_defaults),
-    ("batch", "Job"): Strategy(_workloads.new_job, default=_workloads.job_defaults),
+    ("apps", "DaemonSet"): _WORKLOAD(
+        shape=workload("DaemonSet"), default=_workloads.daemonset_defaults
+    ),
+    ("apps", "Deployment"): _WORKLOAD(
+        shape=workload("Deployment"), default=_workloads.deployment_defaults
+    ),
+    ("apps", "ReplicaSet"): _WORKLOAD(
+        shape=workload("ReplicaSet"), default=_workloads.replicaset_defaults
+    ),
+    ("batch", "Job"): Strategy(
+        _workloads.new_job, shape=workload("Job"), default=_workloads.job_defaults
+    ),
     ("apiextensions.k8s.io", "CustomResourceDefinition"): _DEFINITION,
     ("resource.k8s.io", "ResourceSlice"): _SLICE,
     ("resource.k8s.io", "ResourceClaim"): _CLAIM,

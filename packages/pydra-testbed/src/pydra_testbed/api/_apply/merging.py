@@ -18,8 +18,9 @@ def merged(live: Any, config: Any, shape: MergeType) -> Any:
     if isinstance(kind, Leaf) or kind.atomic or (not live and not config):
         return config
     if isinstance(kind, MapType):
-        return _maps(live or {}, config or {}, kind)
-    return _Lists(kind, live or [], config or []).run()
+        known = live if isinstance(live, dict) else {}
+        return _maps(known, config or {}, kind)
+    return _Lists(kind, live if isinstance(live, list) else [], config or []).run()
 
 
 def _maps(live: dict[str, Any], config: dict[str, Any], kind: MapType) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pydra_testbed.api._causes import Cause, Causes, forbidden, invalid, not_sup
 from pydra_testbed.api._context import Context
 from pydra_testbed.api._custom.celrules import RULES, uncompiled
 from pydra_testbed.api._custom.pruning import PRESERVE
+from pydra_testbed.api._custom.wellformed import malformed
 from pydra_testbed.api._names import dns_label, dns_subdomain
 from pydra_testbed.api._rules.meta import metadata, metadata_update
 from pydra_testbed.objects import KubeObject
@@ -99,6 +100,9 @@ def _version(field: str, entry: Mapping[str, Any]) -> Causes:
         return [*found, required(at, "schemas are required")]
     if schema.get("type") != "object":
         found.append(required(f"{at}.type", "must not be empty at the root"))
+    wrong = list(malformed(schema, at))
+    if wrong:
+        return [*found, *wrong]
     found += _structural(schema, at)
     for index, column in enumerate(entry.get("additionalPrinterColumns") or ()):
         here = f"{field}.additionalPrinterColumns[{index}]"

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from pydra_core.quantity import NANO, parse
-from pydra_testbed.api._causes import Causes, forbidden, invalid, not_found, required
+from pydra_testbed.api._causes import Causes, duplicate, forbidden, invalid, not_found, required
 from pydra_testbed.api._context import Context
 from pydra_testbed.api._names import dns_subdomain, is_extended_resource, label, subdomain
 from pydra_testbed.api._rules.lists import each, repeated
@@ -33,8 +33,7 @@ def new_pod(obj: KubeObject, _context: Context) -> Causes:
     spec = obj.get("spec", {})
     claims = spec.get("resourceClaims") or []
     names = [entry.get("name", "") for entry in claims]
-    found += each("spec.resourceClaims", claims, -1, _claim_entry)
-    found += _doubles("spec.resourceClaims", names)
+    found += _claim_entries(obj["metadata"].get("name", ""), claims)
     if not spec.get("containers"):
         found.append(required("spec.containers"))
     for group in reversed(_CONTAINERS):
@@ -56,10 +55,39 @@ def _doubles(field: str, names: list[str]) -> Causes:
     ]
 
 
+def _claim_entries(pod: str, claims: list[KubeObject]) -> Causes:
+    """The pod's claims; a name counts once it was seen, whatever is wrong with it."""
+    found: Causes = []
+    seen: set[str] = set()
+    for index, entry in enumerate(claims):
+        field, name = f"spec.resourceClaims[{index}]", entry.get("name", "")
+        if not name:
+            found.append(required(f"{field}.name"))
+        elif name in seen:
+            found.append(duplicate(f"{field}.name", name))
+        else:
+            found += _entry_name(f"{field}.name", pod, entry)
+            seen.add(name)
+        found += _claim_entry(field, entry)
+    return found
+
+
+def _entry_name(field: str, pod: str, entry: KubeObject) -> Causes:
+    """The name, and with a template that of the claim which will be made."""
+    name = entry["name"]
+    found = label(field, name)
+    if found or entry.get("resourceClaimTemplateName") is None:
+        return found
+    made = f"{pod}-{name}"
+    return [
+        invalid(field, made, f"final ResourceClaim name: {detail}")
+        for detail in dns_subdomain(made)
+    ]
+
+
 def _claim_entry(field: str, entry: KubeObject) -> Causes:
     name = entry.get("name", "")
-    path = f"{field}.name"
-    found = label(path, name) if name else [required(path)]
+    found: Causes = []
     claim, template = entry.get("resourceClaimName"), entry.get("resourceClaimTemplateName")
     shown = {
         "Name": name,
@@ -82,27 +110,31 @@ def _container(claims: list[str], field: str, container: KubeObject) -> Causes:
     name = container.get("name", "")
     found = label(f"{field}.name", name) if name else [required(f"{field}.name")]
     resources = container.get("resources") or {}
-    used = resources.get("claims") or []
-    path = f"{field}.resources.claims"
-    found += each(path, used, -1, partial(_use, claims))
-    found += repeated(
-        path,
-        [(use.get("name", ""), use.get("request", "")) for use in used],
-        lambda key: key[0],
-    )
-    return found + _amounts(f"{field}.resources", resources)
+    found += _amounts(f"{field}.resources", resources)
+    return found + _uses(f"{field}.resources.claims", claims, resources.get("claims") or [])
 
 
-def _use(claims: list[str], field: str, use: KubeObject) -> Causes:
-    name, request = use.get("name", ""), use.get("request", "")
+def _uses(field: str, claims: list[str], used: list[KubeObject]) -> Causes:
+    """A claim as a whole, or some of its requests, each once."""
     found: Causes = []
-    if not name:
-        found.append(required(field))
-    elif name not in claims:
-        detail = "must be one of the names in pod.spec.resourceClaims"
-        known = f": {', '.join(claims)}" if claims else " which is empty"
-        found.append(not_found(field, name, detail + known))
-    return found + (label(f"{field}.request", request) if request else [])
+    seen: set[str] = set()
+    for index, use in enumerate(used):
+        path, name, request = f"{field}[{index}]", use.get("name", ""), use.get("request", "")
+        if not name:
+            found.append(required(path))
+            continue
+        if name not in seen and request:
+            found += label(f"{path}.request", request)
+        key = f"{name}/{request}" if request and name not in seen else name
+        if key in seen or (not request and any(one.startswith(f"{name}/") for one in seen)):
+            found.append(duplicate(path, key))
+        else:
+            seen.add(key)
+        if name not in claims:
+            detail = "must be one of the names in pod.spec.resourceClaims"
+            known = f": {', '.join(sorted(set(claims)))}" if claims else " which is empty"
+            found.append(not_found(path, name, detail + known))
+    return found
 
 
 def _amounts(field: str, resources: KubeObject) -> Causes:

@@ -9,16 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
 from pydra_testbed.api._kinds import Kind
 from pydra_testbed.api._store import Stored
 from pydra_testbed.api._tables.columns import columns_of
+from pydra_testbed.api._tables.model import TableColumn
 from pydra_testbed.api._views import body_of
 from pydra_testbed.objects import KubeObject
 
 _META = "meta.k8s.io/v1"
+_UNREADABLE = "<invalid>"
 
 
 def wants_table(accept: str) -> bool:
@@ -60,10 +63,17 @@ class Tabulator:
 
     def _row(self, stored: Stored) -> KubeObject:
         obj: KubeObject = msgspec.json.decode(body_of(self.kind, stored))
-        cells = [column.cell(obj, self.now) for column in columns_of(self.kind)]
+        cells = [self._cell(column, obj) for column in columns_of(self.kind)]
         if self.include == "None":
             return {"cells": cells}
         if self.include == "Object":
             return {"cells": cells, "object": obj}
         partial = {"kind": "PartialObjectMetadata", "apiVersion": _META}
         return {"cells": cells, "object": partial | {"metadata": obj["metadata"]}}
+
+    def _cell(self, column: TableColumn, obj: KubeObject) -> Any:
+        """Fields that nothing in the testbed reads are stored as sent: nonsense in one must not hide the rest."""
+        try:
+            return column.cell(obj, self.now)
+        except (AttributeError, TypeError, ValueError, LookupError):
+            return _UNREADABLE
