@@ -91,7 +91,7 @@ def _function(name: str, args: list[Any], *, is_member: bool) -> Any:
         if name in _ENDS:
             return Optional(args[0][_ENDS[name]]) if args[0] else NONE
     own = _OWN.get((known, len(args), is_member))
-    if own is None or (own.first == "list" and not isinstance(args[0], list)):
+    if own is None or not _is_of_kind(args, own.first):
         return _by_evaluator(name, args, is_member=is_member)
     try:
         result = own.call(*args)
@@ -100,6 +100,13 @@ def _function(name: str, args: list[Any], *, is_member: bool) -> Any:
     except ValueError as problem:
         return Problem(str(problem))
     return _OPTIONALS["optional.ofNonZeroValue"](result) if name in _MADE_OPTIONAL else result
+
+
+def _is_of_kind(args: list[Any], kind: str) -> bool:
+    """Whether the first operand is what a function asks for that shares its name with the evaluator's."""
+    if not kind:
+        return True
+    return isinstance(args[0], list) if kind == "list" else hasattr(args[0], "DESCRIPTOR")
 
 
 def _by_evaluator(name: str, args: list[Any], *, is_member: bool) -> Any:

@@ -43,7 +43,7 @@ class Expression:
             raise CelEvaluationError(evaluation_message(str(problem))) from problem
         if result.type() == cel.Type.ERROR:
             raise CelEvaluationError(evaluation_message(str(result.value())))
-        return result.value()
+        return result.plain_value()  # what a variable holds is given to the next expression
 
 
 @cache

@@ -129,8 +129,7 @@ class _Planner:
         entries = node.struct_expr.entries
         if node.struct_expr.message_name:
             values = tuple(self.plan(entry.value) for entry in entries)
-            unknown = Problem(f"unknown type '{node.struct_expr.message_name}'")
-            return Made(values, lambda _: unknown, MESSAGE_COST)
+            return Made(values, _message(node.struct_expr.message_name), MESSAGE_COST)
         parts = [self.plan(part) for entry in entries for part in (entry.map_key, entry.value)]
         optional = [entry.optional_entry for entry in entries]
 
@@ -161,6 +160,28 @@ def _folded(
     if can_fold and len(constants) == len(parts):
         return Constant(build(constants))
     return Made(parts, build, cost)
+
+
+def _message(name: str) -> Callable[[list[Any]], Any]:
+    """Wrappers are the value they wrap; nothing else that selectors could make is a value."""
+    package, _, kind = name.rpartition(".")
+    empty = _WRAPPERS.get(kind) if package == "google.protobuf" else None
+    if empty is None:
+        return lambda _: Problem(f"unknown type '{name}'")
+    return lambda values: values[0] if values else empty
+
+
+_WRAPPERS: Mapping[str, Any] = {
+    "BoolValue": False,
+    "BytesValue": b"",
+    "DoubleValue": 0.0,
+    "FloatValue": 0.0,
+    "Int32Value": 0,
+    "Int64Value": 0,
+    "StringValue": "",
+    "UInt32Value": Uint(0),
+    "UInt64Value": Uint(0),
+}
 
 
 def _constant(value: Any) -> Any:
