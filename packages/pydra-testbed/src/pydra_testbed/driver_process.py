@@ -72,9 +72,10 @@ async def run_driver(
     """
     log = node.kubelet_root.parent / "driver.log"
     with log.open("ab") as stderr:
+        start = stderr.tell()
         variables = testbed.driver_environment(node) | dict(environ or {})
         process = await _spawn(command, variables, stderr)
-    driver = DriverProcess(process, log)
+    driver = DriverProcess(process, log, start)
     try:
         yield driver
     finally:

@@ -7,7 +7,6 @@ what each test of a driver would write again.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -218,8 +217,7 @@ class Harness:
             return await work
         finally:
             passing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await passing
+            await asyncio.gather(passing, return_exceptions=True)
 
 
 def _is_welcome(call: DriverCall, node: Node) -> bool:

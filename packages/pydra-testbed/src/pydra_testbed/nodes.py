@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,8 +59,7 @@ class KubeletService:
         """Stop it and wait until it is gone; its containers run on, and drivers are not told, as on a node."""
         if self._task is not None:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.gather(self._task, return_exceptions=True)
 
     async def restart(self) -> None:
         """A new kubelet on the same root: drivers register again, pods are synced anew."""

@@ -60,14 +60,14 @@ async def _file(
             stderr=asyncio.subprocess.PIPE,
             limit=_LINE_LIMIT,
         )
+        said = asyncio.ensure_future(_all(process.stderr))
         try:
-            said = asyncio.ensure_future(_all(process.stderr))
             score = await _score(path, process.stdout, progress)
             text, code = await said, await process.wait()
         finally:
             if process.returncode is None:
                 process.kill()
-                await process.wait()
+                await asyncio.gather(process.wait(), said, return_exceptions=True)
     if code or score is None:
         raise FidelityError(
             f"{path.name}: its process ended with code {code} before the last record; it said:\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -67,6 +68,22 @@ def start(place: Place, arguments: Sequence[str]) -> State | Failed:
     return Failed(code, said)
 
 
+def _end(pid: int) -> None:
+    """Ask the testbed's process to end, insist, and return when it is gone; it lets go of the lock a little before."""
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(process, number)
+            if select.select([process], [], [], _GRACE)[0]:
+                return
+    finally:
+        os.close(process)
+
+
 @dataclass(frozen=True, slots=True)
 class Stopped:
     """What was there: a running testbed's process ID (0: none), folders of killed ones."""
@@ -79,11 +96,7 @@ def stop(place: Place) -> Stopped:
     """End the testbed of this place and remove what killed ones left; nothing of them is there afterwards."""
     state, pid = place.read(), place.holder()
     if pid:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
-            if not place.await_end(_GRACE):
-                os.kill(pid, signal.SIGKILL)
-                place.await_end(_GRACE)
+        _end(pid)
     collected = []
     if state is not None and Path(state.root).exists():
         janitor.collect(Path(state.root))

@@ -10,7 +10,6 @@ import fcntl
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -127,15 +126,6 @@ class Place:
         if state is not None and is_ours(Path(state.kubeconfig), state.url):
             Path(state.kubeconfig).unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
-
-    def await_end(self, patience: float) -> bool:
-        """Whether nobody holds the lock within `patience` seconds."""
-        end = time.monotonic() + patience
-        while self.is_taken():
-            if time.monotonic() > end:
-                return False
-            time.sleep(0.02)
-        return True
 
     def runs_already(self) -> RunsAlreadyError:
         state = self.read()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydra_core.errors import ConfigError
 from pydra_testbed.api import write_kubeconfig
@@ -50,14 +51,23 @@ async def serve(wish: Wish, place: Place, ready: Callable[[State], None]) -> Non
                 for node in testbed.nodes
                 if wish.driver
             }
-            stopping = asyncio.ensure_future(asked.wait())
-            preparing = asyncio.ensure_future(_prepare(testbed, drivers, wish.manifests))
-            await asyncio.wait((stopping, preparing), return_when=asyncio.FIRST_COMPLETED)
-            if preparing.done():
-                preparing.result()
+            if await _unless(asked, _prepare(testbed, drivers, wish.manifests)):
                 ready(_announce(place, wish, testbed, drivers))
-            preparing.cancel()
-            await stopping
+                await asked.wait()
+
+
+async def _unless(asked: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
+    """Whether `work` ended before the stop was asked for; its error comes out."""
+    stopping, working = asyncio.ensure_future(asked.wait()), asyncio.ensure_future(work)
+    try:
+        await asyncio.wait((stopping, working), return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()
+        return working.done()
+    finally:
+        stopping.cancel()
+        working.cancel()
+        await asyncio.gather(stopping, working, return_exceptions=True)
 
 
 def check_kubeconfig(path: Path) -> None:
