@@ -147,8 +147,9 @@ async def start(settings: TestbedSettings = QUICK) -> AsyncIterator[Testbed]:
             stack.push_async_callback(runtime.close)
         spawn = await stack.enter_async_context(_running())
         for part in ALL:
-            spawn(part(server.local, settings.clock).run())
-        spawn(Scheduler(server.local, settings.clock, gates=settings.gates).run())
+            spawn(part(server.local.acting_as("kube-controller-manager"), settings.clock).run())
+        scheduling = server.local.acting_as("kube-scheduler")
+        spawn(Scheduler(scheduling, settings.clock, gates=settings.gates).run())
         for node, runtime in zip(nodes, logs.sources, strict=True):
             faults = KubeletFaults()
             make = partial(_kubelet, testbed, settings, node, runtime, faults)
@@ -165,7 +166,7 @@ def _kubelet(
     faults: KubeletFaults,
 ) -> Kubelet:
     return Kubelet(
-        testbed.api,
+        testbed.server.local.acting_as("kubelet"),
         settings.clock,
         node.name,
         node.kubelet_root,

@@ -123,6 +123,9 @@ async def test_a_pods_life_shows_in_get_wait_logs_and_describe(kubectl):
     assert await kubectl("logs", "talker", "-c", "main", "--limit-bytes=6") == "line 1"
     assert "line 4" in await kubectl("logs", "-l", "app=talk", "-c", "main")
     assert "keeps no such thing" in await kubectl.fails("logs", "talker", "-c", "main", "-p")
+    shown = json.loads(await kubectl("get", "pod", "talker", "-o", "json", "--show-managed-fields"))
+    managers = {entry["manager"] for entry in shown["metadata"]["managedFields"]}
+    assert managers == {"kubectl-client-side-apply", "kubelet"}
     row = (await kubectl("get", "pod", "talker")).splitlines()[1].split()
     assert row[:4] == ["talker", "0/2", "Completed", "0"]
     told = await kubectl("describe", "pod", "talker")

@@ -36,8 +36,6 @@ from pydra_testbed.objects import (
     WatchEvent,
 )
 
-_OPTIONS = Options()
-
 
 class LocalApi:
     """The `Api` protocol over one server's core.
@@ -45,9 +43,14 @@ class LocalApi:
     `resource` may carry a subresource (`pods/binding`), as an alternative to the parameter.
     """
 
-    def __init__(self, core: Core, faults: Faults) -> None:
+    def __init__(self, core: Core, faults: Faults, manager: str = "unknown") -> None:
         self._core = core
         self._faults = faults
+        self._options = Options(manager=manager)
+
+    def acting_as(self, manager: str) -> LocalApi:
+        """The same server for one component: what it writes is its own in `managedFields`."""
+        return LocalApi(self._core, self._faults, manager)
 
     def kinds(self) -> tuple[ResourceKind, ...]:
         """All kinds that are stored, once each, in the form that is served first."""
@@ -76,10 +79,10 @@ class LocalApi:
         )
         self._check("create", target)
         if target.subresource == "binding":
-            return _copy(target, bind(self._core, target, _own(body), _OPTIONS))
+            return _copy(target, bind(self._core, target, _own(body), self._options))
         if target.subresource:
             raise no_such_path()
-        return _copy(target, create(self._core, target, _own(body), _OPTIONS).stored)
+        return _copy(target, create(self._core, target, _own(body), self._options).stored)
 
     async def update(self, resource: str, body: KubeObject, subresource: str = "") -> KubeObject:
         meta = body.get("metadata") or {}
@@ -87,12 +90,12 @@ class LocalApi:
             resource, meta.get("namespace", ""), meta.get("name", ""), subresource
         )
         self._check("update", target)
-        return _copy(target, update(self._core, target, _own(body), _OPTIONS).stored)
+        return _copy(target, update(self._core, target, _own(body), self._options).stored)
 
     async def patch(self, ref: ObjectRef, patch_: Patch, subresource: str = "") -> KubeObject:
         target = self._target(ref.resource, ref.namespace, ref.name, subresource)
         self._check("patch", target)
-        options = Options(manager=patch_.field_manager or _OPTIONS.manager)
+        options = Options(manager=patch_.field_manager or self._options.manager)
         return _copy(target, patch(self._core, target, _own_patch(patch_), options).stored)
 
     async def delete(
