@@ -33,7 +33,7 @@ def new_pod(obj: KubeObject, _context: Context) -> Causes:
     spec = obj.get("spec", {})
     claims = spec.get("resourceClaims") or []
     names = [entry.get("name", "") for entry in claims]
-    found += _claim_entries(obj["metadata"].get("name", ""), claims)
+    found += _claim_entries(claims)
     if not spec.get("containers"):
         found.append(required("spec.containers"))
     for group in reversed(_CONTAINERS):
@@ -55,8 +55,11 @@ def _doubles(field: str, names: list[str]) -> Causes:
     ]
 
 
-def _claim_entries(pod: str, claims: list[KubeObject]) -> Causes:
-    """The pod's claims; a name counts once it was seen, whatever is wrong with it."""
+def _claim_entries(claims: list[KubeObject]) -> Causes:
+    """The pod's claims; a name counts once it was seen, whatever is wrong with it.
+
+    Pod and claim may have any length together: the name of a claim made from a template is cut.
+    """
     found: Causes = []
     seen: set[str] = set()
     for index, entry in enumerate(claims):
@@ -66,23 +69,10 @@ def _claim_entries(pod: str, claims: list[KubeObject]) -> Causes:
         elif name in seen:
             found.append(duplicate(f"{field}.name", name))
         else:
-            found += _entry_name(f"{field}.name", pod, entry)
+            found += label(f"{field}.name", name)
             seen.add(name)
         found += _claim_entry(field, entry)
     return found
-
-
-def _entry_name(field: str, pod: str, entry: KubeObject) -> Causes:
-    """The name, and with a template that of the claim which will be made."""
-    name = entry["name"]
-    found = label(field, name)
-    if found or entry.get("resourceClaimTemplateName") is None:
-        return found
-    made = f"{pod}-{name}"
-    return [
-        invalid(field, made, f"final ResourceClaim name: {detail}")
-        for detail in dns_subdomain(made)
-    ]
 
 
 def _claim_entry(field: str, entry: KubeObject) -> Causes:
