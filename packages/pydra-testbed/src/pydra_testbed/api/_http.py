@@ -84,13 +84,14 @@ class HttpFront:
         if path in HEALTH_PATHS:
             return web.Response(text="ok")
         user = self._authority.user(request.headers)
-        found = self._document(request) if request.method == "GET" else None
+        place = place_of(path)
+        is_object = place is not None and bool(place.rest)
+        found = self._document(request) if request.method == "GET" and not is_object else None
         if found is not None:
             self._authority.check_path(user, "get", path)
             return found
         if path == FAULTS:
             return await self._plan_faults(request, user)
-        place = place_of(path)
         if place is None:
             raise _problems.no_such_path()
         target = target_of(self._core.catalog, place)
