@@ -196,7 +196,7 @@ async def test_broken_requests_are_told_what_is_wrong_with_them(kube, samples):
         await kube.refused("POST", kube.claims, samples("claim"), fieldValidation="Perhaps"),
         await kube.refused("GET", f"{kube.claims}/c1/scale"),
     ]
-    assert [answer["code"] for answer in answers] == [400, 400, 415, 405, 405, 400, 404]
+    assert [answer["code"] for answer in answers] == [400, 400, 415, 405, 405, 422, 404]
 
 
 async def test_a_server_with_a_token_lets_only_its_bearer_in(connect, clock):

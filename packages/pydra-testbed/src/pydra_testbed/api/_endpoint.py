@@ -15,6 +15,7 @@ import yaml
 
 from pydra_testbed.api import _problems
 from pydra_testbed.api._bindings import bind
+from pydra_testbed.api._causes import Cause, not_supported, shown
 from pydra_testbed.api._context import ANYONE, Writer
 from pydra_testbed.api._core import Core, Options, Target, Written
 from pydra_testbed.api._creates import create
@@ -148,8 +149,9 @@ def selection(request: Request) -> Selection:
 def _options(request: Request) -> Options:
     validation = request.query.get("fieldValidation") or "Warn"
     if validation not in {"Ignore", "Warn", "Strict"}:
-        raise _problems.bad_request(f'fieldValidation: Unsupported value: "{validation}"')
-    dry = _is_dry(request.query.get("dryRun", ""))
+        cause = not_supported("fieldValidation", validation, ["", "Ignore", "Strict", "Warn"])
+        raise _problems.bad_option(request.verb, cause)
+    dry = _is_dry(request.verb, request.query.get("dryRun", ""))
     return Options(dry, validation, _manager(request), request.writer)
 
 
@@ -162,11 +164,10 @@ def _manager(request: Request) -> str:
     return program[:_MANAGER_MAX] or "unknown"
 
 
-def _is_dry(value: str) -> bool:
+def _is_dry(verb: str, value: str) -> bool:
     if value not in {"", "All"}:
-        raise _problems.bad_request(
-            f'dryRun: Unsupported value: "{value}": supported values: "All"'
-        )
+        text = f'Unsupported value: {shown([value])}: supported values: "All"'
+        raise _problems.bad_option(verb, Cause("dryRun", "FieldValueNotSupported", text))
     return value == "All"
 
 
@@ -252,7 +253,7 @@ def _delete_options(request: Request) -> DeleteOptions:
         seconds,
         Preconditions(asked.get("uid") or "", asked.get("resourceVersion") or ""),
         body.get("propagationPolicy") or request.query.get("propagationPolicy", ""),
-        _is_dry(dry),
+        _is_dry("delete", dry),
     )
 
 

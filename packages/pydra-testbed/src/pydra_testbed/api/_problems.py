@@ -174,6 +174,14 @@ def bad_patch_options(field: str, forbidden_because: str = "") -> ApiStatusError
     return ApiStatusError(422, "Invalid", message, details)
 
 
+def bad_option(verb: str, cause: Cause) -> ApiStatusError:
+    """An option of a write that no API server knows."""
+    kind = f"{verb.capitalize()}Options"
+    told = {"reason": cause.reason, "message": cause.message, "field": cause.field}
+    details: KubeObject = {"group": "meta.k8s.io", "kind": kind, "causes": [told]}
+    return ApiStatusError(422, "Invalid", f'{kind}.meta.k8s.io "" is invalid: {cause}', details)
+
+
 def apply_conflict(conflicts: Sequence[Conflict]) -> ApiStatusError:
     """409 with one cause for each field of each other manager."""
     causes = [

@@ -115,7 +115,7 @@ async def _served(
 
 async def _send(session: aiohttp.ClientSession, call: Call, token: str) -> Reply:
     headers = {"Authorization": f"Bearer {token}"}
-    if call.body:
+    if call.method in {"POST", "PUT", "PATCH"}:
         headers["Content-Type"] = call.media
     try:
         async with session.request(
