@@ -39,9 +39,9 @@ class Eligibility:
     def has_capacity(self, plan: Plan, device: Device) -> bool:
         """Whether the request fits beside all shares; for an exclusive device it is a minimum."""
         wanted = plan.request.capacity
-        if not device.capacity and not wanted:
-            return True
         consumed = self._task.in_use.consumed.get(device.id, _NOTHING)
+        if not wanted and not consumed and not (device.capacity and device.is_shareable):
+            return True  # Nothing is asked, and nobody shares.
         if capacity.fits(device, wanted, consumed, self.pending.get(device.id, _NOTHING)):
             return True
         self.refuse(plan, device, Reason.CAPACITY)
