@@ -49,7 +49,7 @@ def test_other_drivers_parameters_are_not_ours():
     ("parameters", "says", "path"),
     [
         (b'{"size": "big"}', "at size", "size"),
-        (b'{"size": 1, "colour": 2}', "colour", ""),
+        (b'{"size": 1, "colour": 2}', "at colour: unknown field", "colour"),
         (b"null", "claim ns/c", ""),
         (b"[]", "claim ns/c", ""),
     ],

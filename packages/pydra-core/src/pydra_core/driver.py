@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
+from types import UnionType
 from typing import ClassVar
 
 from pydra_core._values import Claim, Inventory, PreparedClaim, PreparedDevice
@@ -27,8 +28,11 @@ class Driver(ABC):
     name: ClassVar[str]
     """Driver name, attribute domain and CDI vendor: a DNS subdomain of at most 63 characters."""
 
-    config: ClassVar[type | None] = None
-    """Model of this driver's opaque parameters: a `msgspec.Struct`, decoded strictly. None: none accepted."""
+    config: ClassVar[type | UnionType | None] = None
+    """Model of this driver's opaque parameters, decoded strictly. None: none accepted.
+
+    A `msgspec.Struct`, or a union of several that `apiVersion` and `kind` tell apart, each a field with one Literal.
+    """
 
     def __init__(self, host: Path = Path("/")) -> None:
         self.host = host

@@ -15,6 +15,7 @@ import msgspec
 from pydra_core._api.allocation import Result, allocations
 from pydra_core._api.client import KubeClient
 from pydra_core._api.config import Configs, RawConfig
+from pydra_core._parameters.models import Model
 from pydra_core._values import Claim, ClaimRef
 from pydra_core.errors import ApiError, ClaimError, ClaimNotAllocatedError, ClaimReplacedError
 
@@ -53,7 +54,7 @@ class Claims:
         self,
         client: KubeClient,
         driver: str,
-        config: type | None,
+        config: Model | None,
         *,
         parallel: int = 16,
         kept: int = 256,
@@ -106,7 +107,7 @@ class Claims:
             ) from err
 
 
-def _claim(ref: ClaimRef, body: bytes, driver: str, config: type | None) -> Claim:
+def _claim(ref: ClaimRef, body: bytes, driver: str, config: Model | None) -> Claim:
     try:
         claim = _decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:

@@ -6,16 +6,14 @@ matches all, and a base request name covers its subrequests.
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import msgspec
 
+from pydra_core._parameters.decoding import ParametersError, decode
+from pydra_core._parameters.models import Model
 from pydra_core._values import ClaimRef
 from pydra_core.errors import ClaimConfigError
-
-_VALUE = re.compile(r"(Invalid (?:enum )?value) .*?(?= - at `\$|$)", re.DOTALL)
-_LONGEST = 300
 
 
 class Opaque(msgspec.Struct):
@@ -37,7 +35,7 @@ class Configs:
     """The entries of one claim that address one driver, decoded once each."""
 
     def __init__(
-        self, ref: ClaimRef, driver: str, model: type | None, entries: list[RawConfig]
+        self, ref: ClaimRef, driver: str, model: Model | None, entries: list[RawConfig]
     ) -> None:
         ours = [e for e in entries if e.opaque is not None and e.opaque.driver == driver]
         ordered = sorted(ours, key=lambda e: e.source != "FromClass")
@@ -52,7 +50,7 @@ class Configs:
         return matching[-1] if matching else None
 
 
-def _decode(ref: ClaimRef, driver: str, model: type | None, entry: RawConfig) -> Any:
+def _decode(ref: ClaimRef, driver: str, model: Model | None, entry: RawConfig) -> Any:
     where = "its device class" if entry.source == "FromClass" else "the claim"
     if model is None:
         raise ClaimConfigError(
@@ -61,24 +59,9 @@ def _decode(ref: ClaimRef, driver: str, model: type | None, entry: RawConfig) ->
         )
     parameters = entry.opaque.parameters if entry.opaque else msgspec.Raw(b"null")
     try:
-        return msgspec.json.decode(parameters, type=model, strict=True)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
-        message, _, path = _without_values(err).partition(" - at `$")
-        path = path.rstrip("`").lstrip(".")
-        at = f" at {path}" if path else ""
+        return decode(model, parameters)
+    except ParametersError as err:
         raise ClaimConfigError(
-            f"claim {ref}: parameters of driver {driver} from {where}{at}: {message}", path=path
+            f"claim {ref}: parameters of driver {driver} from {where}{' ' if err.path else ': '}{err}",
+            path=err.path,
         ) from None  # the cause quotes values, which have no place in a trace
-
-
-def _without_values(err: Exception) -> str:
-    """The error's text without what the user wrote, which may be secret and is nobody's in a log or an event.
-
-    Names of unknown fields stay, shortened: without them a typo could not be found.
-    """
-    if isinstance(err, UnicodeDecodeError):
-        return "is not UTF-8"
-    if isinstance(err, RecursionError):
-        return "is nested too deeply"
-    text = _VALUE.sub(r"\1", str(err))
-    return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
