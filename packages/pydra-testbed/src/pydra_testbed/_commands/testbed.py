@@ -1,13 +1,19 @@
-"""`pydra testbed`: a cluster to keep running, and how honest it is."""
+"""`pydra testbed`: a cluster to keep running, how honest it is, and how well a driver behaves on it."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
 from pydra_core.command import Command
-from pydra_testbed._commands import down, fidelity, status, up
+from pydra_testbed._commands import conformance, down, fidelity, status, up
 
-_ACTIONS = {"up": up, "status": status, "down": down, "fidelity": fidelity}
+_ACTIONS = {
+    "up": up,
+    "status": status,
+    "down": down,
+    "fidelity": fidelity,
+    "conformance": conformance,
+}
 
 
 def _configure(parser: ArgumentParser) -> None:
