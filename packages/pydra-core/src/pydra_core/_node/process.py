@@ -82,7 +82,7 @@ async def _serve(
     registration = Registration(driver.name, sockets.endpoint, metrics)
     registration.on_change = lambda known: node.instances.set_registered(registered=known)
     handlers = DraService(node.claims, metrics).handlers()
-    await stack.enter_async_context(_server(sockets.service, handlers, stop))
+    await stack.enter_async_context(dra_server(sockets.service, handlers, stop))
     await stack.enter_async_context(registration.serve(sockets.registration))
     publisher = Publisher(client, driver.name, settings.node_name, registration, metrics)
     publisher.leads = lambda: not node.instances.superseded
@@ -156,7 +156,7 @@ def _check(driver: Driver, settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def _server(
+async def dra_server(
     path: Path, handlers: Sequence[grpc.GenericRpcHandler], stop: Stop
 ) -> AsyncIterator[None]:
     """Serve handlers on a Unix socket; at the end the socket goes first, then calls in flight finish."""

@@ -65,6 +65,11 @@ class Instances:
             self._locks.release(_REGISTERED + self.me)
 
     @property
+    def others_live(self) -> bool:
+        """Whether any other instance of the driver runs on this node, whatever its name."""
+        return self._locks.held_elsewhere(_NAMES, (1 << 62) - _NAMES)
+
+    @property
     def superseded(self) -> bool:
         """Whether a younger instance is registered, and publishes."""
         younger = _REGISTERED + self.me + 1

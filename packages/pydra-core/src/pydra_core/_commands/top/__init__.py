@@ -1,0 +1,1 @@
+"""`pydra top`: who has which device of this node."""

@@ -1,0 +1,84 @@
+"""What the API server adds: devices nobody has, and the pods a claim is reserved for."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from pydra_core._api import access
+from pydra_core._api.client import KubeClient, decode_object
+from pydra_core._commands.top.uses import State, Use
+from pydra_core.errors import ApiError
+
+_API = "/apis/resource.k8s.io/v1"
+_NOT_FOUND = 404
+
+
+async def joined(
+    held: Sequence[Use], kubeconfig: str, environ: Mapping[str, str], node: str
+) -> tuple[list[Use], list[str]]:
+    """The uses with their pods, the free devices of the node behind them, and what is odd.
+
+    Raises:
+        ConfigError: API access is not configured.
+        ApiError: slices or claims cannot be read.
+    """
+    client = KubeClient(access.find(kubeconfig, environ))
+    try:
+        refs = sorted({(u.namespace, u.claim, u.uid) for u in held if u.claim})
+        bodies = await asyncio.gather(
+            *(_claim(client, namespace, name) for namespace, name, _ in refs)
+        )
+        free = _free(await _slices(client, node), held)
+    finally:
+        await client.close()
+    pods, odd = {}, []
+    for (namespace, name, uid), body in zip(refs, bodies, strict=True):
+        if body is None or body["metadata"].get("uid") != uid:
+            odd.append(
+                f"claim {namespace}/{name} (UID {uid}): is prepared here and gone from the API server; the kubelet"
+                " unprepares it once the last container that uses it has ended"
+            )
+        else:
+            pods[uid] = _pods(body)
+    return [*(dataclasses.replace(u, pods=pods.get(u.uid, ())) for u in held), *free], odd
+
+
+async def _slices(client: KubeClient, node: str) -> list[dict[str, Any]]:
+    answer = await client.get(f"{_API}/resourceslices", {"fieldSelector": f"spec.nodeName={node}"})
+    items: list[dict[str, Any]] = decode_object("GET resourceslices", answer).get("items") or []
+    return items
+
+
+async def _claim(client: KubeClient, namespace: str, name: str) -> dict[str, Any] | None:
+    path = f"{_API}/namespaces/{quote(namespace, safe='')}/resourceclaims/{quote(name, safe='')}"
+    try:
+        return decode_object(f"GET {path}", await client.get(path))
+    except ApiError as err:
+        if err.status == _NOT_FOUND:
+            return None
+        raise
+
+
+def _pods(claim: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of those a claim is reserved for; others than pods with their kind."""
+    consumers = (claim.get("status") or {}).get("reservedFor") or []
+    return tuple(
+        c["name"] if c["resource"] == "pods" else f"{c['resource']}/{c['name']}" for c in consumers
+    )
+
+
+def _free(slices: Sequence[dict[str, Any]], held: Sequence[Use]) -> list[Use]:
+    taken = {(u.driver, u.pool, u.device) for u in held}
+    published = {
+        (s["spec"]["driver"], s["spec"]["pool"]["name"], device["name"])
+        for s in slices
+        for device in s["spec"].get("devices") or ()
+    }
+    return [
+        Use(driver=driver, pool=pool, device=device, state=State.FREE)
+        for driver, pool, device in sorted(published - taken)
+    ]

@@ -1,0 +1,1 @@
+"""`pydra unstick`: pods that hang in Terminating because their driver was uninstalled."""
