@@ -52,6 +52,12 @@ class LocalApi:
         """The same server for one component: what it writes is its own in `managedFields`."""
         return LocalApi(self._core, self._faults, manager)
 
+    def strict(self) -> LocalApi:
+        """The same server for a client that has unknown and double fields refused, as `kubectl apply` does."""
+        api = LocalApi(self._core, self._faults)
+        api._options = replace(self._options, field_validation="Strict")
+        return api
+
     def kinds(self) -> tuple[ResourceKind, ...]:
         """All kinds that are stored, once each, in the form that is served first."""
         kinds = {kind.bucket: kind for kind in reversed(self._core.catalog.kinds)}
