@@ -9,7 +9,8 @@
  *                     N:stop: SIGSTOP after it
  *   CRASH_KILL_CALL   name: N counts only calls of that name
  *   CRASH_FAIL        N:ERRNO:COUNT: calls N to N + COUNT - 1 fail
- *   CRASH_FAIL_WHILE  FILE:ERRNO:PREFIX: every numbered call on a path starting with PREFIX fails while FILE exists
+ *   CRASH_FAIL_WHILE  FILE:ERRNO:PREFIX: every numbered call on a path starting with PREFIX fails while FILE exists;
+ *                     several, joined by ','
  *   CRASH_SPARE       folder whose calls are numbered but never made to fail
  *   CRASH_SHORT       N: call N, if it is a write, writes half and says so
  *   CRASH_ANSWER      text; a socket write that holds it is logged as "sent", without a number
@@ -37,8 +38,10 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int ready, kill_now, log_fd = -1;
 static long seq, kill_seq, kill_at, fail_at, fail_end, short_at;
-static int fail_errno, while_errno;
-static char *roots, *kill_how = "", *while_file, *while_prefix, *answer, *spare, *kill_call;
+static int fail_errno, whiles;
+static char *roots, *kill_how = "", *answer, *spare, *kill_call;
+
+static struct { int error; char *file, *prefix; } standing[8];
 
 static void *real(const char *name) { return dlsym(RTLD_NEXT, name); }
 
@@ -61,9 +64,11 @@ static int active(void) {
         if ((text = copy_of("CRASH_FAIL"))) sscanf(text, "%ld:%d:%ld", &fail_at, &fail_errno, &fail_end);
         if ((text = copy_of("CRASH_SHORT"))) short_at = atol(text);
         if ((text = copy_of("CRASH_FAIL_WHILE"))) {
-            while_file = strtok(text, ":");
-            while_errno = atoi(strtok(NULL, ":"));
-            while_prefix = strtok(NULL, ":");
+            for (char *part = strtok(text, ":"); part && whiles < 8; part = strtok(NULL, ":"), whiles++) {
+                standing[whiles].file = part;
+                standing[whiles].error = atoi(strtok(NULL, ":"));
+                standing[whiles].prefix = strtok(NULL, ",");
+            }
         }
         if ((text = getenv("CRASH_LOG"))) log_fd = syscall(SYS_openat, AT_FDCWD, text, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
         ready = 1;
@@ -123,9 +128,10 @@ static int begin(const struct call *c) {
     if (kill_now && !strcmp(kill_how, "before")) die();
     if (spare && !strncmp(c->path, spare, strlen(spare))) return 0;
     int injected = fail_at && seq >= fail_at && seq < fail_at + fail_end ? fail_errno : 0;
-    if (!injected && while_file && !strncmp(c->path, while_prefix, strlen(while_prefix)) &&
-        !syscall(SYS_faccessat, AT_FDCWD, while_file, F_OK))
-        injected = while_errno;
+    for (int i = 0; i < whiles && !injected; i++)
+        if (!strncmp(c->path, standing[i].prefix, strlen(standing[i].prefix)) &&
+            !syscall(SYS_faccessat, AT_FDCWD, standing[i].file, F_OK))
+            injected = standing[i].error;
     return injected;
 }
 
