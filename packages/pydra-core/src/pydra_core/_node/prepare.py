@@ -119,7 +119,7 @@ class ClaimPath:
 
     def _failed(self, kind: str, ref: ClaimRef, err: PydraError) -> Answer:
         self._metrics.claim(kind, err.reason)
-        text = error_text(err)
+        text = error_text(ref, err)
         details = {"operation": kind, "claim": str(ref), "uid": ref.uid}
         _log.warning("claim refused", extra={**details, "reason": err.reason, "why": text})
         return Answer(error=text)

@@ -129,9 +129,15 @@ class Works:
         )
 
 
-def error_text(err: PydraError) -> str:
-    """What the kubelet is told, on one line; it puts the text into a pod event."""
-    text = " ".join(str(err).split())[:_ERROR_LIMIT]
+def error_text(ref: ClaimRef, err: PydraError) -> str:
+    """What the kubelet is told, on one line; it puts the text into a pod event.
+
+    The claim is always named: a text about the disk or a device would not tell whose trouble it is.
+    """
+    text = " ".join(str(err).split())
+    if f"claim {ref}" not in text:
+        text = f"claim {ref}: {text}"
+    text = text[:_ERROR_LIMIT]
     return f"TerminalError: {text}" if isinstance(err, TerminalError) else text
 
 
