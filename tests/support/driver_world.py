@@ -68,13 +68,14 @@ class DriverUnderTest:
 
     @property
     def dra_socket(self):
-        own = f"-{self.pod_uid}" if self.pod_uid else ""
-        return self.world.dra_socket.with_name(f"dra{own}.sock")
+        path = self.world.dra_socket
+        return path.with_name(f"dra-{self.pod_uid}.sock") if self.pod_uid else path
 
     @property
     def registration_socket(self):
-        own = f"-{self.pod_uid}" if self.pod_uid else ""
-        return self.world.registration_socket.with_name(f"{DRIVER}{own}-reg.sock")
+        path = self.world.registration_socket
+        own = path.name.replace("-reg.sock", f"-{self.pod_uid}-reg.sock")
+        return path.with_name(own) if self.pod_uid else path
 
     async def registered(self):
         """Do what the kubelet does when it finds the registration socket."""
