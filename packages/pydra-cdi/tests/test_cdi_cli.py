@@ -213,6 +213,40 @@ def test_an_empty_option_is_not_taken_for_the_default_directories(run):
     assert "-d names no directory" in err
 
 
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["gc", "--owner", ""],
+        ["gc", "--owner", "driver", "--keep", ""],
+        ["gc", "--owner", "driver", "--keep", "acme.example-card_claim-1"],
+        ["devices", "--host", ""],
+        ["lint", "--host", "missing"],
+        ["lint", "--ignore", "host-path-mising"],
+        ["monitor", "--count", "0"],
+        ["monitor", "--count", "-1"],
+    ],
+)
+def test_values_that_cannot_be_meant_are_wrong_usage_and_nothing_is_done(node, capsys, argv):
+    host = [] if "--host" in argv else ["--host", str(node)]
+
+    with pytest.raises(SystemExit) as ended:
+        main([*argv, *host])
+
+    assert ended.value.code == 2
+    assert f"argument {argv[-2]}" in capsys.readouterr().err
+    assert (node / "var/run/cdi/acme.example-card_claim-1.json").exists()
+
+
+def test_a_directory_that_is_not_there_is_told_once_and_counts_as_empty(tmp_path, run):
+    missing = tmp_path / "missing"
+
+    for command in ("validate", "lint", "minver", "devices", "dirs"):
+        code, _, err = run(command, "-d", missing)
+        assert code == 0
+        assert err.count(f"pydra-cdi: {missing} does not exist, so it counts as empty") == 1
+    assert run("gc", "--owner", "x", "-d", missing)[0] == 0
+
+
 def test_validate_finds_nothing_on_a_good_node(node, run, data):
     assert run("validate", "--host", node) == (0, "3 files: no findings\n", "")
     assert data("validate", "--host", node) == []
@@ -226,7 +260,22 @@ def test_validate_tells_each_fault_of_each_file(node, run, data):
     assert code == 1
     assert "error: devices: " in out
     assert out.endswith("4 files: 2 errors\n")
-    assert data("validate", node / "etc/cdi/bad.json")[0]["rule"] == "invalid"
+    finding = data("validate", node / "etc/cdi/bad.json")[0]
+    assert (finding["rule"], finding["line"], finding["column"]) == ("invalid", 1, 1)
+
+
+def test_validate_goes_through_the_files_in_the_order_of_reading(node, run):
+    directory = node / "etc/cdi"
+    (directory / "zz.json").write_text("{")
+    (directory / "b.json").write_bytes((directory / "acme.example-card.json").read_bytes())
+    (directory / "aa.json").write_text("{")
+
+    code, out, _ = run("validate", "--host", node)
+
+    assert code == 1
+    told = [line.partition(":")[0] for line in out.splitlines() if line.startswith("node/")]
+    assert told == sorted(told)
+    assert len(set(told)) == 4
 
 
 def test_validate_takes_files_and_standard_input(node, run, monkeypatch):
@@ -352,7 +401,7 @@ def test_inject_prints_the_new_oci_spec(node, data):
 
 
 def test_inject_takes_patterns_on_each_side_of_the_slash(node, run, monkeypatch):
-    give(monkeypatch, "process:\n  env: [B=2]\n  none: ~\n")
+    give(monkeypatch, "b: &b {env: [B=2]}\nprocess:\n  <<: *b\n  none: ~\n")
     code, out, _ = run("inject", "-", f"{CARD}=card0", "*/c*=card?", "--host", node, "-o", "yaml")
 
     assert code == 0
@@ -542,6 +591,27 @@ def test_a_terminal_gets_lines_that_fit_it(monkeypatch):
     lines = terminal.getvalue().splitlines()
     assert len(lines) > 4
     assert max(map(len, lines)) <= 60
+
+
+def test_streams_that_a_shell_closed_are_no_mistake_of_the_program(node, monkeypatch):
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    try:
+        assert main(["devices", "--host", str(node)]) == 0
+        assert main(["validate", "-"]) == 1
+        assert main(["explain", "x"]) == 2
+    finally:
+        for stream in (sys.stdin, sys.stdout, sys.stderr):
+            stream.close()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [[], {}, [{}], [[]], [1, 2.5, 1e17, -0.0, float("inf"), None, True], {"": [[1, [2]], []]}],
+)
+def test_yaml_for_programs_says_what_json_says(value):
+    assert yaml.safe_load(output.as_yaml(value)) == value
+    assert yaml.safe_load(output.as_yaml({"a": value})) == {"a": value}
 
 
 def test_what_the_encoding_cannot_say_is_escaped(monkeypatch):

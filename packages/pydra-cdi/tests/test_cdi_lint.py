@@ -270,9 +270,25 @@ def test_what_runtimes_read_otherwise_than_it_is_written_is_an_accident():
 
     findings = Linter().text(text.encode(), Path("x.yaml"))
 
-    assert [(one.rule, one.path, one.line) for one in findings] == [
-        ("accident", "devices[0].name", 4)
+    assert [(one.rule, one.path, one.line, one.column) for one in findings] == [
+        ("accident", "devices[0].name", 4, 9)
     ]
+
+
+def test_findings_have_line_and_column_and_come_in_the_order_of_the_text():
+    text = f"""{{"cdiVersion": "1.0.0", "kind": "{KIND}", "devices": [
+  {{"name": "-", "containerEdits": {{"env": ["A"], "mounts": [{{"hostPath": "/gone", "containerPath": "/a"}}]}}}}]}}"""
+
+    findings = Linter().text(text.encode(), Path("x.json"))
+
+    assert [(one.rule, one.line, one.column) for one in findings] == [
+        ("version-higher-than-needed", 1, 16),
+        ("invalid", 2, 12),
+        ("invalid", 2, 44),
+        ("mount-unbound", 2, 61),
+        ("host-path-missing", 2, 74),
+    ]
+    assert str(findings[1]).startswith("x.json:2:12: error: devices[0].name: ")
 
 
 def write(path, value, mode=0o644):
@@ -293,6 +309,14 @@ def test_modes_that_keep_readers_out_or_let_writers_in_are_told(tmp_path):
         ("error", "file-writable")
     ]
     assert [one.rule for one in Linter().file(tmp_path / "missing.json")] == ["unreadable"]
+
+
+def test_the_mode_of_what_is_no_file_is_not_told(tmp_path):
+    (tmp_path / "zero.json").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "pipe.json", 0o666)
+
+    for path in tmp_path.iterdir():
+        assert [one.rule for one in Linter().file(path)] == ["unreadable"]
 
 
 def test_directories_are_looked_at_as_a_whole(tmp_path):

@@ -71,7 +71,7 @@ def test_a_yaml_parser_reads_what_we_write_as_it_is_written(spec):
     in_yaml = read_text(b"--- " + encode_spec(spec))  # no JSON any more, so read as runtimes do
 
     assert in_yaml == Reading(spec)
-    assert parse_yaml(encode_spec(spec).decode()) == json.loads(encode_spec(spec))
+    assert parse_yaml(encode_spec(spec)) == json.loads(encode_spec(spec))
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ class Coercion:
 
         Raises:
             UnreadableError: A key is there twice or null, or a scalar contradicts its tag.
-        MistypedError: There are too many faults to go on.
+            MistypedError: There are too many faults to go on.
         """
         return self._any(root, type_of_spec(), "", None)
 

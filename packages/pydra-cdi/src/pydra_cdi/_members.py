@@ -1,6 +1,6 @@
 """Members of a mapping as the reference library sees them: merged, never twice, with keys as text, names folded.
 
-`_coerce` reads fields with it, `_locate` finds them, `_plain` makes ordinary data.
+`_coerce` reads fields with it, `_locate` finds them, `_yaml` makes ordinary data of them.
 """
 
 from __future__ import annotations

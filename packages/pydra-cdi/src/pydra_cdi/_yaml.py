@@ -26,12 +26,12 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _ALIAS_SHARE, _ALIAS_NODES, _ALIAS_FLOOR = 0.99, 1000, 100
 # Each tag directive is compared with all before it, so their number is bounded before the parser sees them.
 _MAX_TAG_DIRECTIVES = 100
-# What the parser says about JSON that is legal, and what to say instead.
+# Legal in JSON, and what to say where the parser says only that the escape is invalid.
 _SURROGATE = (
     "a surrogate is written as an escape: legal JSON, but runtimes read it as YAML 1.1 and refuse it",
     "write characters beyond U+FFFF as they are, in UTF-8",
 )
-_LEGAL_IN_JSON = {"found invalid Unicode character escape code": _SURROGATE}
+_ESCAPED_HALF = re.compile(r"\\[uU](?:0000)?[dD][89a-fA-F][0-9a-fA-F]{2}")
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 # Line breaks to YAML 1.1 that are characters like any other to everybody else.
 _ODD_BREAKS = re.compile("[\x85\u2028\u2029]")
@@ -69,8 +69,9 @@ def compose(data: bytes) -> Composed:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        other = (f"it is not YAML: {error.problem}", "mend it there")
-        message, remedy = _LEGAL_IN_JSON.get(error.problem or "", other)
+        message, remedy = f"it is not YAML: {error.problem}", "mend it there"
+        if mark and _ESCAPED_HALF.match(data.decode(errors="replace"), mark.index - 2):
+            message, remedy = _SURROGATE
         raise UnreadableError(message, remedy, line, column) from error
     except yaml.reader.ReaderError as error:
         before = data[: max(error.position, 0)]
@@ -80,13 +81,13 @@ def compose(data: bytes) -> Composed:
         raise UnreadableError(problem, remedy, line, column) from error
 
 
-def parse_yaml(text: str) -> Any:
-    """Read the first document in `text` as ordinary data: for files that are no specs.
+def parse_yaml(data: bytes) -> Any:
+    """Read the first document in UTF-8 text as ordinary data: for files that are no specs.
 
     Raises:
         UnreadableError: It is not YAML 1.1, or is nested or aliased or large beyond reason.
     """
-    return _data(compose(text.encode()).root)
+    return _data(compose(data).root)
 
 
 def _data(node: Node) -> Any:

@@ -1,6 +1,7 @@
-"""Plain data to YAML, laid out and quoted as the reference library's encoder does; `_reference_text` calls it.
+"""Plain data to YAML: as the reference library's encoder lays it out, or as the command line shows it.
 
-Text is left plain only where every YAML reader, of 1.1 or 1.2, reads it back as the same text.
+`_reference_text` and the commands' output call it. Text is left plain only where every YAML reader, of 1.1 or 1.2,
+reads it back as the same text.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import io
 import re
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from yaml import (
     DocumentEndEvent,
@@ -24,8 +25,8 @@ from yaml import (
     StreamStartEvent,
 )
 from yaml.emitter import Emitter
+from yaml.representer import SafeRepresenter
 
-_INDENT = 4
 _INSIDE_A_SEQUENCE = 2
 # What some reader takes for null, a boolean, a number, a date or a merge, and characters it folds or refuses.
 _NOT_PLAIN = re.compile(
@@ -43,8 +44,25 @@ _NOT_PLAIN = re.compile(
 )
 
 
+class Layout(NamedTuple):
+    """How a document looks: columns of a level, whether `---` begins it, whether text is written as it is."""
+
+    indent: int
+    begins: bool
+    unicode: bool
+
+
+REFERENCE = Layout(indent=4, begins=True, unicode=True)
+SHOWN = Layout(indent=2, begins=False, unicode=False)
+"""For terminals, which some characters command: all beyond ASCII are escapes."""
+
+
 class _Emitter(Emitter):
-    """PyYAML's emitter with the reference's indentation."""
+    """PyYAML's emitter with the reference's way to indent lists."""
+
+    def __init__(self, stream: io.StringIO, layout: Layout) -> None:
+        super().__init__(stream, width=sys.maxsize, allow_unicode=layout.unicode)
+        self.columns = layout.indent
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002 - PyYAML's signature
         self.indents.append(self.indent)
@@ -53,21 +71,21 @@ class _Emitter(Emitter):
         elif self.states[-1] == self.expect_block_sequence_item:
             self.indent += _INSIDE_A_SEQUENCE
         else:
-            self.indent = (self.indent // _INDENT + 1) * _INDENT
+            self.indent = (self.indent // self.columns + 1) * self.columns
 
 
-def write_yaml(document: dict[str, Any]) -> str:
-    """Write mappings, lists, text, integers and booleans as one YAML document."""
+def write_yaml(document: Any, layout: Layout = REFERENCE) -> str:
+    """Write mappings, lists, text, numbers, booleans and null as one YAML document."""
     stream = io.StringIO()
-    emitter = _Emitter(stream, indent=_INDENT, width=sys.maxsize, allow_unicode=True)
-    for event in _events(document):
+    emitter = _Emitter(stream, layout)
+    for event in _events(document, layout):
         emitter.emit(event)
     return stream.getvalue()
 
 
-def _events(document: dict[str, Any]) -> Iterator[Event]:
+def _events(document: Any, layout: Layout) -> Iterator[Event]:
     yield StreamStartEvent()
-    yield DocumentStartEvent(explicit=True)
+    yield DocumentStartEvent(explicit=layout.begins)
     yield from _value(document)
     yield DocumentEndEvent()
     yield StreamEndEvent()
@@ -89,9 +107,9 @@ def _value(value: Any) -> Iterator[Event]:
         yield _scalar(value)
 
 
-def _scalar(value: str | int) -> ScalarEvent:
+def _scalar(value: str | float | None) -> ScalarEvent:
     if not isinstance(value, str):
-        text = str(value).lower()  # Python spells its booleans with a capital
+        text = SafeRepresenter().represent_data(value).value
         return ScalarEvent(None, None, (True, True), text)
     style = '"' if _NOT_PLAIN.fullmatch(value) else None
     return ScalarEvent(None, None, (True, True), value, style=style)

@@ -46,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: The arguments make no sense (2), or help was asked for (0).
     """
+    _open_streams()
     try:
         arguments = _parser().parse_args(argv)
         code: int = arguments.run(arguments)
@@ -61,6 +62,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     return code
+
+
+def _open_streams() -> None:
+    """Give the program the standard streams that a shell closed (`>&-`), so that it may use them."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115, PTH123 - open as long as the program runs
 
 
 def _leave_output() -> None:

@@ -106,7 +106,7 @@ class Explanation:
                 "the driver of that vendor must write its spec file there"
             )
         yield from map(str, self.definitions)
-        if self.winner is None:
+        if not self.definitions:
             yield from (f"{self.device_id} {unused}" for unused in self.unused)
         if self.near:
             yield f"spelled alike are {', '.join(self.near)}: whoever asks for the device may mean one of them"

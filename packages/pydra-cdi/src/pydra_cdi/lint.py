@@ -12,7 +12,15 @@ from itertools import chain, groupby, islice
 from pathlib import Path
 
 from pydra_cdi._lint.document import document_remarks
-from pydra_cdi._lint.finding import Finding, Remark, Severity, of_accident, of_error, of_remark
+from pydra_cdi._lint.finding import (
+    RULES,
+    Finding,
+    Remark,
+    Severity,
+    of_accident,
+    of_error,
+    of_remark,
+)
 from pydra_cdi._lint.host import host_remarks
 from pydra_cdi._lint.places import (
     directory_findings,
@@ -27,7 +35,7 @@ from pydra_cdi.reading import SIZE_LIMIT, read_file
 from pydra_cdi.registry import Registry
 from pydra_cdi.runtimes import Runtime
 
-__all__ = ["Finding", "Linter", "Severity"]
+__all__ = ["RULES", "Finding", "Linter", "Severity"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +93,7 @@ class Linter:
             host_remarks(reading.spec, HostTree(self.host)),
         )
         findings += _placed(data, [of_remark(file, one) for one in islice(remarks, MOST_FAULTS)])
-        findings.sort(key=lambda finding: finding.line or 0)
+        findings.sort(key=lambda finding: (finding.line or 0, finding.column or 0))
         if next(remarks, None):
             said = ("", "there are more findings", "mend these first")
             findings.append(of_remark(file, Remark("warning", "too-many", *said)))
@@ -93,7 +101,9 @@ class Linter:
 
 
 def _placed(data: bytes, findings: Sequence[Finding]) -> Iterator[Finding]:
-    """Give findings the line of their field."""
+    """Give findings the line and column of their field."""
     faults = [Fault(path, "", "") for path in {finding.path for finding in findings}]
-    lines = {fault.path: fault.line for fault in (locate(data, faults) if faults else ())}
-    return (replace(finding, line=lines[finding.path]) for finding in findings)
+    places = {fault.path: fault for fault in (locate(data, faults) if faults else ())}
+    return (
+        replace(one, line=places[one.path].line, column=places[one.path].column) for one in findings
+    )

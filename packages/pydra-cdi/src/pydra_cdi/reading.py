@@ -5,6 +5,7 @@ A spec directory is input from others: a fifo must not hang the reader, a huge f
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -14,6 +15,11 @@ from pydra_cdi.errors import SpecFileError
 from pydra_cdi.model import Spec
 
 SIZE_LIMIT = 8 * 1024 * 1024
+_REMEDIES = {
+    errno.ENOENT: "correct the path, or mend the symlink that leads there",
+    errno.ELOOP: "mend the symlinks, which lead in a circle",
+    errno.EMFILE: "raise the limit of open files of this process",
+}
 
 
 def read_spec(path: Path, *, size_limit: int = SIZE_LIMIT) -> Spec:
@@ -44,7 +50,7 @@ def read_file(path: Path, size_limit: int) -> bytes:
                 )
             data = file.read(size_limit + 1)
     except OSError as error:
-        remedy = "remove it, or make it readable for this process"
+        remedy = _REMEDIES.get(error.errno or 0, "make it readable for this process, or remove it")
         raise SpecFileError(path, f"it cannot be read: {error.strerror}", remedy) from error
     if len(data) > size_limit:
         raise SpecFileError(

@@ -13,7 +13,8 @@ from pydra_cdi._cli.files import STDIN, read_input
 from pydra_cdi._cli.options import add_host, directories
 from pydra_cdi._cli.output import add_format, show_lines
 from pydra_cdi._cli.table import hanging
-from pydra_cdi._lint.finding import Finding, Severity, of_error
+from pydra_cdi._lint.finding import RULES, Finding, Severity, of_error
+from pydra_cdi._lint.places import spec_files
 from pydra_cdi.codec import decode_spec
 from pydra_cdi.errors import CdiError
 from pydra_cdi.registry import Registry
@@ -42,7 +43,12 @@ def _configure_lint(parser: ArgumentParser) -> None:
         help="a release that must be able to read the files, like containerd-1.7 or cri-o-1.33.2",
     )
     parser.add_argument(
-        "--ignore", action="append", default=[], metavar="RULE", help="a rule to leave out, by name"
+        "--ignore",
+        action="append",
+        default=[],
+        choices=RULES,
+        metavar="RULE",
+        help="a rule to leave out, by the name in brackets behind a finding",
     )
 
 
@@ -51,10 +57,10 @@ def _run_validate(arguments: Namespace) -> int:
         findings = [finding for path in arguments.files for finding in _faults(path)]
         return _show(arguments, findings, _files(len(arguments.files)))
     found = Registry(directories(arguments)).refresh()
-    errors = ((path, error) for path, errors in found.errors.items() for error in errors)
-    findings = [finding for path, error in errors for finding in of_error(path, error)]
-    findings += [one for path, error in found.unread.items() for one in of_error(path, error)]
-    files = {loaded.path for loaded in found.specs} | found.errors.keys()
+    files = spec_files(found)
+    errors = [(path, error) for path in files for error in found.errors.get(path, ())]
+    told = [*errors, *found.unread.items()]
+    findings = [finding for path, error in told for finding in of_error(path, error)]
     return _show(arguments, findings, _files(len(files)))
 
 
@@ -71,8 +77,8 @@ def _run_lint(arguments: Namespace) -> int:
 
     linter = Linter(arguments.host, [_runtime(name) for name in arguments.runtime])
     if not arguments.files:
-        found = linter.directories(directories(arguments))
-        looked_at = " and ".join(map(str, directories(arguments)))
+        found = linter.directories(places := directories(arguments))
+        looked_at = " and ".join(map(str, places))
     else:
         found = tuple(
             finding
@@ -105,9 +111,7 @@ def _show(arguments: Namespace, findings: Sequence[Finding], looked_at: str) -> 
 
 def _lines(findings: Sequence[Finding], looked_at: str, width: int | None) -> Iterator[str]:
     for finding in findings:
-        place = str(finding.file) if finding.line is None else f"{finding.file}:{finding.line}"
-        where = f"{finding.path}: " if finding.path else ""
-        yield from hanging(f"{place}: {finding.severity}: {where}{finding.message}", width)
+        yield from hanging(finding.verdict, width)
         yield from hanging(f"{finding.remedy} [{finding.rule}]", width, "    ")
     counts = Counter(finding.severity for finding in findings)
     words: dict[Severity, str] = {"error": "errors", "warning": "warnings", "info": "info"}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
 
 from pydra_cdi._cli.command import FINE, Command
 from pydra_cdi._cli.options import add_host, directories
 from pydra_cdi._cli.output import add_format, note, show
+from pydra_cdi.file_names import SUFFIXES
 from pydra_cdi.files import SpecDirectory
 
 
@@ -15,6 +16,7 @@ def _configure(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--owner",
         required=True,
+        type=_owner,
         metavar="ID",
         help="whose files: what the writer gave as owner, kept in the file's annotations",
     )
@@ -22,7 +24,7 @@ def _configure(parser: ArgumentParser) -> None:
         "--keep",
         action="append",
         default=[],
-        type=Path,
+        type=_spec_file,
         metavar="FILE",
         help="a file that stays, by its name; give it for each",
     )
@@ -31,6 +33,19 @@ def _configure(parser: ArgumentParser) -> None:
     )
     add_host(parser)
     add_format(parser)
+
+
+def _owner(text: str) -> str:
+    if not text:
+        raise ArgumentTypeError("it is empty")
+    return text
+
+
+def _spec_file(text: str) -> Path:
+    """Refuse a name that keeps nothing, like one without its suffix: the file meant would be removed."""
+    if not text.endswith(SUFFIXES):
+        raise ArgumentTypeError(f"{text!r} is no name of a spec file, like acme.example-card.json")
+    return Path(text)
 
 
 def _run(arguments: Namespace) -> int:

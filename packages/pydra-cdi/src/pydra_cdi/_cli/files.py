@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydra_cdi._nodes import Items, Node, Scalar
-from pydra_cdi._scalars import resolve
 from pydra_cdi.errors import SpecFileError, UnreadableError
 from pydra_cdi.reading import SIZE_LIMIT, read_file
 
@@ -47,16 +45,6 @@ def read_oci_spec(path: Path) -> Mapping[str, Any]:
 
 
 def _yaml(data: bytes) -> Any:
-    from pydra_cdi._yaml import compose  # noqa: PLC0415 - lazy: most OCI specs are JSON
+    from pydra_cdi._yaml import parse_yaml  # noqa: PLC0415 - lazy: most OCI specs are JSON
 
-    return _plain(compose(data).root)
-
-
-def _plain(node: Node) -> Any:
-    match node:
-        case Scalar():
-            return resolve(node.text, node.tag, plain=node.plain)
-        case Items():
-            return [_plain(entry) for entry in node.entries]
-        case _:
-            return {key.text: _plain(value) for key, value in node.entries}
+    return parse_yaml(data)

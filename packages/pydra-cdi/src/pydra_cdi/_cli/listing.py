@@ -8,7 +8,7 @@ from typing import Any
 
 from pydra_cdi._cli import views
 from pydra_cdi._cli.command import FINDING, FINE, Command
-from pydra_cdi._cli.options import add_host, directories, snapshot
+from pydra_cdi._cli.options import add_host, snapshot
 from pydra_cdi._cli.output import add_format, note, show, show_lines
 from pydra_cdi._cli.views import View
 from pydra_cdi.snapshot import Snapshot
@@ -67,7 +67,7 @@ def _run_dirs(arguments: Namespace) -> int:
     found = snapshot(arguments)
     data = [
         {"directory": str(path), "priority": priority, **_state(path, priority, found)}
-        for priority, path in enumerate(directories(arguments))
+        for priority, path in enumerate(found.directories)
     ]
     rows = [[str(cell) for cell in row.values()] for row in data]
     show(arguments, data, ("DIRECTORY", "PRIORITY", "SPEC FILES", "WITH ERRORS", "STATE"), rows)

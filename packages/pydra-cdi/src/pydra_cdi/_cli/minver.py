@@ -45,6 +45,8 @@ def _run(arguments: Namespace) -> int:
             data.append(_needs(path))
         except CdiError as error:
             note(str(error))
+    if not paths:
+        note("there are no valid spec files; `pydra-cdi validate` with the same -d tells more")
     rows = [[str(cell) for cell in row.values()] for row in data]
     show(arguments, data, ("SPEC FILE", "DECLARED", "MINIMUM", "BECAUSE OF"), rows)
     return FINE if len(data) == len(paths) else FINDING

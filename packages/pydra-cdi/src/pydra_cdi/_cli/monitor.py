@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 
 from pydra_cdi._cli import views
 from pydra_cdi._cli.command import FINE, Command
@@ -26,10 +26,16 @@ def _configure(parser: ArgumentParser) -> None:
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="show all that is in them")
     parser.add_argument(
-        "--count", type=int, metavar="N", help="end after printing N times (default: never)"
+        "--count", type=_count, metavar="N", help="end after printing N times (default: never)"
     )
     add_host(parser)
     add_format(parser)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise ArgumentTypeError(f"{text!r} is no number from 1")
+    return int(text)
 
 
 def _run(arguments: Namespace) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+import os
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,11 +32,18 @@ def add_host(parser: ArgumentParser) -> None:
     """Offer `--host DIR`."""
     parser.add_argument(
         "--host",
-        type=Path,
+        type=_folder,
         default=Path("/"),
         metavar="DIR",
         help="read this file system instead of this machine's, like /host in a debug pod",
     )
+
+
+def _folder(text: str) -> Path:
+    """Refuse a host that is not there: all its directories would pass for empty."""
+    if not text or not Path(text).is_dir():
+        raise ArgumentTypeError(f"{text!r} is no directory")
+    return Path(text)
 
 
 def directories(arguments: Namespace) -> list[Path]:
@@ -49,6 +57,9 @@ def directories(arguments: Namespace) -> list[Path]:
     named = [Path(name) for names in given for name in names.split(",") if name]
     if given and not named:
         raise UsageError("-d names no directory; name one, or leave -d out for the default")
+    for path in named:
+        if not os.path.lexists(path):  # a typing error, or a driver that has not started yet
+            note(f"{path} does not exist, so it counts as empty")
     return named or list(_default(arguments.host))
 
 

@@ -13,9 +13,6 @@ from typing import Any
 from pydra_cdi._cli.table import printable, render
 
 PROGRAM = "pydra-cdi"
-_PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./=,:@+-]*")
-# YAML 1.1 readers take these for truth values, nothing or infinity; numbers begin with a digit and are quoted anyway.
-_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 _ESCAPED = re.compile(
     "[\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff\ufffe\uffff]"
 )
@@ -63,21 +60,9 @@ def as_json(data: Any) -> str:
 
 def as_yaml(data: Any) -> str:
     """Give YAML in which every string is still a string for a reader of YAML 1.1."""
-    import yaml  # noqa: PLC0415 - only this format needs it
+    from pydra_cdi._yaml_text import SHOWN, write_yaml  # noqa: PLC0415 - only this format needs PyYAML
 
-    class Dumper(yaml.SafeDumper):
-        def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - the name is PyYAML's
-            return True
-
-    def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-        is_plain = _PLAIN.fullmatch(value) and value.casefold() not in _WORDS
-        return dumper.represent_scalar(
-            "tag:yaml.org,2002:str", value, style=None if is_plain else '"'
-        )
-
-    Dumper.add_representer(str, text)
-    dumped: str = yaml.dump(data, Dumper=Dumper, sort_keys=False, width=100)
-    return dumped
+    return write_yaml(data, SHOWN)
 
 
 def terminal_width() -> int | None:

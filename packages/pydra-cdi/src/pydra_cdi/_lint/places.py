@@ -6,7 +6,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pydra_cdi._lint.finding import Finding, of_error
+from pydra_cdi._lint.finding import Finding, Remark, of_error, of_file, of_remark
 from pydra_cdi.snapshot import Snapshot
 
 _READ = (".json", ".yaml")
@@ -19,14 +19,16 @@ def mode_findings(path: Path) -> Iterator[Finding]:
         mode = path.stat().st_mode
     except OSError:  # gone or out of reach, which reading it tells
         return
+    if not stat.S_ISREG(mode):  # a fifo or a link to a device, which reading it tells too
+        return
     if not mode & stat.S_IROTH:
         message = (
             f"its mode is {stat.S_IMODE(mode):04o}: rootless runtimes and tools cannot read it"
         )
-        yield Finding("warning", "file-unreadable", path, "", None, message, "chmod 0644 it")
+        yield of_file("warning", "file-unreadable", path, message, "chmod 0644 it")
     if mode & stat.S_IWOTH:
         message = f"its mode is {stat.S_IMODE(mode):04o}: anybody can have programs run as root"
-        yield Finding("error", "file-writable", path, "", None, message, "chmod 0644 it")
+        yield of_file("error", "file-writable", path, message, "chmod 0644 it")
 
 
 def spec_files(found: Snapshot) -> list[Path]:
@@ -53,7 +55,7 @@ def _ignored(directory: Path) -> Iterator[Finding]:
         if path.suffix.lower() in _MEANT and path.suffix not in _READ:
             message = f"runtimes read {' and '.join(_READ)} only, spelt like that"
             remedy = f"rename it to {path.stem}.yaml or {path.stem}.json"
-            yield Finding("warning", "file-ignored", path, "", None, message, remedy)
+            yield of_file("warning", "file-ignored", path, message, remedy)
 
 
 def rival_findings(found: Snapshot) -> Iterator[Finding]:
@@ -69,10 +71,11 @@ def rival_findings(found: Snapshot) -> Iterator[Finding]:
             elif winner.origin.path != loaded.path:
                 message = f"{device_id} comes from {winner.origin.path}, not from here"
                 remedy = "remove one of the two definitions: a later directory beats an earlier one"
-                yield Finding("warning", "device-shadowed", loaded.path, at, None, message, remedy)
+                remark = Remark("warning", "device-shadowed", at, message, remedy)
+                yield of_remark(loaded.path, remark)
 
 
 def _conflict(path: Path, at: str, device_id: str, others: Sequence[Path]) -> Finding:
     message = f"nobody can have {device_id}: {' and '.join(map(str, others))} defines it too"
     remedy = "rename one of them or remove its file: a directory may define a device once"
-    return Finding("error", "device-conflict", path, at, None, message, remedy)
+    return of_remark(path, Remark("error", "device-conflict", at, message, remedy))
