@@ -3,6 +3,7 @@
 import copy
 import gzip
 import json
+import re
 from pathlib import Path
 
 import msgspec
@@ -103,6 +104,19 @@ def test_a_device_that_is_there_twice_or_edits_nothing_is_refused():
         assert refused_paths(changed(record, devices=[])) == ["devices"], record["id"]
 
 
+def test_a_good_kind_mends_the_kind_of_a_refused_spec_and_nothing_else_and_a_bad_one_spoils_any():
+    refused = [r for r in records("specs") if r["stage"] == "validate" and "panic" not in r]
+    for record in [*refused, *VALID]:
+        paths = {}
+        for kind in record["parsed"].get("kind", ""), "good.example/card", "-/-":
+            found = find_faults(parse_spec(changed(record, kind=kind)))
+            paths[kind] = [one.path for one in found if one.path != "cdiVersion"]
+        before, good, bad = next(iter(paths.values())), paths["good.example/card"], paths["-/-"]
+        assert good == [path for path in before if path != "kind"], record["id"]
+        assert bad == ["kind", "kind", *good], record["id"]
+    assert len(refused) > 200
+
+
 def test_a_refused_spec_stays_refused_when_something_else_in_it_changes():
     refused = [r for r in records("specs") if r["stage"] == "validate" and r["format"] == "json"]
     for record in refused:
@@ -183,6 +197,47 @@ def test_a_good_device_id_is_bad_without_one_of_its_signs_and_another_with_anoth
         for bad in (text.replace("=", ""), text.replace("/", ""), f"-{text}", f"{text}="):
             with pytest.raises(SpecError):
                 QualifiedName.parse(bad)
+
+
+@pytest.mark.parametrize("function", NAME_RULES)
+def test_a_bad_name_is_good_without_its_bad_characters_and_bad_again_with_one(function):
+    judge, bad = NAME_RULES[function], [r for r in records("names") if not r["ok"]]
+    for record in (r for r in bad if r["function"] == function):
+        name = "a" + re.sub("[^A-Za-z0-9_.-]", "", record["input"]) + "a"
+        assert judge("", name) is None, record
+        assert judge("", name.replace("a", "a/", 1)) is not None, record
+        assert judge("", "") is not None
+
+
+def test_a_bad_device_id_is_good_as_the_name_of_another_without_its_bad_characters():
+    for record in records("names"):
+        if record["function"] == "qualified" and not record["ok"]:
+            name = "a" + re.sub("[^A-Za-z0-9_.:-]", "", record["input"]) + "a"
+            assert QualifiedName.parse(f"v.example/c={name}").name == name
+            for bad in (f"/{record['input']}", f"=x/{record['input']}", f"v.example/c={name}="):
+                with pytest.raises(SpecError):
+                    QualifiedName.parse(bad)
+
+
+def test_whatever_is_split_is_all_name_or_all_class_behind_a_vendor():
+    for record in records("names"):
+        text, parts = record["input"], record["parts"]
+        match record["function"]:
+            case "split":
+                assert names.split_device_id(f"v/c={text}x") == ("v", "c", f"{text}x")
+                found = names.split_device_id(f"{text}x")
+                if record["ok"]:
+                    assert found == (parts["vendor"], parts["class"], f"{parts['name']}x")
+            case "kind":
+                assert names.split_kind(f"v/{text}x") == ("v", f"{text}x")
+                if record["ok"]:
+                    assert names.split_kind(f"{text}x") == (parts["vendor"], f"{parts['class']}x")
+            case "qualify":
+                vendor, device_class, name = text
+                joined = names.join_device_id(f"x{vendor}", device_class, f"{name}x")
+                assert joined == f"x{parts['qualified']}x"
+            case _:
+                pass
 
 
 def test_what_was_read_from_a_record_and_changed_in_python_is_written_and_read_alike():
