@@ -24,6 +24,11 @@ class Survey:
     ledger: Ledger
     problem: str = ""
 
+    @property
+    def held(self) -> tuple[records.Prepared | records.Intent, ...]:
+        """Everything a claim holds, prepared or in progress."""
+        return (*self.ledger.all_prepared(), *self.ledger.all_intents())
+
 
 def survey(kubelet_root: Path) -> Iterator[Survey]:
     """Every journal below a kubelet root, by driver name.

@@ -39,22 +39,23 @@ def write(report: Report, form: str) -> None:
     """Write to standard output: `table`, `json` or `yaml`."""
     match form:
         case "json":
-            json.dump(_document(report), sys.stdout, indent=2)
+            json.dump(document(report), sys.stdout, indent=2)
             sys.stdout.write("\n")
         case "yaml":
-            yaml.safe_dump(_document(report), sys.stdout, sort_keys=False, allow_unicode=True)
+            yaml.safe_dump(document(report), sys.stdout, sort_keys=False, allow_unicode=True)
         case _:
             _table(report)
 
 
-def _document(report: Report) -> dict[str, Any]:
+def document(report: Report) -> dict[str, Any]:
+    """The examination as a value, for JSON, YAML and support bundles."""
     checks = [
         {"check": r.check, "state": str(r.state), "seen": r.seen}
         | ({"fix": r.fix} if r.fix else {})
         for r in report.results
     ]
-    document = {"driver": report.driver, "node": report.node, "findings": len(report.findings)}
-    return document | {"hint": _BARE if report.bare else "", "checks": checks}
+    head = {"driver": report.driver, "node": report.node, "findings": len(report.findings)}
+    return head | {"hint": _BARE if report.bare else "", "checks": checks}
 
 
 def _table(report: Report) -> None:

@@ -49,11 +49,7 @@ def uses(surveys: Iterable[Survey], cdi_dir: Path) -> Iterator[Use]:
     """Every use of every device, by driver, pool and device."""
     specs = SpecDirectory(cdi_dir)
     for survey in surveys:
-        records: list[Prepared | Intent] = [
-            *survey.ledger.all_prepared(),
-            *survey.ledger.all_intents(),
-        ]
-        found = (use for r in records for use in _of(survey.driver, r, specs))
+        found = (use for r in survey.held for use in _of(survey.driver, r, specs))
         yield from sorted(found, key=lambda u: (u.pool, u.device, u.share, u.uid))
 
 
