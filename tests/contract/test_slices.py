@@ -3,25 +3,9 @@ from __future__ import annotations
 import asyncio
 
 from driver_world import CARDS, DRIVER, NODE
+from slice_watching import published, until
 
 from pydra_testbed.objects import ObjectRef, Patch, Selection
-
-
-async def until(world, wanted):
-    """Watch the slices until `wanted(slices by name)` holds; returns them."""
-    slices = await world.slices()
-    if wanted(slices):
-        return slices
-    async for _ in world.api.watch("resourceslices"):
-        slices = await world.slices()
-        if wanted(slices):
-            return slices
-    raise AssertionError("the watch ended")
-
-
-async def published(world, driver):
-    await driver.registered()
-    return await until(world, len)
 
 
 async def test_slices_wait_for_the_registration(world):

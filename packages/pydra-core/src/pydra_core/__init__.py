@@ -26,6 +26,7 @@ from pydra_core.errors import (
     PydraError,
     TerminalError,
 )
+from pydra_core.health import DeviceHealth, Health, HealthPolicy
 
 __all__ = [
     "Allocation",
@@ -37,8 +38,11 @@ __all__ = [
     "CounterSet",
     "Device",
     "DeviceGoneError",
+    "DeviceHealth",
     "DeviceUnhealthyError",
     "Driver",
+    "Health",
+    "HealthPolicy",
     "HostError",
     "Inventory",
     "PreparedClaim",

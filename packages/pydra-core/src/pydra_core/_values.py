@@ -123,6 +123,24 @@ class PreparedDevice:
     state: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Toleration:
+    """Taints a claim puts up with (KEP-5055): an empty key is every key, an empty effect every effect."""
+
+    key: str = ""
+    operator: str = "Equal"
+    value: str = ""
+    effect: str = ""
+
+    def covers(self, taint: Taint) -> bool:
+        """Whether it puts up with this taint."""
+        return (
+            self.key in ("", taint.key)
+            and self.effect in ("", taint.effect)
+            and (self.operator == "Exists" or self.value == taint.value)
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allocation:
     """One device chosen for one request of a claim.
@@ -139,6 +157,7 @@ class Allocation:
     share_id: str = ""
     admin_access: bool = False
     consumed: Mapping[str, str] = field(default_factory=dict)
+    tolerations: tuple[Toleration, ...] = ()
     config: Any = None
 
     def prepared(

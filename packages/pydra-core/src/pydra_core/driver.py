@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import UnionType
 from typing import ClassVar
 
 from pydra_core._values import Claim, Inventory, PreparedClaim, PreparedDevice
+from pydra_core.health import DeviceHealth, HealthPolicy
 
 
 class Driver(ABC):
@@ -34,6 +35,9 @@ class Driver(ABC):
     A `msgspec.Struct`, or a union of several that `apiVersion` and `kind` tell apart, each a field with one Literal.
     """
 
+    health_policy: ClassVar[HealthPolicy] = HealthPolicy()
+    """How long an observation of `watch_health` must last until it counts."""
+
     def __init__(self, host: Path = Path("/")) -> None:
         self.host = host
         self._on_rediscover: Callable[[], None] = lambda: None
@@ -52,6 +56,18 @@ class Driver(ABC):
         Must succeed when the device is gone, and when `prepare` was interrupted half-way.
         """
 
+    async def watch_health(self) -> AsyncIterator[DeviceHealth]:
+        """Yield what is seen of devices' health, for as long as it can be watched. Implement it if it can.
+
+        An async generator: yield each device once at the start and whatever is seen later, changed or not. The
+        framework decides when a device counts as unhealthy and as recovered (`health_policy`), taints it, tells
+        the kubelet, the claims that use it and the operator, and refuses new claims for it. When the generator
+        ends or raises, nothing is known of healthy devices until it is called again, a second later.
+        """
+        nothing: tuple[DeviceHealth, ...] = ()
+        for health in nothing:
+            yield health
+
     def rediscover(self) -> None:
         """Ask for a fresh `discover` soon, for example on a hot-plug event. Cheap, never blocks."""
         self._on_rediscover()
@@ -59,6 +75,11 @@ class Driver(ABC):
     def on_rediscover(self, callback: Callable[[], None]) -> None:
         """Set what `rediscover` calls. Called by the framework, once."""
         self._on_rediscover = callback
+
+    @property
+    def watches_health(self) -> bool:
+        """Whether `watch_health` is implemented."""
+        return type(self).watch_health is not Driver.watch_health
 
     @property
     def changes_hardware(self) -> bool:

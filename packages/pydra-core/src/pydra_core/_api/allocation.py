@@ -13,13 +13,20 @@ import msgspec
 
 from pydra_core._api.config import Configs
 from pydra_core._api.rules import is_label, is_subdomain
-from pydra_core._values import Allocation, ClaimRef
+from pydra_core._values import Allocation, ClaimRef, Toleration
 from pydra_core.errors import ClaimError
 from pydra_core.quantity import QuantityError, parse
 
 _MOST_RESULTS = 32
 _SHOWN = 80
 _SHARE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+class _Toleration(msgspec.Struct):
+    key: str | None = None
+    operator: str | None = None
+    value: str | None = None
+    effect: str | None = None
 
 
 class Result(msgspec.Struct, rename="camel"):
@@ -32,6 +39,7 @@ class Result(msgspec.Struct, rename="camel"):
     admin_access: bool | None = None
     share_id: str | None = msgspec.field(default=None, name="shareID")
     consumed_capacity: dict[str, str] | None = None
+    tolerations: list[_Toleration] | None = None
 
 
 def allocations(
@@ -101,6 +109,10 @@ def _allocation(result: Result, configs: Configs) -> Allocation:
         share_id=result.share_id or "",
         admin_access=bool(result.admin_access),
         consumed=result.consumed_capacity or {},
+        tolerations=tuple(
+            Toleration(t.key or "", t.operator or "Equal", t.value or "", t.effect or "")
+            for t in result.tolerations or ()
+        ),
         config=configs.for_request(result.request),
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Mapping
+from importlib.metadata import version
 from typing import Any
 
 import aiohttp
@@ -17,6 +18,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 from pydra_core._api.access import Access
 from pydra_core.errors import ApiError
 
+MANAGER = "pydra-core"
+"""What we are in `managedFields`: the API server takes it from the user agent."""
 _UNAUTHORIZED = 401
 _MESSAGE_LIMIT = 1000
 _NO_ANSWER = (aiohttp.ClientError, HttpProcessingError, TimeoutError, OSError, ValueError)
@@ -30,7 +33,8 @@ class KubeClient:
         self._access = access
         self._timeout = aiohttp.ClientTimeout(total=timeout)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=connections, ssl=access.tls or True)
+            connector=aiohttp.TCPConnector(limit=connections, ssl=access.tls or True),
+            headers={"User-Agent": f"{MANAGER}/{version(MANAGER)}"},
         )
 
     async def close(self) -> None:

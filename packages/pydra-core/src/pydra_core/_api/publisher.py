@@ -12,22 +12,25 @@ import logging
 import random
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
-from pydra_core._api.client import KubeClient
+from pydra_core._api.client import MANAGER, KubeClient
 from pydra_core._api.plan import Body, Owner, Write, plan
-from pydra_core._api.render import slice_contents
+from pydra_core._api.rivals import Rivals, managers
 from pydra_core._api.rules import check
 from pydra_core._api.slices import checked_list, checked_node_uid, checked_slice
+from pydra_core._api.wanted import Wanted
 from pydra_core._telemetry.metrics import Metrics
 from pydra_core._values import Inventory
-from pydra_core.errors import ApiError, DroppedFieldsError
+from pydra_core.errors import ApiError
 
 _log = logging.getLogger(__name__)
 _SLICES = "/apis/resource.k8s.io/v1/resourceslices"
 _NOT_FOUND, _CONFLICT, _GONE = 404, 409, 410
 _FASTEST, _SLOWEST = 0.2, 30.0
 _LOOK = 1.0
+_GATHER = 0.03
+"""Seconds in which changes are gathered before they are written together."""
 _MOST_OBEDIENT = 300.0
 """Seconds of a Retry-After that are honoured; a driver must not be silenced for a day by one bad header."""
 
@@ -43,17 +46,23 @@ class Publisher:
     """Publishes one driver's node-local pool. `want` may be called at any time; `run` does the work."""
 
     def __init__(
-        self, client: KubeClient, driver: str, node: str, registered: Registered, metrics: Metrics
+        self,
+        client: KubeClient,
+        driver: str,
+        node: str,
+        registered: Registered,
+        metrics: Metrics,
+        *,
+        may_taint: bool = False,
     ) -> None:
         self._client = client
         self._driver = driver
         self._node = node
         self._registered = registered
         self._metrics = metrics
-        self._wanted: list[dict[str, Any]] | None = None
-        self._desired: list[dict[str, Any]] | None = (
-            None  # what is wanted, less what the server cannot hold
-        )
+        self.wanted = Wanted(driver, may_taint=may_taint)
+        self._settled: object = None  # the wish that was fulfilled last
+        self._rivals = Rivals()
         self._existing: dict[str, Body] = {}
         self._deleted: dict[str, int] = {}  # name to the version at which the watch saw it go
         self._newest = 0
@@ -69,11 +78,13 @@ class Publisher:
             InventoryError: it breaks a limit of the API; what was published before stays.
         """
         check(inventory)
-        contents = slice_contents(inventory)
         self._metrics.devices.set(len(inventory.devices))
-        if contents != self._wanted:
-            self._wanted, self._desired = contents, list(contents)
+        if self.wanted.set(inventory):
             self._wake.set()
+
+    def look_again(self) -> None:
+        """Compare anew: what is known of the devices (`wanted.marks`) has changed. Cheap, never blocks."""
+        self._wake.set()
 
     async def follow_lead(self) -> None:
         """Look again when a younger instance comes or goes: of two, only the younger writes. Until cancelled."""
@@ -155,26 +166,49 @@ class Publisher:
     async def _write_differences(self) -> None:
         while True:
             await self._wake.wait()
+            await asyncio.sleep(_GATHER)
             self._wake.clear()
             await self._registered.wait()
-            if self._desired is None:
-                continue
             if not self.leads():
                 self.problem = ""
-                continue
-            owner, desired = await self._owner(), self._desired
-            writes = plan(
-                list(self._existing.values()),
-                desired,
-                owner,
-                self._driver,
-                newest=self._newest,
-            )
-            for write in writes:
-                await self._write(write, desired)
-            if writes:
-                _log.info("published", extra={"slices": len(desired), "writes": len(writes)})
-            self.problem = ""
+            elif pause := self._rivals.pause(time.monotonic()):
+                await asyncio.sleep(pause)
+                self._wake.set()
+            else:
+                await self._write_once()
+
+    async def _write_once(self) -> None:
+        """Compare and write; whoever else changes the pool again and again is named and left alone for a while."""
+        owner, existing = await self._owner(), list(self._existing.values())
+        desired = self.wanted.contents(existing)
+        if desired is None:
+            return
+        self._metrics.tainted.set(self.wanted.tainted)
+        writes = plan(existing, desired, owner, self._driver, newest=self._newest)
+        foreign = [w.body for w in writes if w.verb != "create"]
+        if (
+            foreign
+            and (owner, desired) == self._settled
+            and self._rivals.corrected(time.monotonic())
+        ):
+            self._give_way(foreign)
+            return
+        for write in writes:
+            await self._write(write)
+        if writes:
+            _log.info("published", extra={"slices": len(desired), "writes": len(writes)})
+        self._settled = (owner, desired)
+        self.problem = ""
+
+    def _give_way(self, foreign: list[Body]) -> None:
+        others = ", ".join(managers(foreign, MANAGER)) or "unknown"
+        self.problem = (
+            f"pool {self._node}: another publisher changes the slices of driver {self._driver} again and again"
+            f" (field managers: {others}); stop that driver, or give one of them another name"
+        )
+        self._metrics.background_error("AnotherPublisher")
+        _log.error("another publisher of the same pool", extra={"why": self.problem})
+        self._wake.set()
 
     async def _owner(self) -> Owner:
         """Read the node's UID anew each time slices are about to be compared: nodes are re-created."""
@@ -189,7 +223,7 @@ class Publisher:
             ) from err
         return Owner(self._node, checked_node_uid(content))
 
-    async def _write(self, write: Write, desired: list[dict[str, Any]]) -> None:
+    async def _write(self, write: Write) -> None:
         self._metrics.slice_write(write.verb)
         body = write.body
         match write.verb:
@@ -206,7 +240,10 @@ class Publisher:
         self._newest = max(self._newest, body["spec"]["pool"]["generation"])
         if int(checked["metadata"]["resourceVersion"]) > self._deleted.get(name, 0):
             self._existing[name] = checked  # else the watch has already told of its end
-        self._adopt_if_reduced(body, stored, desired)
+        if error := self.wanted.adopt(body, stored):
+            self._metrics.background_error(error.reason)
+            _log.error("published less than wanted", extra={"why": str(error)})
+            self._wake.set()
 
     async def _delete(self, body: Body) -> None:
         metadata = body["metadata"]
@@ -223,39 +260,9 @@ class Publisher:
                 raise
         self._existing.pop(metadata["name"], None)
 
-    def _adopt_if_reduced(self, sent: Body, stored: Body, desired: list[dict[str, Any]]) -> None:
-        """If the server dropped fields of a disabled feature, say so once and want what it can hold."""
-        dropped = sorted(_dropped(sent["spec"], stored["spec"]))
-        if not dropped:
-            return
-        error = DroppedFieldsError(
-            f"slice {stored['metadata']['name']}: the API server dropped {', '.join(dropped)};"
-            " switch on the feature gates these fields belong to, or stop publishing them"
-        )
-        self._metrics.background_error(error.reason)
-        _log.error("published less than wanted", extra={"why": str(error)})
-        index = int(sent["metadata"]["name"].rpartition("-")[2], 16)
-        keys = desired[index].keys() & stored["spec"].keys()
-        desired[index] = {
-            key: stored["spec"][key] for key in keys
-        }  # of this wish; a newer one is its own list
-
 
 def _newer(body: Body, known: Body | None) -> bool:
     """Whether an event tells something our own write did not already."""
     return known is None or int(body["metadata"]["resourceVersion"]) > int(
         known["metadata"]["resourceVersion"]
     )
-
-
-def _dropped(sent: Any, stored: Any) -> set[str]:
-    """Names of fields that were sent and not stored, anywhere below."""
-    if isinstance(sent, dict):
-        if not isinstance(stored, dict):
-            return set()
-        return {k for k in sent if k not in stored}.union(
-            *(_dropped(v, stored[k]) for k, v in sent.items() if k in stored)
-        )
-    if isinstance(sent, list) and isinstance(stored, list):
-        return set().union(*(_dropped(a, b) for a, b in zip(sent, stored, strict=False)))
-    return set()

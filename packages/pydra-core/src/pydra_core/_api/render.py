@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from pydra_core._values import AttributeValue, Capacity, Device, Inventory, RequestPolicy, Version
+from pydra_core._values import (
+    AttributeValue,
+    Capacity,
+    Device,
+    Inventory,
+    RequestPolicy,
+    Taint,
+    Version,
+)
 from pydra_core.quantity import parse
 
 _T = TypeVar("_T")
@@ -16,22 +25,57 @@ MAX_DEVICES_ADVANCED = 64
 MAX_COUNTER_SETS = 8
 
 
-def slice_contents(inventory: Inventory) -> list[dict[str, Any]]:
-    """Return what each slice of a node-local pool holds: `devices` or `sharedCounters`, never both.
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """An inventory as bodies, not split yet."""
 
-    Counters need slices of their own since Kubernetes 1.35. A pool without devices is one empty slice, so
+    counter_sets: tuple[dict[str, Any], ...]
+    devices: tuple[dict[str, Any], ...]
+
+
+def render(inventory: Inventory) -> Rendered:
+    """Spell an inventory as the API server would."""
+    return Rendered(
+        tuple(
+            {"name": s.name, "counters": _quantities(s.counters)} for s in inventory.counter_sets
+        ),
+        tuple(_device(d) for d in inventory.devices),
+    )
+
+
+def split(rendered: Rendered, most: int = MAX_DEVICES) -> list[dict[str, Any]]:
+    """Return what each slice of a pool holds: `devices` or `sharedCounters`, never both.
+
+    Counters need slices of their own since Kubernetes 1.35. A block of `most` devices that holds one with taints
+    or counters is cut in two, and the other blocks stay as they are. A pool without devices is one empty slice, so
     that the scheduler sees a complete pool.
     """
     contents: list[dict[str, Any]] = [
-        {"sharedCounters": [{"name": s.name, "counters": _quantities(s.counters)} for s in chunk]}
-        for chunk in _chunks(inventory.counter_sets, MAX_COUNTER_SETS)
+        {"sharedCounters": list(chunk)}
+        for chunk in _chunks(rendered.counter_sets, MAX_COUNTER_SETS)
     ]
-    advanced = any(d.taints or d.consumes for d in inventory.devices)
-    limit = MAX_DEVICES_ADVANCED if advanced else MAX_DEVICES
-    contents += [
-        {"devices": [_device(d) for d in chunk]} for chunk in _chunks(inventory.devices, limit)
+    for block in _chunks(rendered.devices, most):
+        limit = MAX_DEVICES_ADVANCED if any(map(_is_advanced, block)) else most
+        contents += [{"devices": list(chunk)} for chunk in _chunks(block, limit)]
+    if not rendered.devices:
+        contents.append({"devices": []})
+    return contents
+
+
+def slice_contents(inventory: Inventory) -> list[dict[str, Any]]:
+    """Return what each slice of an inventory holds."""
+    return split(render(inventory))
+
+
+def taint_bodies(taints: Iterable[Taint]) -> list[dict[str, Any]]:
+    """Spell taints as the API server would."""
+    return [
+        {"key": t.key, "effect": t.effect} | ({"value": t.value} if t.value else {}) for t in taints
     ]
-    return contents or [{"devices": []}]
+
+
+def _is_advanced(device: dict[str, Any]) -> bool:
+    return "taints" in device or "consumesCounters" in device
 
 
 def _chunks(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
@@ -52,10 +96,7 @@ def _device(device: Device) -> dict[str, Any]:
             for c in device.consumes
         ]
     if device.taints:
-        body["taints"] = [
-            {"key": t.key, "effect": t.effect} | ({"value": t.value} if t.value else {})
-            for t in device.taints
-        ]
+        body["taints"] = taint_bodies(device.taints)
     return body
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from pydra_core._api.publisher import Publisher
 from pydra_core._values import Inventory
@@ -22,6 +23,7 @@ class Discovery:
         self._driver = driver
         self._publisher = publisher
         self._wake = asyncio.Event()
+        self.on_found: Callable[[Inventory], None] = lambda _: None
         driver.on_rediscover(self._wake.set)
 
     async def run(self) -> None:
@@ -29,7 +31,9 @@ class Discovery:
         while True:
             self._wake.clear()
             try:
-                self._publisher.want(await self._discover())
+                inventory = await self._discover()
+                self._publisher.want(inventory)
+                self.on_found(inventory)
             except Exception as err:
                 cause = str(err) if isinstance(err, PydraError) else f"{type(err).__name__}: {err}"
                 self.problem = f"driver {self._driver.name}: discover failed: {cause}"

@@ -57,6 +57,8 @@ class ClaimPath:
         self._specs = specs
         self._metrics = metrics
         self._works = Works(driver.name)
+        self.check: Callable[[Claim], None] = lambda _: None
+        self.released: Callable[[], None] = lambda: None
 
     async def prepare(self, ref: ClaimRef, deadline: float) -> Answer:
         """Prepare one claim until `deadline` (monotonic seconds). Never raises: the answer holds the error."""
@@ -96,9 +98,8 @@ class ClaimPath:
         except PydraError as err:
             return self._failed(kind, ref, err)
         except Exception as err:  # noqa: BLE001 (the boundary of one claim)
-            _log.exception(
-                "driver raised", extra={"claim": str(ref), "uid": ref.uid, "operation": kind}
-            )
+            extra = {"claim": str(ref), "uid": ref.uid, "operation": kind}
+            _log.exception("driver raised", extra=extra)
             cause = f"{type(err).__name__}: {err}" if str(err) else type(err).__name__
             failed = DriverFailedError(
                 f"claim {ref}: driver {self._driver.name} failed to {kind} it: {cause}; the driver's log has the trace"
@@ -120,15 +121,14 @@ class ClaimPath:
     def _failed(self, kind: str, ref: ClaimRef, err: PydraError) -> Answer:
         self._metrics.claim(kind, err.reason)
         text = error_text(ref, err)
-        details = {"operation": kind, "claim": str(ref), "uid": ref.uid}
-        _log.warning("claim refused", extra={**details, "reason": err.reason, "why": text})
+        details = {"operation": kind, "claim": str(ref), "uid": ref.uid, "reason": err.reason}
+        _log.warning("claim refused", extra={**details, "why": text})
         return Answer(error=text)
 
     async def _prepare(self, ref: ClaimRef) -> _Devices:
         """Prepare a claim, unless it is prepared and what was answered then still holds."""
         await self._journal.refresh()
-        ledger = self._journal.ledger
-        self._check_turn(ref, ledger)
+        self._check_turn(ref, ledger := self._journal.ledger)
         prepared = ledger.prepared(ref.uid)
         if prepared and self._still_holds(prepared):
             self._specs.ensure(prepared)
@@ -139,6 +139,7 @@ class ClaimPath:
             )  # it was interrupted: what it left of the hardware is unknown
         self._works.at(ref.uid, "the API server")
         claim = await self._claims.fetch(ref)
+        self.check(claim)
         await self._reserve(claim)
         self._works.at(ref.uid, f"driver {self._driver.name}")
         try:
@@ -158,14 +159,14 @@ class ClaimPath:
 
     async def _unprepare(self, ref: ClaimRef) -> _Devices:
         await self._journal.refresh()
-        ledger = self._journal.ledger
-        self._check_turn(ref, ledger)
+        self._check_turn(ref, ledger := self._journal.ledger)
         self._claims.forget(ref.uid)
         known = ledger.prepared(ref.uid) or ledger.intent(ref.uid)
         if known is None:
             self._specs.remove(ref.uid)
             return ()
         await self._undo(ref, known)
+        self.released()
         return known.answers
 
     async def _undo(self, ref: ClaimRef, known: Prepared | Intent) -> None:
@@ -282,8 +283,8 @@ class ClaimPath:
         try:
             await self._journal.transact(give_up, durable=False)
         except HostError as err:  # the claim keeps its devices until the kubelet comes back
-            details = {"claim": str(ref), "uid": ref.uid, "why": str(err)}
-            _log.warning("devices of a failed prepare could not be freed", extra=details)
+            extra = {"claim": str(ref), "uid": ref.uid, "why": str(err)}
+            _log.warning("devices of a failed prepare could not be freed", extra=extra)
 
 
 def _uses(claim: Claim) -> tuple[DeviceUse, ...]:

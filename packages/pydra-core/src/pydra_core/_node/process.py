@@ -21,6 +21,7 @@ from pydra_core._api.client import KubeClient
 from pydra_core._api.publisher import Publisher
 from pydra_core._api.rules import is_driver_name
 from pydra_core._node.discovery import Discovery
+from pydra_core._node.health.care import Care
 from pydra_core._node.lifecycle import Stop, background, signals
 from pydra_core._node.prepare import ClaimPath
 from pydra_core._node.recovery import Recovery
@@ -30,6 +31,7 @@ from pydra_core._node.service import DraService
 from pydra_core._node.sockets import locate, remove_dead, remove_stale
 from pydra_core._state.instances import ALONE, Instances, read_boot_id
 from pydra_core._state.journal import Journal
+from pydra_core._state.ledger import Ledger
 from pydra_core._state.spec_files import SpecFiles
 from pydra_core._telemetry.metrics import Metrics
 from pydra_core.driver import Driver
@@ -81,30 +83,62 @@ async def _serve(
     node = await _claim_path(stack, driver, settings, client, metrics, stop)
     registration = Registration(driver.name, sockets.endpoint, metrics)
     registration.on_change = lambda known: node.instances.set_registered(registered=known)
-    handlers = DraService(node.claims, metrics).handlers()
+    care = Care(driver, settings.node_name, node.ledger, client, metrics, sockets.data_dir)
+    node.claims.check, node.claims.released = care.check, care.released
+    handlers = (*DraService(node.claims, metrics).handlers(), *care.handlers())
     await stack.enter_async_context(dra_server(sockets.service, handlers, stop))
+    stack.callback(care.stream.stop)
     await stack.enter_async_context(registration.serve(sockets.registration))
-    publisher = Publisher(client, driver.name, settings.node_name, registration, metrics)
-    publisher.leads = lambda: not node.instances.superseded
-    publisher.on_wiped = registration.doubt
+    publisher = _publisher(driver, settings, client, registration, node, care)
     discovery = reloading.discovery = Discovery(driver, publisher, settings.discover_interval)
-    if settings.http_address:
-        from pydra_core._telemetry import http  # noqa: PLC0415 (2 MB that a driver without probes need not hold)
-
-        probe = http.serve(
-            settings.http_address,
-            metrics,
-            lambda: registration.refusal or discovery.problem or publisher.problem,
-        )
-        _log.info("probes served", extra={"address": await stack.enter_async_context(probe)})
+    discovery.on_found = care.found
+    problem = lambda: registration.refusal or discovery.problem or publisher.problem  # noqa: E731 (asked anew by each probe)
+    await _probes(stack, settings, metrics, problem)
     for path in remove_dead(settings, driver.name):
         _log.warning("socket of a dead instance removed", extra={"socket": path})
     async with background(
-        metrics, publisher.run, discovery.run, node.recovery.watch, publisher.follow_lead
+        metrics,
+        publisher.run,
+        discovery.run,
+        node.recovery.watch,
+        publisher.follow_lead,
+        *care.jobs(),
     ):
         details = {"driver": driver.name, "node": settings.node_name, "socket": sockets.service}
         _log.info("serving", extra=details)
         await stop.wait()
+
+
+def _publisher(
+    driver: Driver,
+    settings: Settings,
+    client: KubeClient,
+    registration: Registration,
+    node: _Node,
+    care: Care,
+) -> Publisher:
+    publisher = Publisher(
+        client,
+        driver.name,
+        settings.node_name,
+        registration,
+        care.metrics,
+        may_taint=driver.watches_health,
+    )
+    publisher.wanted.marks, care.look_again = care.marks, publisher.look_again
+    publisher.leads = lambda: not node.instances.superseded
+    publisher.on_wiped = registration.doubt
+    return publisher
+
+
+async def _probes(
+    stack: AsyncExitStack, settings: Settings, metrics: Metrics, problem: Callable[[], str]
+) -> None:
+    if settings.http_address:
+        from pydra_core._telemetry import http  # noqa: PLC0415 (2 MB that a driver without probes need not hold)
+
+        probe = http.serve(settings.http_address, metrics, problem)
+        _log.info("probes served", extra={"address": await stack.enter_async_context(probe)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +148,7 @@ class _Node:
     claims: ClaimPath
     recovery: Recovery
     instances: Instances
+    ledger: Callable[[], Ledger]
 
 
 async def _claim_path(
@@ -137,7 +172,7 @@ async def _claim_path(
     recovery = Recovery(claims, journal, instances, specs)
     await recovery.start(settings.node_name)
     metrics.prepared.set(len(journal.ledger.all_prepared()))
-    return _Node(claims, recovery, instances)
+    return _Node(claims, recovery, instances, lambda: journal.ledger)
 
 
 def _check(driver: Driver, settings: Settings) -> None:

@@ -33,7 +33,8 @@ class Stream:
     """A method with one request and a stream of responses."""
 
     request: type[Message]
-    handler: Callable[[Any, Context], AsyncIterator[Message]]
+    handler: Callable[[Any, Context], AsyncIterator[Message | bytes]]
+    """Yields messages, or their bytes if it has them."""
 
 
 def service(name: str, methods: Mapping[str, Unary | Stream]) -> grpc.GenericRpcHandler:
@@ -65,8 +66,8 @@ def threaded_service(
     )
 
 
-def _encode(message: Message) -> bytes:
-    return message.SerializeToString()
+def _encode(message: Message | bytes) -> bytes:
+    return message if isinstance(message, bytes) else message.SerializeToString()
 
 
 def _handler(method: Unary | Stream) -> grpc.RpcMethodHandler[Any, Any]:
@@ -88,8 +89,8 @@ def _unary(method: Unary) -> Callable[[bytes, Context], Awaitable[Message]]:
     return handle
 
 
-def _stream(method: Stream) -> Callable[[bytes, Context], AsyncIterator[Message]]:
-    async def handle(request: bytes, context: Context) -> AsyncIterator[Message]:
+def _stream(method: Stream) -> Callable[[bytes, Context], AsyncIterator[Any]]:
+    async def handle(request: bytes, context: Context) -> AsyncIterator[Any]:
         async for message in method.handler(
             await _decoded(method.request, request, context), context
         ):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40)
@@ -30,6 +33,29 @@ class Metrics:
         self.errors = self._counter(
             "pydra_background_errors_total", "Errors outside of a claim, by reason.", ("reason",)
         )
+        self._add_health()
+
+    def _add_health(self) -> None:
+        self.device_health = self._counted(
+            "pydra_device_health", "Devices by what is known of their health.", ("health",)
+        )
+        self.health_changes = self._counter(
+            "pydra_health_changes_total",
+            "Changes of a device's health, by what it is since.",
+            ("health",),
+        )
+        self.tainted = self._gauge("pydra_tainted_devices", "Devices published with a taint.")
+        self.streams = self._gauge("pydra_health_streams", "Health streams the kubelet has open.")
+        self.status_writes = self._counter(
+            "pydra_status_writes_total",
+            "Writes of devices' status to claims, by result.",
+            ("reason",),
+        )
+        self.events = self._counter(
+            "pydra_events_total",
+            "Kubernetes events, by reason; `dropped` ones were too many.",
+            ("reason", "result"),
+        )
 
     def exposition(self) -> bytes:
         """Return the metrics in Prometheus' text format."""
@@ -51,11 +77,31 @@ class Metrics:
         """Count one error that no claim can be blamed for."""
         self.errors.labels(self._driver, reason).inc()
 
+    def set_health(self, counts: Mapping[Any, int]) -> None:
+        """Set how many devices are healthy, unhealthy and unknown."""
+        for health, count in counts.items():
+            self.device_health.labels(self._driver, str(health)).set(count)
+
+    def health_change(self, health: str) -> None:
+        """Count one device whose health became this."""
+        self.health_changes.labels(self._driver, str(health)).inc()
+
+    def status_write(self, reason: str) -> None:
+        """Count one write to a claim's status; `reason` is empty for success or an error's constant reason."""
+        self.status_writes.labels(self._driver, reason).inc()
+
+    def event(self, reason: str, result: str) -> None:
+        """Count one event that was `written` or `dropped`."""
+        self.events.labels(self._driver, reason, result).inc()
+
     def _counter(self, name: str, doc: str, labels: tuple[str, ...]) -> Counter:
         return Counter(name, doc, ("driver", *labels), registry=self.registry)
 
     def _histogram(self, name: str, doc: str, labels: tuple[str, ...]) -> Histogram:
         return Histogram(name, doc, ("driver", *labels), registry=self.registry, buckets=_BUCKETS)
+
+    def _counted(self, name: str, doc: str, labels: tuple[str, ...]) -> Gauge:
+        return Gauge(name, doc, ("driver", *labels), registry=self.registry)
 
     def _gauge(self, name: str, doc: str) -> Gauge:
         gauge = Gauge(name, doc, ("driver",), registry=self.registry)
