@@ -385,6 +385,17 @@ def test_gc_removes_the_files_of_the_owner_that_are_not_kept(node, run, data):
     assert (node / "etc/cdi/acme.example-card.json").exists()
 
 
+def test_gc_tells_what_it_removed_though_another_directory_cannot_be_cleaned(node, run):
+    mine = node / "var/run/cdi/acme.example-card_claim-1.json"
+    (node / "file").touch()
+
+    code, out, err = run("gc", "--owner", "driver", "-d", f"{node}/file,{mine.parent}")
+
+    assert code == 1
+    assert out.splitlines()[1].split() == [str(mine), "removed"]
+    assert f"{node}/file: it cannot be changed: Not a directory" in err
+
+
 def test_inject_prints_the_new_oci_spec(node, data):
     Path("config.json").write_text('{"process": {"env": ["A=\\/b"]}}')
 
@@ -482,6 +493,14 @@ def test_monitor_prints_what_is_there_and_again_when_it_changes(node, capsys, fo
     assert {"table": "VENDOR", "json": '"vendors"', "yaml": "---"}[form] in out
 
 
+@pytest.mark.usefixtures("node")
+def test_monitor_tells_a_program_at_once():
+    argv = [PROGRAM, "monitor", "devices", "--host", "node", "-o", "json"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as program:
+        assert json.loads("".join(iter(program.stdout.readline, "}\n")) + "}")["devices"]
+        program.terminate()
+
+
 def test_monitor_prints_only_what_was_asked_for(node, data):
     assert list(data("monitor", "devices", "classes", "--count", "1", "--host", node)) == [
         "devices",
@@ -516,7 +535,11 @@ def test_every_command_has_help_that_names_the_exit_codes(capsys):
         with pytest.raises(SystemExit) as ended:
             main([*argv, "--help"])
         assert ended.value.code == 0
-        assert "exit codes: 0 fine" in " ".join(capsys.readouterr().out.split())
+        shown = " ".join(capsys.readouterr().out.split())
+        assert "exit codes: 0 fine" in shown
+        offers_tables = bool(argv) and argv[0] not in {"inject", "resolve", "schema"}
+        assert ("a table for people, or json or yaml for programs" in shown) == offers_tables
+        assert ("(default json)" in shown) == (bool(argv) and not offers_tables)
 
 
 def test_the_version_is_that_of_the_distribution(capsys):

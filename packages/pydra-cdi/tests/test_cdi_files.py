@@ -23,6 +23,7 @@ from pydra_cdi import (
     encode_spec,
     read_spec,
 )
+from pydra_cdi._atomic import TEMP_PREFIX, TEMP_SUFFIX
 from pydra_cdi.file_names import spec_file_name
 
 KIND = "acme.example/card"
@@ -31,7 +32,7 @@ IN_BETWEEN = []  # (event of the interpreter, what another process does just bef
 
 def in_between(event, args):
     """Let a race happen at the one moment where it matters: the interpreter tells what it is about to do."""
-    expected = event == "fcntl.flock" or str(args[:1]).endswith(".tmp',)")
+    expected = event in {"fcntl.flock", "os.mkdir"} or str(args[:1]).endswith(".tmp',)")
     if expected and IN_BETWEEN and event == IN_BETWEEN[-1][0]:
         IN_BETWEEN.pop()[1]()
 
@@ -237,10 +238,29 @@ def test_a_temporary_file_that_a_cleaner_took_before_it_was_locked_is_made_again
     assert read_spec(path) == spec()
 
 
+def test_what_only_looks_like_a_leftover_is_left_alone_and_hangs_nobody(tmp_path):
+    (tmp_path / f"{TEMP_PREFIX}link{TEMP_SUFFIX}").symlink_to("/etc/hostname")
+    (tmp_path / f"{TEMP_PREFIX}directory{TEMP_SUFFIX}").mkdir()
+    os.mkfifo(tmp_path / f"{TEMP_PREFIX}fifo{TEMP_SUFFIX}")
+    leftover = tmp_path / f"{TEMP_PREFIX}zz{TEMP_SUFFIX}"
+    leftover.touch()
+
+    assert SpecDirectory(tmp_path).sweep() == (leftover,)
+    assert len(list(tmp_path.iterdir())) == 3
+
+
 def test_a_leftover_that_somebody_else_removes_first_is_no_error(tmp_path):
     (tmp_path / ".pydra-cdi.0.tmp").touch()
     IN_BETWEEN.append(("open", (tmp_path / ".pydra-cdi.0.tmp").unlink))
     assert SpecDirectory(tmp_path).sweep() == ()
+    assert IN_BETWEEN == []
+
+
+def test_a_directory_that_another_writer_makes_first_is_no_error(tmp_path):
+    place = tmp_path / "cdi"
+    IN_BETWEEN.append(("os.mkdir", place.mkdir))
+
+    assert SpecDirectory(place).write(spec()).changed
     assert IN_BETWEEN == []
 
 

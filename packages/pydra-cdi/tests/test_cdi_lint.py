@@ -137,6 +137,15 @@ def test_each_rule_finds_what_it_is_for(tmp_path, what, finding):
     assert with_host(tmp_path, what) == [(severity, rule, f"{AT}.{path}")]
 
 
+@pytest.mark.parametrize("bits", [0o100, 0o010, 0o001, 0o666])
+def test_a_hook_may_be_executable_for_anybody(tmp_path, bits):
+    (tmp_path / "hook").touch()
+    (tmp_path / "hook").chmod(bits)
+    rules = [rule for _, rule, _ in with_host(tmp_path, edits(hooks=[Hook("prestart", "/hook")]))]
+
+    assert rules == (["hook-not-executable"] if bits == 0o666 else [])
+
+
 @pytest.mark.parametrize(
     "what",
     [
@@ -217,6 +226,17 @@ def test_a_version_higher_than_needed_is_information_only(tmp_path, capsys):
         ("cri-o-1.32", "0.8.0"),
         ("docker-25.0.17", "0.8.0"),
         ("docker-26.0.2", "0.6.0"),
+        ("docker-26.1.0", "0.7.0"),
+        ("docker-27.3", "0.7.0"),
+        ("docker-27.4.0", "0.8.0"),
+        ("docker-28.0", "0.8.0"),
+        ("docker-28.1.0", "1.0.0"),
+        ("docker-29.1", "1.0.0"),
+        ("docker-29.2.0", "1.1.0"),
+        ("cri-o-1.27", "0.5.0"),
+        ("cri-o-1.28.0", "0.6.0"),
+        ("containerd-1.7.27", "0.8.0"),
+        ("podman-4.6", "0.5.0"),
         ("podman-5.4", "0.8.0"),
     ],
 )

@@ -2,12 +2,26 @@
 
 import json
 
+import msgspec
 import pytest
 
-from pydra_cdi import SpecError, decode_spec
+from pydra_cdi import (
+    ContainerEdits,
+    Device,
+    DeviceNode,
+    Hook,
+    IntelRdt,
+    Mount,
+    NetDevice,
+    Spec,
+    SpecError,
+    decode_spec,
+)
+from pydra_cdi._members import fold
 from pydra_cdi._scalars import key_text, number_text, resolve
 from pydra_cdi.codec import read_text
 
+PARTS = (Spec, Device, ContainerEdits, DeviceNode, NetDevice, Hook, Mount, IntelRdt)
 HEAD = "cdiVersion: 0.7.0\nkind: v/c\ndevices:\n- name: a\n  containerEdits:\n"
 JSON = '{"cdiVersion": "0.7.0", "kind": "v/c", "devices": [{"name": "a", "containerEdits": {"env": ["A=b"]}}]}'
 
@@ -46,6 +60,11 @@ def accidents(text):
 )
 def test_what_is_read_otherwise_than_written_is_an_accident_with_its_place(text, expected):
     assert accidents(text) == [expected]
+
+
+@pytest.mark.parametrize("text", ['kind: "a\n  b"', "kind: a\n  b", "kind: |\n  a\n  b"])
+def test_line_breaks_where_yaml_is_written_by_hand_are_no_accident(text):
+    assert accidents(text) == []
 
 
 @pytest.mark.parametrize(
@@ -98,6 +117,16 @@ def test_booleans_in_other_words_are_read_and_told():
         ("devices[0].containerEdits.intelRdt.enableMonitoring", 6, 34, "On", "true")
     ]
     assert accidents(text.replace("On", "TRUE")) == []
+
+
+@pytest.mark.parametrize("change", [str.upper, str.lower, str.swapcase])
+def test_the_case_of_letters_plays_no_part_in_the_name_of_any_field(change):
+    names = [
+        *(field.encode_name for part in PARTS for field in msgspec.structs.fields(part)),
+        "a-zA-Z",
+    ]
+    assert {fold(change(name)) for name in names} == {name.lower() for name in names}
+    assert accidents("CDIVERSION: 1.1.0\nANNOTATIONS: {}") != []
 
 
 def test_of_two_spellings_the_one_that_sorts_last_wins_and_both_are_told():

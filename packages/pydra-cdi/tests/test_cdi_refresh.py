@@ -121,6 +121,21 @@ def test_a_file_that_turns_bad_or_good_is_told_anew(tmp_path, turn_bad_first):
         assert bool(snapshot.devices) == (text != b"{")
 
 
+def test_a_bad_file_that_turns_bad_otherwise_is_told_anew_and_one_that_stays_as_it_is_is_not(
+    tmp_path,
+):
+    path = tmp_path / "x.json"
+    registry = Registry([tmp_path])
+    told = []
+    for text in ("{", "[]", "[]", "{}"):
+        path.write_text(text)
+        told.append(registry.refresh())
+
+    assert [str(one.errors[path][0]) for one in told[:2]] != [str(told[1].errors[path][0])] * 2
+    assert told[1] is told[2]
+    assert len({str(one.errors[path]) for one in told}) == 3
+
+
 def test_the_first_directory_that_cannot_be_listed_ends_the_reading(tmp_path):
     low, plain, high = tmp_path / "low", tmp_path / "plain", tmp_path / "high"
     SpecDirectory(low).write(spec("low"))

@@ -201,6 +201,8 @@ def test_null_and_integral_floats_that_other_writers_leave_are_read():
         (b"{a: b}: c", "a key is not a scalar"),
         (b"~: c", "a key is null"),
         (b"18446744073709551615: c", "a key is null or a number of 64 bits"),
+        (b"9223372036854775808: c", "a key is null or a number of 64 bits"),
+        (b"9223372036854775807: c", "9223372036854775807: no such field exists"),
         (b"<<: c", "'<<' merges something that is no mapping"),
         (b"kind: !!int a/b", "'a/b' is not what its tag !!int says"),
         (b"kind: !!binary a/b", "'a/b' is not base64"),
@@ -283,6 +285,14 @@ def test_keys_too_long_for_runtimes_are_refused_before_they_are_written():
 
 def test_a_text_with_more_values_than_any_spec_is_refused_unread():
     assert "more values than any spec" in str(refused(b"[" + b"1," * 300_000))
+
+
+def test_one_fault_is_told_on_one_line_and_several_on_a_line_each():
+    faults = [Fault("a", "wrong", "mend it"), Fault("b", "odd", "mend it too", 2, 3)]
+
+    assert str(SpecError("it", faults[:1])) == "it is not valid: a: wrong; mend it"
+    both = "it is not valid:\n  a: wrong; mend it\n  line 2 column 3: b: odd; mend it too"
+    assert str(SpecError("it", faults)) == both
 
 
 def test_texts_are_cut_in_messages():

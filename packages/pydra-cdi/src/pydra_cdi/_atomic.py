@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,6 +17,7 @@ TEMP_PREFIX = ".pydra-cdi."
 TEMP_SUFFIX = ".tmp"
 MODE = 0o644
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 def replace(target: Path, data: bytes, *, fsync: bool) -> None:
@@ -52,11 +54,15 @@ def _replaced(target: Path, data: bytes, *, fsync: bool) -> bool:
 def remove_if_abandoned(temp: Path) -> bool:
     """Remove a temporary file whose writer is gone; tell whether it was removed.
 
+    What is no regular file is no writer's, and opening a fifo would wait for ever.
+
     Raises:
         OSError: It is abandoned and cannot be removed.
     """
     try:
-        descriptor = os.open(temp, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        if not stat.S_ISREG(temp.lstat().st_mode):
+            return False
+        descriptor = os.open(temp, _READ)
     except FileNotFoundError:
         return False
     try:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Iterator
 from pathlib import Path
 
-from pydra_cdi._cli.command import FINE, Command
+from pydra_cdi._cli.command import FINDING, FINE, Command
 from pydra_cdi._cli.options import add_host, directories
 from pydra_cdi._cli.output import add_format, note, show
+from pydra_cdi.errors import SpecFileError
 from pydra_cdi.file_names import SUFFIXES
 from pydra_cdi.files import SpecDirectory
 
@@ -49,19 +51,28 @@ def _spec_file(text: str) -> Path:
 
 
 def _run(arguments: Namespace) -> int:
-    rows = []
+    rows: list[tuple[str, str]] = []
+    code = FINE
     for directory in directories(arguments):
-        collected = SpecDirectory(directory).collect(
-            arguments.owner, keep=arguments.keep, dry_run=arguments.dry_run
-        )
-        what = "would be removed" if arguments.dry_run else "removed"
-        rows += [(str(path), what) for path in collected.removed]
-        rows += [(str(path), "removed: left by a killed writer") for path in collected.swept]
-        for error in collected.unreadable.values():
-            note(f"left alone, because nobody can tell whose it is: {error}")
+        try:
+            rows += _collected(directory, arguments)
+        except SpecFileError as error:  # what happened in other directories must still be told
+            note(str(error))
+            code = FINDING
     data = [{"file": file, "action": action} for file, action in rows]
     show(arguments, data, ("SPEC FILE", "ACTION"), rows)
-    return FINE
+    return code
+
+
+def _collected(directory: Path, arguments: Namespace) -> Iterator[tuple[str, str]]:
+    collected = SpecDirectory(directory).collect(
+        arguments.owner, keep=arguments.keep, dry_run=arguments.dry_run
+    )
+    what = "would be removed" if arguments.dry_run else "removed"
+    yield from ((str(path), what) for path in collected.removed)
+    yield from ((str(path), "removed: left by a killed writer") for path in collected.swept)
+    for error in collected.unreadable.values():
+        note(f"left alone, because nobody can tell whose it is: {error}")
 
 
 commands = (
