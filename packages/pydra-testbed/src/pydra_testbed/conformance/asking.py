@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 
 from pydra_testbed.conformance.model import NotMetError, UnsuitedError
@@ -16,20 +16,20 @@ from pydra_testbed.kubelet.services import ClaimAnswer
 _LOOK = 0.02
 
 
-async def prepared(stand: Stand, ref: ClaimRef, *, on: Running | None = None) -> ClaimAnswer:
+async def prepared(
+    stand: Stand, ref: ClaimRef, *, on: Running | None = None, seconds: float = 0.0
+) -> ClaimAnswer:
     """Prepare one claim, which must succeed."""
-    return _good(
-        "prepare", ref, await _called("NodePrepareResources", (on or stand.driver).prepare, ref)
-    )
+    driver = on or stand.driver
+    answers = await _called("NodePrepareResources", driver.prepare(ref, seconds=seconds), ref)
+    return _good("prepare", ref, answers)
 
 
 async def unprepared(stand: Stand, ref: ClaimRef, *, on: Running | None = None) -> None:
     """Unprepare one claim, which must succeed."""
-    _good(
-        "unprepare",
-        ref,
-        await _called("NodeUnprepareResources", (on or stand.driver).unprepare, ref),
-    )
+    driver = on or stand.driver
+    answers = await _called("NodeUnprepareResources", driver.unprepare(ref), ref)
+    _good("unprepare", ref, answers)
 
 
 async def refused(stand: Stand, ref: ClaimRef, why: str, seconds: float = 0.0) -> str:
@@ -81,11 +81,9 @@ async def held(
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def _called(
-    method: str, call: Callable[[ClaimRef], Awaitable[Answers]], ref: ClaimRef
-) -> Answers:
+async def _called(method: str, call: Awaitable[Answers], ref: ClaimRef) -> Answers:
     try:
-        return await call(ref)
+        return await call
     except RpcError as err:
         raise NotMetError(f"{method} answers claim {ref.name}", str(err)) from err
 

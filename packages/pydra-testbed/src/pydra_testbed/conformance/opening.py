@@ -28,7 +28,7 @@ async def stand(
     subject: Subject, limits: Limits, root: Path, conditions: Conditions
 ) -> AsyncIterator[Stand]:
     """A node below `root`, with its kubelet running and no driver yet, for the block."""
-    kubelet_root = root / "kubelet"
+    kubelet_root = root / "k"  # as short as on a real node
     if conditions.long_root:
         kubelet_root = root / ("k" * max(1, _LONG_ROOT - len(str(root)) - 1))
     kubelet_root.mkdir(parents=True)

@@ -59,7 +59,7 @@ async def run(
         ConfigError: the driver's program cannot be started, or TMPDIR is too long for sockets.
         OSError: the temporary directory cannot be written.
     """
-    with own_folder(["s00"]) as root:
+    with own_folder(["00"]) as root:
         kit = _Kit(subject, limits, root, asyncio.Semaphore(jobs), tell)
         async with AsyncExitStack() as stack:
             lane = _Lane(kit, Conditions(), stack)
@@ -90,7 +90,7 @@ class _Kit:
 
     def place(self) -> Path:
         """A folder for one more node."""
-        return self.root / f"s{next(self._names):02}"
+        return self.root / str(next(self._names))
 
     def done(self, result: Result) -> Result:
         """Tell of a result."""

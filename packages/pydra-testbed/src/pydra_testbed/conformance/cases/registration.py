@@ -9,7 +9,7 @@ from typing import Any
 
 from pydra_core._proto import dra_health_v1alpha1_pb2, pluginregistration_v1_pb2
 from pydra_testbed.clock import RealClock
-from pydra_testbed.conformance.asking import prepared
+from pydra_testbed.conformance.asking import prepared, unprepared
 from pydra_testbed.conformance.model import Case, NotMetError
 from pydra_testbed.conformance.running import V1, V1BETA1
 from pydra_testbed.conformance.stand import Stand
@@ -60,11 +60,13 @@ async def _survives_a_kubelet(stand: Stand) -> None:
 
 
 async def _survives_itself(stand: Stand) -> None:
+    ref = await stand.claim(stand.use(stand.devices(1)[0]))
     for kill in (False, True):
         process = stand.driver.process
         await (process.kill() if kill else process.stop(stand.limits.stop))
         await stand.start()
-        await prepared(stand, await stand.claim(stand.use(stand.devices(1)[0])))
+        await prepared(stand, ref)
+        await unprepared(stand, ref)
 
 
 async def _recovers_from_get_info(stand: Stand) -> None:

@@ -28,7 +28,7 @@ async def _parallel(stand: Stand) -> None:
     devices = stand.devices(2)
     slow, quick = [await stand.claim(stand.use(device)) for device in devices]
     async with held(stand, slow):
-        await prepared(stand, quick)
+        await prepared(stand, quick, seconds=stand.limits.notice)
     await prepared(stand, slow)
 
 

@@ -24,10 +24,9 @@ async def _rolls(stand: Stand) -> None:
     await unprepared(stand, claim, on=new)
     await old.process.stop(stand.limits.stop)
     await stand.until(
-        "the old instance's registration is gone with it",
-        lambda: len(stand.kubelet.instances) == 1,
+        "calls go to the new instance", lambda: _is_called(stand, new), stand.limits.notice
     )
-    if stand.kubelet.outages or stand.kubelet.chosen(new.name) != new.registration.endpoint:
+    if stand.kubelet.outages:
         raise NotMetError(
             "a connected instance at every moment of the upgrade",
             f"{stand.kubelet.outages} outages",
@@ -68,10 +67,15 @@ async def _keeps_the_old(stand: Stand) -> None:
     await prepared(stand, claim, on=old)
     await stand.until(
         "the kubelet calls the old instance once the new one is dead",
-        lambda: stand.kubelet.chosen(old.name) == old.registration.endpoint,
+        lambda: _is_called(stand, old),
+        stand.limits.notice,
     )
     if stand.kubelet.outages:
         raise NotMetError("the old instance stays usable", f"{stand.kubelet.outages} outages")
+
+
+def _is_called(stand: Stand, instance: Running) -> bool:
+    return stand.kubelet.chosen(instance.name) == instance.registration.endpoint
 
 
 def _asked(stand: Stand, before: int, old: Running) -> bool:

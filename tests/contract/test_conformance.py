@@ -1,0 +1,185 @@
+"""The conformance kit: drivers that behave pass it, and each mistake fails exactly the cases that are about it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from pydra_core.cli import main
+from pydra_core.errors import ConfigError
+from pydra_testbed.conformance import CASES, Failed, Passed, Skipped, Subject, run
+from pydra_testbed.conformance.catalog import select
+
+ROOT = Path(__file__).parents[2]
+DRIVERS = ROOT / "tests" / "support" / "broken_drivers"
+PARAMETERS = ({"mode": "fast-and-loud"}, {"mode": "slow-and-quiet"})
+ORDERS = [
+    {"apiVersion": "dra.pizza/v1", "kind": "Order", "extraCheese": cheese}
+    for cheese in (True, False)
+]
+WHITE_BOX = {f"STATE-0{n}" for n in range(1, 6)} | {"SEC-02", "SEC-03"}
+
+
+def driver(program, fault=""):
+    command = (sys.executable, str(DRIVERS / f"{program}.py"), *([fault] if fault else []))
+    return Subject(command, PARAMETERS)
+
+
+def command(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "pydra_core", "testbed", "conformance", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def by_outcome(results, kind):
+    return {result.case.id for result in results if isinstance(result.outcome, kind)}
+
+
+@pytest.mark.timeout(240)
+def test_pizza_passes_all_that_is_about_it(tmp_path):
+    file = tmp_path / "orders.json"
+    file.write_text(json.dumps(ORDERS))
+    done = command("--driver", "pizza", "--config", str(file), "-o", "json")
+    report = json.loads(done.stdout)
+    assert {c["id"]: c["seen"] for c in report["cases"] if c["result"] == "failed"} == {}
+    assert {c["id"]: c["reason"] for c in report["cases"] if c["result"] == "skipped"} == {
+        "PREP-12": "every published device can be shared"
+    }
+    assert [c["id"] for c in report["cases"]] == [case.id for case in CASES]
+    assert report["passes"]
+    assert done.returncode == 0
+
+
+@pytest.mark.timeout(120)
+async def test_a_strangers_driver_that_behaves_passes_all_but_the_white_box():
+    results = await run(driver("raw_driver"))
+    assert by_outcome(results, Failed) == set()
+    assert by_outcome(results, Skipped) == WHITE_BOX
+
+
+@pytest.mark.timeout(120)
+async def test_devices_for_one_claim_each_are_held_apart_by_the_framework():
+    results = await run(driver("framework_driver"), select(families=["PREP", "UNPREP"]))
+    assert by_outcome(results, Failed) == set()
+    assert by_outcome(results, Skipped) == {"PREP-10", "UNPREP-07"}
+
+
+REG = {
+    "lists-v1beta1-first": {"REG-01"},
+    "leaves-its-socket": {"REG-08"},
+    "dies-of-a-refusal": {"REG-05"},
+    "never-shortens": {"REG-09"},
+}
+CLAIMS = {
+    "new-answer-each-time": {"PREP-02", "PREP-03", "PREP-04", "PREP-19"},
+    "fails-the-whole-call": {"PREP-05"},
+    "forgets-a-claim": {"PREP-05"},
+    "takes-the-first-device": {"PREP-01", "PREP-06", "PREP-12", "PREP-14", "PREP-17"},
+    "ignores-the-uid": {"PREP-13"},
+    "one-at-a-time": {"PREP-16"},
+    "fails-on-unknown-claims": {
+        "UNPREP-02",
+        "UNPREP-03",
+        "UNPREP-05",
+        "UNPREP-06",
+        "UNPREP-09",
+    },
+    "asks-before-undoing": {"UNPREP-02", "UNPREP-04", "UNPREP-08"},
+}
+STATE = {
+    "ignores-checksums": {"STATE-02"},
+    "reads-newer-formats": {"STATE-03", "STATE-04"},
+}
+SEC = {
+    "logs-parameters": {"SEC-04"},
+    "lists-all-claims": {"SEC-02", "SEC-03"},
+    "needs-privileges": {"SEC-01"},
+}
+BROKEN = [
+    pytest.param(program, fault, families, failing, id=fault)
+    for program, families, faults in (
+        ("raw_driver", ("REG",), REG),
+        ("raw_driver", ("PREP", "UNPREP"), CLAIMS),
+        ("framework_driver", ("STATE",), STATE),
+        ("framework_driver", ("SEC",), SEC),
+    )
+    for fault, failing in faults.items()
+    if fault != "needs-privileges" or os.geteuid() == 0  # nobody else has privileges to lose
+]
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(("program", "fault", "families", "failing"), BROKEN)
+async def test_a_mistake_fails_the_cases_about_it_and_no_other(program, fault, families, failing):
+    results = await run(driver(program, fault), select(families=families))
+    failed = {r.case.id: r.outcome for r in results if isinstance(r.outcome, Failed)}
+    assert set(failed) == failing, failed
+    assert all(outcome.remedy and outcome.expected for outcome in failed.values())
+
+
+async def test_a_driver_that_ends_at_once_fails_its_registration_and_nothing_else_is_tried():
+    dying = Subject((sys.executable, "-c", "raise SystemExit('no such card')"))
+    results = await run(dying)
+    (failed,) = [r for r in results if isinstance(r.outcome, Failed)]
+    assert failed.case.id == "REG-01"
+    assert "no such card" in failed.outcome.seen
+    assert {r.outcome.reason for r in results if isinstance(r.outcome, Skipped)} == {
+        "the driver does not get so far: see REG-01"
+    }
+    assert by_outcome(results, Passed) == set()
+
+
+def test_a_failure_is_explained_and_the_exit_code_says_so():
+    program = f"{sys.executable} {DRIVERS / 'raw_driver.py'} ignores-the-uid"
+    done = command("--start", program, "--case", "PREP-13", "--case", "PREP-01")
+    assert done.returncode == 1
+    assert "1 passed, 1 failed, 0 skipped" in done.stdout
+    assert "remedy:   Compare metadata.uid with the asked UID." in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--driver", "pizza", "--case", "PREP-99"], "PREP-99"),
+        (["--driver", "pizza", "--family", "CDI"], "CDI"),
+        (["--driver", "nobody"], "nobody"),
+        (["--start", "'"], "quotes"),
+        (["--driver", "pizza", "--config", "/no/such/file"], "/no/such/file"),
+        ([], "--driver"),
+    ],
+)
+def test_a_command_line_that_makes_no_sense_is_refused(capsys, arguments, says):
+    with pytest.raises(SystemExit) as ended:
+        main(argv=["testbed", "conformance", *arguments])
+    assert ended.value.code == 2
+    assert says in capsys.readouterr().err
+
+
+async def test_a_program_that_is_not_there_is_no_finding_about_a_driver():
+    with pytest.raises(ConfigError, match="/no/such/program cannot be started"):
+        await run(Subject(("/no/such/program",)))
+
+
+def test_the_case_names_are_those_of_the_plan():
+    wanted = Counter({"REG": 10, "PREP": 20, "UNPREP": 9, "STATE": 5, "SEC": 4})
+    ids = [f"{family}-{n:02}" for family, count in wanted.items() for n in range(1, count + 1)]
+    assert [case.id for case in CASES] == ids
+
+
+def test_the_page_lists_every_case_as_the_kit_has_it():
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "tools" / "gen_conformance.py"), "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

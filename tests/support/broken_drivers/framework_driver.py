@@ -1,0 +1,82 @@
+"""A driver on our framework: `python framework_driver.py` behaves, with FAULT it is sabotaged from below.
+
+Two cards that one claim may have.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import urllib.request
+from pathlib import Path
+
+import msgspec
+import yaml
+
+from pydra_cdi import ContainerEdits
+from pydra_core import Claim, Device, DeviceGoneError, Driver, Inventory, PreparedDevice, main
+from pydra_core._state import frames, reading
+
+FAULT = "".join(sys.argv[1:])
+CARDS = ("card-0", "card-1")
+
+
+class Mode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    mode: str = "plain"
+
+
+class FrameworkDriver(Driver):
+    name = "ours.example.com"
+    config = Mode
+
+    async def discover(self) -> Inventory:
+        return Inventory(*(Device(card) for card in CARDS))
+
+    async def prepare(self, claim: Claim) -> list[PreparedDevice]:
+        if FAULT == "logs-parameters":
+            logging.getLogger(__name__).info("preparing %s", claim)
+        for allocation in claim.allocations:
+            if allocation.device not in CARDS:
+                raise DeviceGoneError(f"device {allocation.device}: is gone; plug it in again")
+        return [a.prepared(ContainerEdits(env=[f"MODE={mode(a)}"])) for a in claim.allocations]
+
+
+def mode(allocation) -> str:
+    return allocation.config.mode if allocation.config else "none"
+
+
+def list_claims() -> None:
+    user = yaml.safe_load(Path(os.environ["KUBECONFIG"]).read_text())
+    server = user["clusters"][0]["cluster"]["server"]
+    token = user["users"][0]["user"].get("token", "")
+    url = f"{server}/apis/resource.k8s.io/v1/resourceclaims"
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
+    with urllib.request.urlopen(request) as answer:
+        json.load(answer)
+
+
+def whole(data: bytes, start: int) -> int | None:
+    """The end of a frame that is as long as it says, whatever its checksum."""
+    if start < 0 or len(data) - start < 8:
+        return None
+    end = start + 8 + int.from_bytes(data[start : start + 4], "little")
+    return end if end <= len(data) else None
+
+
+if FAULT == "ignores-checksums":
+    frames._whole = whole
+    frames._next_whole = lambda data, _: len(data)
+elif FAULT == "reads-newer-formats":
+    reading.Reading.is_newer = False
+    reading.records.FORMAT = 99
+elif FAULT == "lists-all-claims":
+    list_claims()
+elif FAULT == "needs-privileges":
+    os.chroot("/")
+else:
+    assert FAULT in {"", "logs-parameters"}, FAULT
+
+sys.argv[1:] = ["run"]
+main(FrameworkDriver)

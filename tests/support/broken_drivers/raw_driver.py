@@ -1,0 +1,345 @@
+"""A driver on plain gRPC, none of our framework: what the conformance kit sees of a stranger's.
+
+`python raw_driver.py` behaves; `python raw_driver.py FAULT` makes one mistake, on purpose. Two cards that one claim
+may have, and one that claims share.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import itertools
+import json
+import os
+import signal
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import grpc
+import yaml
+
+from pydra_core._proto import dra_v1_pb2, dra_v1beta1_pb2
+from pydra_core._proto import pluginregistration_v1_pb2 as registration
+
+NAME = "raw.example.com"
+CARDS = ("card-0", "card-1", "shared-0")
+FAULTS = {
+    "lists-v1beta1-first",
+    "leaves-its-socket",
+    "dies-of-a-refusal",
+    "never-shortens",
+    "new-answer-each-time",
+    "fails-the-whole-call",
+    "forgets-a-claim",
+    "takes-the-first-device",
+    "ignores-the-uid",
+    "one-at-a-time",
+    "fails-on-unknown-claims",
+    "asks-before-undoing",
+}
+FAULT = "".join(sys.argv[1:])
+assert FAULT in FAULTS | {""}, FAULT
+ROOT, CDI = Path(os.environ["KUBELET_ROOT"]), Path(os.environ["CDI_DIR"])
+POD = os.environ.get("POD_UID", "")
+DATA = ROOT / "plugins" / NAME
+COUNTER = itertools.count()
+
+
+class ClaimError(Exception):
+    """Becomes the claim's error."""
+
+
+def fitting(path: Path, shorter: Path) -> Path:
+    fits = len(os.fsencode(path)) <= 107 or FAULT == "never-shortens"
+    return path if fits else shorter
+
+
+def sockets() -> tuple[Path, Path]:
+    own = f"-{POD}" if POD else ""
+    digest = base64.urlsafe_b64encode(hashlib.sha256((NAME + own).encode()).digest()[:12]).decode()
+    registry = ROOT / "plugins_registry"
+    return (
+        fitting(registry / f"{NAME}{own}-reg.sock", registry / f"{digest}-reg.sock"),
+        fitting(DATA / f"dra{own}.sock", ROOT / "plugins" / f"{digest}.sock"),
+    )
+
+
+def call(method: str, path: str, body: object = None) -> dict:
+    config = yaml.safe_load(Path(os.environ["KUBECONFIG"]).read_text())
+    data = None if body is None else json.dumps(body).encode()
+    headers = {"Content-Type": "application/json"}
+    url = config["clusters"][0]["cluster"]["server"] + path
+    request = urllib.request.Request(url, data, headers, method=method)
+    with urllib.request.urlopen(request, timeout=8) as answer:
+        return json.load(answer)
+
+
+def publish() -> None:
+    """Once; a slice that is there stays."""
+    devices = [
+        {"name": card, "allowMultipleAllocations": True} if "shared" in card else {"name": card}
+        for card in CARDS
+    ]
+    node = os.environ["NODE_NAME"]
+    pool = {"name": node, "generation": 1, "resourceSliceCount": 1}
+    body = {
+        "apiVersion": "resource.k8s.io/v1",
+        "kind": "ResourceSlice",
+        "metadata": {"name": f"{node}-{NAME}"},
+        "spec": {"driver": NAME, "nodeName": node, "pool": pool, "devices": devices},
+    }
+    try:
+        call("POST", "/apis/resource.k8s.io/v1/resourceslices", body)
+    except urllib.error.HTTPError as err:
+        if err.code != 409:
+            raise
+
+
+def mode_of(entries: list[dict], names: set[str]) -> str:
+    """The last of the claim's parameters, else of the class's, strictly."""
+    mode = "plain"
+    for entry in sorted(entries, key=lambda e: e["source"] == "FromClaim"):
+        if entry.get("opaque", {}).get("driver") != NAME:
+            continue
+        parameters = entry["opaque"]["parameters"]
+        for key in parameters.keys() - {"mode"}:
+            raise ClaimError(f"parameters: unknown field {key}")
+        if not entry.get("requests") or names & set(entry["requests"]):
+            mode = parameters.get("mode", mode)
+    return mode
+
+
+class Store:
+    """Prepared claims: one file each, shared by two instances."""
+
+    def path(self, uid: str) -> Path:
+        return DATA / f"{uid}.json"
+
+    def get(self, uid: str) -> list[dict] | None:
+        path = self.path(uid)
+        return json.loads(path.read_text()) if path.exists() else None
+
+    def holders(self, card: str) -> list[str]:
+        found = [(p.stem, json.loads(p.read_text())) for p in DATA.glob("*.json")]
+        return [uid for uid, kept in found for d in kept if d["device"] == card and d["exclusive"]]
+
+    def put(self, uid: str, devices: list[dict]) -> None:
+        temporary = DATA / f".{uid}"
+        temporary.write_text(json.dumps(devices))
+        temporary.rename(self.path(uid))
+
+
+def write_spec(uid: str, devices: list[dict]) -> None:
+    body = {
+        "cdiVersion": "0.5.0",
+        "kind": f"{NAME}/claim",
+        "devices": [
+            {"name": d["cdi"], "containerEdits": {"env": [f"RAW_MODE={d['mode']}"]}}
+            for d in devices
+        ],
+    }
+    temporary = CDI / f".{uid}"
+    temporary.write_text(json.dumps(body))
+    temporary.rename(CDI / f"raw-{uid}.json")
+
+
+STORE, LOCKS, ALL = Store(), {}, asyncio.Lock()
+
+
+async def prepare_one(claim) -> list[dict]:
+    lock = ALL if FAULT == "one-at-a-time" else LOCKS.setdefault(claim.uid, asyncio.Lock())
+    async with lock:
+        kept = STORE.get(claim.uid)
+        if kept is None:
+            kept = await allocated(claim)
+            STORE.put(claim.uid, kept)
+        elif FAULT == "new-answer-each-time":
+            for device in kept:
+                device["cdi"] += f"-{next(COUNTER)}"
+            STORE.put(claim.uid, kept)
+        write_spec(claim.uid, kept)
+        return kept
+
+
+async def allocated(claim) -> list[dict]:
+    path = f"/apis/resource.k8s.io/v1/namespaces/{claim.namespace}/resourceclaims/{claim.name}"
+    try:
+        body = await asyncio.to_thread(call, "GET", path)
+    except (OSError, ValueError) as err:
+        raise ClaimError(f"claim {claim.name}: cannot be read: {err}") from err
+    if body["metadata"]["uid"] != claim.uid and FAULT != "ignores-the-uid":
+        raise ClaimError(f"claim {claim.name}: was replaced")
+    devices = body.get("status", {}).get("allocation", {}).get("devices", {})
+    results = [r for r in devices.get("results", []) if r["driver"] == NAME]
+    if not results:
+        raise ClaimError(f"claim {claim.name}: has no allocation")
+    return [taken(claim.uid, result, devices.get("config", [])) for result in results]
+
+
+def taken(uid: str, result: dict, config: list[dict]) -> dict:
+    device, request = result["device"], result["request"]
+    if FAULT == "takes-the-first-device":
+        device = CARDS[0]
+    if device not in CARDS:
+        raise ClaimError(f"device {device}: is gone")
+    exclusive = "shared" not in device and not result.get("adminAccess")
+    others = set(STORE.holders(device)) - {uid} if exclusive else ()
+    if others and FAULT != "takes-the-first-device":
+        raise ClaimError(f"device {device}: still in the hands of {', '.join(others)}")
+    share = result.get("shareID", "")
+    base = request.partition("/")[0]
+    return {
+        "device": device,
+        "pool": result["pool"],
+        "request": base,
+        "share": share,
+        "exclusive": exclusive,
+        "cdi": "-".join(part for part in (uid, device, share) if part),
+        "mode": mode_of(config, {request, base}),
+    }
+
+
+async def undo_one(claim) -> None:
+    if FAULT == "asks-before-undoing":
+        path = f"/apis/resource.k8s.io/v1/namespaces/{claim.namespace}/resourceclaims/{claim.name}"
+        try:
+            await asyncio.to_thread(call, "GET", path)
+        except (OSError, ValueError) as err:
+            raise ClaimError(f"claim {claim.name}: cannot be read: {err}") from err
+    async with LOCKS.setdefault(claim.uid, asyncio.Lock()):
+        if FAULT == "fails-on-unknown-claims" and STORE.get(claim.uid) is None:
+            raise ClaimError(f"claim {claim.name}: is not prepared")
+        (CDI / f"raw-{claim.uid}.json").unlink(missing_ok=True)
+        STORE.path(claim.uid).unlink(missing_ok=True)
+
+
+async def shielded(work):
+    return await asyncio.shield(asyncio.ensure_future(work))
+
+
+async def answers(claims, work) -> dict[str, object]:
+    asked = list(claims)[:-1] if FAULT == "forgets-a-claim" and len(claims) > 1 else list(claims)
+    done = await asyncio.gather(*(shielded(work(c)) for c in asked), return_exceptions=True)
+    bad = [answer for answer in done if isinstance(answer, BaseException)]
+    if any(not isinstance(error, ClaimError) for error in bad):
+        raise bad[0]
+    if bad and FAULT == "fails-the-whole-call" and work is prepare_one:
+        raise bad[0]
+    return dict(zip((c.uid for c in asked), done, strict=True))
+
+
+def dra(api):
+    async def prepare(request, _):
+        found = await answers(request.claims, prepare_one)
+        return api.NodePrepareResourcesResponse(
+            claims={uid: prepared(api, answer) for uid, answer in found.items()}
+        )
+
+    async def unprepare(request, _):
+        found = await answers(request.claims, undo_one)
+        return api.NodeUnprepareResourcesResponse(
+            claims={
+                uid: api.NodeUnprepareResourceResponse(error=str(answer or ""))
+                for uid, answer in found.items()
+            }
+        )
+
+    return service(
+        api, "DRAPlugin", {"NodePrepareResources": prepare, "NodeUnprepareResources": unprepare}
+    )
+
+
+def prepared(api, answer):
+    if isinstance(answer, ClaimError):
+        return api.NodePrepareResourceResponse(error=str(answer))
+    made = []
+    for kept in answer:
+        share = {"share_id": kept["share"]} if kept["share"] and api is dra_v1_pb2 else {}
+        made.append(
+            api.Device(
+                request_names=[kept["request"]],
+                pool_name=kept["pool"],
+                device_name=kept["device"],
+                cdi_device_ids=[f"{NAME}/claim={kept['cdi']}"],
+                **share,
+            )
+        )
+    return api.NodePrepareResourceResponse(devices=made)
+
+
+def service(api, name, methods):
+    descriptor = api.DESCRIPTOR.services_by_name[name]
+    return grpc.method_handlers_generic_handler(
+        descriptor.full_name,
+        {
+            method: grpc.unary_unary_rpc_method_handler(
+                handler,
+                request_deserializer=getattr(
+                    api, descriptor.methods_by_name[method].input_type.name
+                ).FromString,
+                response_serializer=lambda message: message.SerializeToString(),
+            )
+            for method, handler in methods.items()
+        },
+    )
+
+
+def registrar(endpoint: Path, stop: asyncio.Event):
+    versions = ["v1.DRAPlugin", "v1beta1.DRAPlugin"]
+    if FAULT == "lists-v1beta1-first":
+        versions.reverse()
+
+    async def info(*_):
+        return registration.PluginInfo(
+            type="DRAPlugin", name=NAME, endpoint=str(endpoint), supported_versions=versions
+        )
+
+    async def notified(status, _):
+        if status.plugin_registered:
+            await asyncio.to_thread(publish)
+        elif FAULT == "dies-of-a-refusal":
+            stop.set()
+        return registration.RegistrationStatusResponse()
+
+    return service(
+        registration, "Registration", {"GetInfo": info, "NotifyRegistrationStatus": notified}
+    )
+
+
+def make_room(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+
+
+async def listening(path: Path, *handlers) -> grpc.aio.Server:
+    make_room(path)
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers(handlers)
+    server.add_insecure_port(f"unix:{path}")
+    await server.start()
+    return server
+
+
+async def main() -> None:
+    DATA.mkdir(parents=True, exist_ok=True)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    reg, endpoint = sockets()
+    servers = [
+        await listening(endpoint, dra(dra_v1_pb2), dra(dra_v1beta1_pb2)),
+        await listening(reg, registrar(endpoint, stop)),
+    ]
+    await stop.wait()
+    for server, path in zip(reversed(servers), (reg, endpoint), strict=True):
+        if FAULT == "leaves-its-socket" and path == reg:
+            continue
+        path.unlink(missing_ok=True)
+        await server.stop(0)
+    os._exit(0)
+
+
+asyncio.run(main())
