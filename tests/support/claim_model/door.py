@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 import traceback
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 from pydra_cdi import ContainerEdits
@@ -24,7 +24,14 @@ from pydra_core._node.lifecycle import Stop
 from pydra_core._state import journal
 from pydra_core._telemetry.metrics import Metrics
 from pydra_core._values import ClaimRef
-from pydra_core.errors import ApiError, DeviceError, PydraError, TerminalError, TransientError
+from pydra_core.errors import (
+    ApiError,
+    DeviceError,
+    HostError,
+    PydraError,
+    TerminalError,
+    TransientError,
+)
 from pydra_core.settings import Settings
 
 NAME = "card.acme.example"
@@ -161,8 +168,9 @@ class Instance:
         """One look at what other instances left; the process takes one every two seconds."""
         recovery = self.node.recovery
         recovery._tried = {}
-        await recovery._journal.refresh()
-        await recovery._undo_orphans()
+        with suppress(HostError):  # the process logs it and looks again
+            await recovery._journal.refresh()
+            await recovery._undo_orphans()
         return []
 
     async def quiet(self) -> None:

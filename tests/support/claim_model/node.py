@@ -35,7 +35,7 @@ class Zygote:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "claim_model.door"],
             env=os.environ
-            | {"PYTHONPATH": str(Path(__file__).parents[1])}
+            | {"PYTHONPATH": os.pathsep.join(sys.path)}
             | ({"LD_PRELOAD": str(library)} if library else {}),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -60,6 +60,9 @@ class Instance:
     pid: int
     lines: socket.SocketIO
     doomed: bool
+    """Whether it may die at any time."""
+    flaky: bool
+    """Whether any change of the disk may fail."""
 
     def send(self, **command: object) -> None:
         try:
@@ -118,8 +121,11 @@ class Node:
     def write(self, name: str, content: object) -> None:
         (self.root / name).write_text(json.dumps(content))
 
-    def start(self, slot: str, doom: str = "") -> bool:
-        """Start an instance; `doom`: how many changes of the disk it lives for, and how it dies. Whether it lives."""
+    def start(self, slot: str, *, doom: str = "", fail: str = "") -> bool:
+        """Start an instance; says whether it lives.
+
+        `doom`: how many changes of the disk it lives for, and how it dies; `fail`: which of them fail, and how.
+        """
         prefix = {"journal": self.root / "kubelet", "cdi": self.root / "cdi"}
         standing = [f"{self.root}/{n}:{e}:{prefix[w]}" for n, (w, e) in FAULTS.items()]
         environ = {
@@ -127,6 +133,7 @@ class Node:
             "CRASH_SPARE": f"{self.root}/hw",
             "CRASH_FAIL_WHILE": ",".join(standing),
             "CRASH_KILL": doom,
+            "CRASH_FAIL": fail,
         }
         job = {
             "root": str(self.root),
@@ -140,7 +147,7 @@ class Node:
         self._door.settimeout(30)
         connection, _ = self._door.accept()
         connection.settimeout(30)
-        instance = Instance(pid, connection.makefile("rwb", buffering=0), bool(doom))
+        instance = Instance(pid, connection.makefile("rwb", buffering=0), bool(doom), bool(fail))
         connection.close()
         if instance.receive() is None:
             instance.lines.close()
