@@ -97,6 +97,11 @@ async def test_the_api_server_adds_pods_and_free_devices(world, top):
     assert "claim default/eve" in told["findings"][0]
     _, table, _ = await aside(top, "--api")
     assert "pod-a" in table
+    with world.server.faults.unreachable():
+        code, out, _ = await aside(top, "--api", "-o", "json")
+    told = json.loads(out)
+    assert (code, [d["device"] for d in told["devices"]]) == (1, ["card-0", "card-2"])
+    assert "no answer" in told["findings"][0]
 
 
 async def test_a_damaged_journal_is_a_finding_and_the_rest_is_shown(world, top):

@@ -121,14 +121,15 @@ def _variables(driver: str, held: tuple[Rule, ...]) -> list[dict[str, str]]:
 
 def _validation(number: int, rule: Rule) -> dict[str, str]:
     broken = f"variables.broken{number}"
+    says = rule.says.replace("\n", "\\n")  # a message of one line is asked for
     path = f".{rule.path}" if rule.path and not rule.path.startswith("[") else rule.path
     start = f"variables.where + string({broken}[0]) + '].opaque.parameters' + "
-    text = start + literal(f"{path}: {rule.says}")
+    text = start + literal(f"{path}: {says}")
     if rule.strangers:
         names = f"[variables.entries[{broken}[0]].opaque.parameters].map(p, {rule.strangers})[0]"
         before = f"{path}." if path else "."
-        text = f"{start}{literal(before)} + {names}[0] + {literal(f': {rule.says}')}"
-    message = f"opaque.parameters{path}: {rule.says}"
+        text = f"{start}{literal(before)} + {names}[0] + {literal(f': {says}')}"
+    message = f"opaque.parameters{path}: {says}"
     return {
         "expression": f"size({broken}) == 0",
         "messageExpression": text,

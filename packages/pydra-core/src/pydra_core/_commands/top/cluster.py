@@ -37,7 +37,7 @@ async def joined(
         await client.close()
     pods, odd = {}, []
     for (namespace, name, uid), body in zip(refs, bodies, strict=True):
-        if body is None or body["metadata"].get("uid") != uid:
+        if body is None or body.get("metadata", {}).get("uid") != uid:
             odd.append(
                 f"claim {namespace}/{name} (UID {uid}): is prepared here and gone from the API server; the kubelet"
                 " unprepares it once the last container that uses it has ended"
@@ -67,16 +67,17 @@ def _pods(claim: Mapping[str, Any]) -> tuple[str, ...]:
     """Names of those a claim is reserved for; others than pods with their kind."""
     consumers = (claim.get("status") or {}).get("reservedFor") or []
     return tuple(
-        c["name"] if c["resource"] == "pods" else f"{c['resource']}/{c['name']}" for c in consumers
+        c.get("name", "") if c.get("resource") == "pods" else f"{c.get('resource')}/{c.get('name')}"
+        for c in consumers
     )
 
 
 def _free(slices: Sequence[dict[str, Any]], held: Sequence[Use]) -> list[Use]:
     taken = {(u.driver, u.pool, u.device) for u in held}
     published = {
-        (s["spec"]["driver"], s["spec"]["pool"]["name"], device["name"])
-        for s in slices
-        for device in s["spec"].get("devices") or ()
+        (spec.get("driver", ""), spec.get("pool", {}).get("name", ""), device.get("name", ""))
+        for spec in (each.get("spec", {}) for each in slices)
+        for device in spec.get("devices") or ()
     }
     return [
         Use(driver=driver, pool=pool, device=device, state=State.FREE)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from pydra_core._commands import options
 from pydra_core.command import FINDING, FINE, Command
-from pydra_core.errors import ConfigError
+from pydra_core.errors import ApiError, ConfigError
 
 
 def _configure(parser: ArgumentParser) -> None:
@@ -48,7 +48,12 @@ def _run(arguments: Namespace) -> int:
                 key="node_name",
                 source="flag --api",
             )
-        held, odd = asyncio.run(joined(held, settings.kubeconfig, os.environ, settings.node_name))
+        try:
+            held, odd = asyncio.run(
+                joined(held, settings.kubeconfig, os.environ, settings.node_name)
+            )
+        except ApiError as err:  # what the node tells is worth as much
+            odd = [str(err)]
         held = [use for use in held if arguments.driver in ("", use.driver)]
         findings += odd
     made = report.Report(
