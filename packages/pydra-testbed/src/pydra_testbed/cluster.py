@@ -12,14 +12,19 @@ import re
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pydra_core.errors import ConfigError
 from pydra_testbed.api import (
+    ADMIN,
+    ALWAYS_ALLOW,
     DEFAULT_GATES,
     ApiServer,
+    Authorization,
+    Bound,
     LogSource,
     selector_check,
     write_kubeconfig,
@@ -30,13 +35,15 @@ from pydra_testbed.folder import own_folder
 from pydra_testbed.janitor import VARIABLE
 from pydra_testbed.kubelet import CallObserver, DriverCall, Kubelet, KubeletFaults, KubeletSettings
 from pydra_testbed.nodes import KubeletService, Node, Spawn
-from pydra_testbed.objects import Api
+from pydra_testbed.objects import Api, uid_of
 from pydra_testbed.runtime import Runtime
 from pydra_testbed.scheduler import Scheduler
 
 __all__ = ["QUICK", "Node", "Testbed", "TestbedSettings", "start"]
 
 _log = logging.getLogger(__name__)
+_TOKEN_LIFE = timedelta(days=365)
+"""A kubelet would renew a driver's token; nobody does here, and manual clocks leap."""
 _NODE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -76,12 +83,36 @@ class Testbed:
             VARIABLE: str(self.root),
         }
 
+    async def account_kubeconfig(self, node: Node, account: str) -> Path:
+        """A kubeconfig like a pod's on `node`: the token of a service account (`namespace/name`), bound to the node.
+
+        The account needs no object; what it may do is in the roles bound to it.
+
+        Raises:
+            ConfigError: `account` names no namespace or no account.
+            ApiStatusError: the node is not registered yet.
+        """
+        namespace, _, name = account.partition("/")
+        if not namespace or not _NODE_NAME.fullmatch(name):
+            raise ConfigError(
+                f"testbed: account {account!r}: write NAMESPACE/NAME of a service account",
+                key="account",
+                source="testbed",
+            )
+        bound = Bound("node", node.name, uid_of(await self.api.get("nodes", node.name)))
+        token = self.server.tokens.for_service_account(
+            namespace, name, bound=[bound], life=_TOKEN_LIFE
+        )
+        path = node.kubelet_root.parent / f"kubeconfig-{namespace}-{name}"
+        return write_kubeconfig(path, self.url, token.text)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TestbedSettings:
     """What kind of cluster.
 
-    `gates` overrides feature gates of Kubernetes 1.36, `port` is the API server's (0: a free one).
+    `gates` overrides feature gates of Kubernetes 1.36, `port` is the API server's (0: a free one). With
+    `authorization` by roles the testbed's kubeconfig is the administrator's; `Testbed.account_kubeconfig` makes others.
 
     Raises:
         ConfigError: no node, a node's name that Kubernetes would refuse or that is there twice, an unknown gate.
@@ -94,6 +125,7 @@ class TestbedSettings:
     kubelet: KubeletSettings = field(default_factory=KubeletSettings)
     gates: Mapping[str, bool] = field(default_factory=lambda: DEFAULT_GATES)
     port: int = 0
+    authorization: Authorization = ALWAYS_ALLOW
 
     def __post_init__(self) -> None:
         for name in self.nodes:
@@ -134,10 +166,16 @@ async def start(settings: TestbedSettings = QUICK) -> AsyncIterator[Testbed]:
         nodes = tuple(Node.make(root, name) for name in settings.nodes)
         logs = _Logs()
         server = ApiServer(
-            settings.clock, cel_check=selector_check, logs=logs, gates=settings.gates
+            settings.clock,
+            cel_check=selector_check,
+            logs=logs,
+            gates=settings.gates,
+            authorization=settings.authorization,
         )
         url = await stack.enter_async_context(server.listen(port=settings.port))
-        kubeconfig = write_kubeconfig(root / "kubeconfig", url)
+        needs_token = settings.authorization.without_token is None
+        token = server.tokens.add(ADMIN) if needs_token else None
+        kubeconfig = write_kubeconfig(root / "kubeconfig", url, token)
         testbed = Testbed(server.local, server, url, root, kubeconfig, nodes, logs, settings.clock)
         for node in nodes:
             runtime = Runtime(

@@ -75,16 +75,28 @@ class Harness:
         return self.cluster.kubelets
 
     async def driver(
-        self, command: Sequence[str], node: str = "", environ: Mapping[str, str] | None = None
+        self,
+        command: Sequence[str],
+        node: str = "",
+        environ: Mapping[str, str] | None = None,
+        *,
+        account: str = "",
     ) -> DriverProcess:
         """Start a driver and return once it is registered and the node's devices are published.
 
         It is stopped after the test. `environ` adds environment variables to those with which a driver serves on the node.
+        With `account` (`namespace/name`) it calls the API server with that service account's token, bound to the
+        node; otherwise as the administrator.
 
         Raises:
+            ConfigError: `account` is none.
             DriverDiedError: it ended before; the text ends with what it logged last.
         """
         where = self.nodes[node] if node else self.cluster.nodes[0]
+        if account:
+            await self.until("nodes", where.name, bool, namespace="")
+            kubeconfig = await self.cluster.account_kubeconfig(where, account)
+            environ = {"KUBECONFIG": str(kubeconfig), **(environ or {})}
         told = len(self.calls)
         driver = await self._stack.enter_async_context(
             run_driver(self.cluster, where, command, environ)

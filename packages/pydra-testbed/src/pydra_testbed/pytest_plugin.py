@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from pydra_testbed.nodes import KubeletService
 
 _MARKER = (
-    "testbed(nodes=('laptop',), clock='real', gates={}, kubelet=None): the cluster of the fixture `testbed`:"
-    " node names, clock 'real' or 'manual', feature gates, pydra_testbed.kubelet.KubeletSettings"
+    "testbed(nodes=('laptop',), clock='real', gates={}, kubelet=None, authorization='AlwaysAllow'): the cluster of the"
+    " fixture `testbed`: node names, clock 'real' or 'manual', feature gates, pydra_testbed.kubelet.KubeletSettings,"
+    " 'AlwaysAllow' or 'RBAC'"
 )
 
 _async_fixture: Any
@@ -50,18 +51,27 @@ def _settings(
     clock: str = "real",
     gates: dict[str, bool] | None = None,
     kubelet: Any = None,
+    authorization: str = "AlwaysAllow",
 ) -> TestbedSettings:
-    from pydra_testbed.clock import ManualClock, RealClock  # noqa: PLC0415 (only for tests that use it)
+    from pydra_testbed.api import ALWAYS_ALLOW, RBAC  # noqa: PLC0415 (only for tests that use it)
+    from pydra_testbed.clock import ManualClock, RealClock  # noqa: PLC0415 (same)
     from pydra_testbed.cluster import QUICK, TestbedSettings  # noqa: PLC0415 (same)
 
     clocks = {"real": RealClock, "manual": ManualClock}
     if clock not in clocks:
         pytest.fail(f"marker testbed: clock={clock!r} must be 'real' or 'manual'", pytrace=False)
+    rights = {each.mode: each for each in (ALWAYS_ALLOW, RBAC)}
+    if authorization not in rights:
+        pytest.fail(
+            f"marker testbed: authorization={authorization!r} must be one of {', '.join(rights)}",
+            pytrace=False,
+        )
     return TestbedSettings(
         nodes=tuple(nodes),
         clock=clocks[clock](),
         gates=gates or {},
         kubelet=kubelet or QUICK.kubelet,
+        authorization=rights[authorization],
     )
 
 
