@@ -134,10 +134,10 @@ class DriverUnderTest:
         )  # whoever waits for the end may be cancelled, the reader not
         return await self.process.wait()
 
-    async def says(self, text):
-        """Wait until the log holds `text`."""
+    async def says(self, text, *, after=0):
+        """Wait until the log holds `text`, behind its first `after` characters."""
         async with self._more:
-            await self._more.wait_for(lambda: text in self.logged())
+            await self._more.wait_for(lambda: text in self.logged()[after:])
 
     def logged(self):
         return "".join(self._lines)
