@@ -9,21 +9,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
+from cdi import Samples, microseconds, show
 
 from pydra_cdi import Registry, SpecBuilder, SpecDirectory, inject
 
 FILES, DEVICES = 500, 16
 # Microseconds: the median of the reference library (Go 1.26, two cores), and what we want to stay below.
 REFERENCE = {"refresh 500 files, first time": 76948.6, "inject 16 devices": 41.6}
-GOALS = {"refresh 500 files, first time": 77_000, "inject 16 devices": 200}
+GOALS = {"refresh 500 files, first time": 77_000.0, "inject 16 devices": 200.0}
 OCI_SPEC = {
     "ociVersion": "1.3.0",
     "process": {"user": {"uid": 0, "gid": 0}, "args": ["sh"], "env": ["PATH=/bin"], "cwd": "/"},
@@ -51,18 +48,7 @@ def write_specs(directory: Path, kinds: int, devices: int) -> list[str]:
     return ids
 
 
-def microseconds(act: Callable[[], object], times: int) -> list[float]:
-    """Time single calls, after one that is not counted."""
-    act()
-    found = []
-    for _ in range(times):
-        began = time.perf_counter()
-        act()
-        found.append((time.perf_counter() - began) * 1e6)
-    return found
-
-
-def measure(place: Path) -> dict[str, list[float]]:
+def measure(place: Path) -> Samples:
     many, one = place / "many", place / "one"
     write_specs(many, FILES, 1)
     ids = write_specs(one, 1, DEVICES)
@@ -82,11 +68,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         samples = measure(Path(place))
-    table = Table("microseconds", "median", "best", "reference (Go)", "goal")
-    for name, found in samples.items():
-        figures = (statistics.median(found), min(found), REFERENCE.get(name), GOALS.get(name))
-        table.add_row(name, *("" if one is None else f"{one:,.0f}" for one in figures))
-    Console().print(table)
+    show(samples, REFERENCE, GOALS)
     if arguments.json:
         arguments.json.write_text(json.dumps(samples))
 

@@ -19,7 +19,9 @@ from pydra_cdi import (
     decode_spec,
     find_faults,
 )
+from pydra_cdi._yaml import parse_yaml
 from pydra_cdi.codec import locate
+from pydra_cdi.errors import UnreadableError
 
 GOOD = {
     "cdiVersion": "0.5.0",
@@ -276,11 +278,8 @@ def test_more_faults_than_anybody_reads_are_counted_no_further():
 
 
 def test_keys_too_long_for_runtimes_are_refused_before_they_are_written():
-    spec = Spec(
-        "0.6.0", "v/c", [Device("a", ContainerEdits(env=["A=b"]))], annotations={"k" * 1025: ""}
-    )
-
-    assert paths(spec) == [f"annotations['{'k' * 40}'...]"]
+    assert paths(annotated({"k" * 1024: ""})) == []
+    assert paths(annotated({"k" * 1025: ""})) == [f"annotations['{'k' * 40}'...]"]
 
 
 def test_a_text_with_more_values_than_any_spec_is_refused_unread():
@@ -331,6 +330,58 @@ def test_our_own_specs_are_held_to_the_rules_for_annotations():
         "annotations",
         "devices[0].annotations['Bad.Prefix/x']",
     ]
+
+
+def annotated(annotations):
+    return Spec("0.6.0", "v/c", [Device("a", ContainerEdits(env=["A=b"]))], annotations=annotations)
+
+
+def test_annotations_may_be_as_long_as_the_rules_say_and_no_longer():
+    prefix, name = "x" * 253, "y" * 63
+
+    assert paths(annotated({f"{prefix}/{name}": "1"}), strict=True) == []
+    assert paths(annotated({f"{prefix}x/{name}": "1"}), strict=True) != []
+    assert paths(annotated({f"{prefix}/{name}y": "1"}), strict=True) != []
+    assert paths(annotated({"ab": "é" * (128 * 1024 - 1)}), strict=True) == []
+    assert paths(annotated({"abc": "é" * (128 * 1024 - 1)}), strict=True) == ["annotations"]
+
+
+@pytest.mark.parametrize(
+    ("edits", "fault"),
+    [
+        ({"env": None}, ("env", "it is null where a list belongs")),
+        ({"env": [1]}, ("env[0]", "it is the int 1 where a string belongs")),
+        ({"mounts": ["/a"]}, ("mounts[0]", "the string '/a' where an object (Mount) belongs")),
+        ({"additional_gids": [True]}, ("additionalGids[0]", "the bool True where an integer")),
+        ({"additional_gids": [-1]}, ("additionalGids[0]", "-1 is out of range")),
+        ({"intel_rdt": IntelRdt(enable_monitoring=1)}, ("intelRdt.enableMonitoring", "the int 1")),
+        ({"device_nodes": [DeviceNode("/x", major=2**63)]}, ("deviceNodes[0].major", "range")),
+        ({"device_nodes": [DeviceNode("/x", file_mode="0666")]}, ("deviceNodes[0].fileMode", "'0")),
+    ],
+)
+def test_what_python_lets_pass_is_refused_with_its_place(edits, fault):
+    spec = Spec("1.1.0", "v/c", [Device("a", ContainerEdits(**edits))])
+    path, words = fault
+
+    (found,) = find_faults(spec, strict=True)
+
+    assert found.path == f"devices[0].containerEdits.{path}"
+    assert words in found.message
+
+
+@pytest.mark.parametrize(
+    ("text", "levels"), [("{a: %s}", 64), ("[%s]", 64), ("[{a: %s}]", 32)], ids=str
+)
+def test_text_may_be_nested_to_the_bound_and_no_deeper(text, levels):
+    def nested(depth):
+        inner = "1"
+        for _ in range(depth):
+            inner = text % inner
+        return inner.encode()
+
+    assert parse_yaml(nested(levels)) is not None
+    with pytest.raises(UnreadableError, match="nested deeper than 64 levels"):
+        parse_yaml(nested(levels + 1))
 
 
 def test_our_own_specs_never_hold_a_mount_that_no_runtime_can_make():
