@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TypeAlias
@@ -20,6 +21,7 @@ from pydra_core.health import DeviceHealth, Health, HealthPolicy
 _log = logging.getLogger(__name__)
 _BATCH = 256
 """Devices that are looked at in one go, so that the loop is never held for long."""
+_GATHER = 0.02
 _LINES = 10
 """Devices whose change has a log line of its own when many change at once."""
 
@@ -130,10 +132,10 @@ class Board:
         self._counts[state.holds.health] += by
 
     def _tell_soon(self) -> None:
-        """Tell once of all that changes before the loop comes round."""
+        """Tell once of all that changes within a moment."""
         if self._news and not self._telling:
             self._telling = True
-            asyncio.get_running_loop().call_soon(self._tell)
+            asyncio.get_running_loop().call_later(_GATHER, self._tell)
 
     def _tell(self) -> None:
         news, changes = frozenset(self._news), tuple(self._changes)
@@ -148,16 +150,16 @@ class Board:
 
 def _report(changes: Sequence[tuple[Health, DeviceHealth]], metrics: Metrics) -> None:
     """Log what became worse or better; many at once are one line."""
-    for _, after in changes:
-        metrics.health_change(after.health)
+    for health, count in Counter(after.health for _, after in changes).items():
+        metrics.health_changes_of(health, count)
     told = [
         after
         for before, after in changes
         if (before, after.health) != (Health.UNKNOWN, Health.HEALTHY)
     ]
-    for health in told[:_LINES]:
-        level = logging.WARNING if health.health is Health.UNHEALTHY else logging.INFO
-        details = {"device": health.device, "pool": health.pool, "health": str(health.health)}
-        _log.log(level, "health changed", extra={**details, "why": health.message or health.reason})
+    for now in told[:_LINES]:
+        level = logging.WARNING if now.health is Health.UNHEALTHY else logging.INFO
+        details = {"device": now.device, "pool": now.pool, "health": str(now.health)}
+        _log.log(level, "health changed", extra={**details, "why": now.message or now.reason})
     if len(told) > _LINES:
         _log.warning("health of more devices changed", extra={"devices": len(told) - _LINES})

@@ -22,7 +22,7 @@ from pydra_core._telemetry.metrics import Metrics
 from pydra_core.health import DeviceHealth, Health
 
 _EVERY = 10.0
-_BATCH = 200
+_BATCH = 100
 _MESSAGE = 1024
 """Characters of a device's message that the kubelet keeps."""
 _SHORT = 64
