@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import logging
 import signal
 import sys
 import threading
 import time
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from types import FrameType
 
 from pydra_core._telemetry.metrics import Metrics
 from pydra_core.errors import PydraError
@@ -72,12 +72,16 @@ def dump_stacks() -> None:
     """Log where every thread and every task is."""
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     for ident, frame in sys._current_frames().items():  # noqa: SLF001 (the documented way)
-        stack = "".join(traceback.format_stack(frame))
+        stack = _places(f for f, _ in traceback.walk_stack(frame))
         _log.warning("stack of a thread", extra={"of": names.get(ident, ident), "stack": stack})
     for task in asyncio.all_tasks():
-        text = io.StringIO()
-        task.print_stack(file=text)
-        _log.warning("stack of a task", extra={"of": task.get_name(), "stack": text.getvalue()})
+        stack = _places(task.get_stack())
+        _log.warning("stack of a task", extra={"of": task.get_name(), "stack": stack})
+
+
+def _places(frames: Iterable[FrameType]) -> str:
+    """Where frames are; without their source, which frames of compiled modules do not have."""
+    return " < ".join(f"{f.f_code.co_filename}:{f.f_lineno} {f.f_code.co_name}" for f in frames)
 
 
 @asynccontextmanager
