@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
 import stat
 from contextlib import suppress
 from pathlib import Path
@@ -31,7 +30,7 @@ def replace(target: Path, data: bytes, *, fsync: bool) -> None:
 
 
 def _replaced(target: Path, data: bytes, *, fsync: bool) -> bool:
-    temp = target.parent / f"{TEMP_PREFIX}{secrets.token_hex(8)}{TEMP_SUFFIX}"
+    temp = target.parent / f"{TEMP_PREFIX}{os.urandom(8).hex()}{TEMP_SUFFIX}"
     descriptor = os.open(temp, _CREATE, MODE)
     try:
         with os.fdopen(descriptor, "wb") as file:

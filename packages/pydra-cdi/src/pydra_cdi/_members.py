@@ -63,7 +63,7 @@ def _is_merge(key: Scalar) -> bool:
 
 
 def _sources(key: Scalar, value: Node) -> Iterator[Pairs]:
-    for source in reversed(value.entries) if isinstance(value, Items) else [value]:
+    for source in value.entries if isinstance(value, Items) else [value]:
         if not isinstance(source, Pairs):
             _refuse(key, "'<<' merges something that is no mapping", "write the fields out")
         yield source
