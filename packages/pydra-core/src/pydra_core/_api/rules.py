@@ -10,9 +10,9 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from pydra_core._values import Capacity, Device, Inventory, Version
+from pydra_core._api.policy_rules import policy_faults, quantity_faults
+from pydra_core._values import Capacity, Device, Inventory, Taint, Version
 from pydra_core.errors import InventoryError
-from pydra_core.quantity import QuantityError, parse
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -22,6 +22,7 @@ _SEMVER = re.compile(
     r"(-((0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*)(\.(0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*))*))?"
     r"(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?"
 )
+_LABEL_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _DOMAIN_LENGTH = 63
 _NAME_LENGTH = 253
 _FACTS_PER_DEVICE = 32
@@ -94,8 +95,17 @@ def _device(device: Device) -> Iterator[str]:
     if len(device.taints) > _TAINTS:
         yield f"{where}: {len(device.taints)} taints, at most {_TAINTS}"
     for taint in device.taints:
-        if taint.effect not in ("None", "NoSchedule", "NoExecute"):
-            yield f"{where}: taint {taint.key!r}: effect {taint.effect!r} is not NoSchedule, NoExecute or None"
+        yield from _taint(f"{where}: taint {taint.key!r}", taint)
+
+
+def _taint(where: str, taint: Taint) -> Iterator[str]:
+    if taint.effect not in ("None", "NoSchedule", "NoExecute"):
+        yield f"{where}: effect {taint.effect!r} is not NoSchedule, NoExecute or None"
+    domain, slash, name = taint.key.rpartition("/")
+    if not _LABEL_NAME.fullmatch(name) or (slash and not is_subdomain(domain)):
+        yield f"{where}: its key must be a label's name, at most 63 characters, optionally behind `domain/`"
+    if taint.value and not _LABEL_NAME.fullmatch(taint.value):
+        yield f"{where}: value {taint.value!r} must be a label's value: one word of at most 63 characters"
 
 
 def _qualified(where: str, name: str) -> Iterator[str]:
@@ -119,25 +129,9 @@ def _attribute(where: str, value: object) -> Iterator[str]:
 
 
 def _capacity(where: str, value: str | int | Capacity, *, shareable: bool) -> Iterator[str]:
-    policy = value.policy if isinstance(value, Capacity) else None
-    yield from _quantity(where, value.value if isinstance(value, Capacity) else value)
-    if policy is None:
-        return
-    if not shareable:
-        yield f"{where}: a request policy needs a shareable device"
-    if policy.valid_range and policy.valid_values:
-        yield f"{where}: give valid_range or valid_values, not both"
-    if (policy.valid_range or policy.valid_values) and not policy.default:
-        yield f"{where}: a restricted request needs a default"
-    allowed = policy.valid_range
-    texts = [
-        policy.default,
-        *policy.valid_values,
-        *((allowed.minimum, allowed.maximum, allowed.step) if allowed else ()),
-    ]
-    for text in texts:
-        if text:
-            yield from _quantity(where, text)
+    yield from quantity_faults(where, value.value if isinstance(value, Capacity) else value)
+    if isinstance(value, Capacity):
+        yield from policy_faults(where, value, shareable=shareable)
 
 
 def _counters(where: str, counters: Mapping[str, str]) -> Iterator[str]:
@@ -146,7 +140,7 @@ def _counters(where: str, counters: Mapping[str, str]) -> Iterator[str]:
     for name, value in counters.items():
         if not is_label(name):
             yield f"{where}: counter {name!r}: must be a DNS label"
-        yield from _quantity(f"{where}: counter {name!r}", value)
+        yield from quantity_faults(f"{where}: counter {name!r}", value)
 
 
 def _consumption(device: Device, known: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
@@ -161,10 +155,3 @@ def _consumption(device: Device, known: Mapping[str, Mapping[str, str]]) -> Iter
         yield from _counters(where, consumption.counters)
         for name in sorted(set(consumption.counters) - set(counters)):
             yield f"{where}: counter set {consumption.counter_set!r} has no counter {name!r}"
-
-
-def _quantity(where: str, value: str | int) -> Iterator[str]:
-    try:
-        parse(str(value))
-    except QuantityError as err:
-        yield f"{where}: {value!r} is no quantity: {err}"

@@ -1,0 +1,160 @@
+"""What the framework publishes against what Kubernetes takes, over random inventories."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from contextlib import asynccontextmanager
+
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+from inventories import inventories, pools, shared
+
+from pydra_core._api.access import Access
+from pydra_core._api.client import KubeClient
+from pydra_core._api.plan import Owner, plan
+from pydra_core._api.publisher import Publisher
+from pydra_core._api.render import slice_contents
+from pydra_core._api.rules import check
+from pydra_core._telemetry.metrics import Metrics
+from pydra_core.errors import InventoryError
+from pydra_testbed.api import ApiServer
+from pydra_testbed.clock import RealClock
+from pydra_testbed.objects import ApiStatusError, ObjectRef
+
+NODE, DRIVER = "node-1", "card.acme.example"
+OWNER = Owner(NODE, "11111111-1111-4111-8111-111111111111")
+SLOWLY = [HealthCheck.too_slow, HealthCheck.data_too_large]
+
+
+async def refusal(inventory):
+    """Why the API server refuses what would be published; empty if it takes all."""
+    server = ApiServer(RealClock())
+    for write in plan([], slice_contents(inventory), OWNER, DRIVER):
+        try:
+            await server.local.create("resourceslices", write.body)
+        except ApiStatusError as err:
+            return err.message
+    return ""
+
+
+STRICTER = re.compile("does not exist|its domain must be|has no counter")
+"""What the rules refuse and one slice alone does not show the API server, or it does not mind."""
+
+
+def faults_of(inventory):
+    try:
+        check(inventory)
+    except InventoryError as err:
+        return err.fields["faults"]
+    return ()
+
+
+def compare(inventory):
+    faults = faults_of(inventory)
+    event("refused" if faults else "taken")
+    if any("no quantity" in fault for fault in faults):
+        return  # there is no way to spell it for the server
+    said = asyncio.run(refusal(inventory))
+    assert bool(said) == bool([f for f in faults if not STRICTER.search(f)]) or (faults and said)
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=SLOWLY)
+@given(inventories())
+def test_an_inventory_passes_the_rules_exactly_if_the_api_server_takes_it(inventory):
+    compare(inventory)
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=SLOWLY)
+@given(shared())
+def test_a_capacity_with_a_policy_passes_exactly_if_the_api_server_takes_it(inventory):
+    compare(inventory)
+
+
+class Node:
+    """A publisher, an API server, and somebody who reads the pool at every change."""
+
+    def __init__(self, server, client):
+        self.api = server.local
+        registered = asyncio.Event()
+        registered.set()
+        self.publisher = Publisher(client, DRIVER, NODE, registered, Metrics(DRIVER))
+        self.slices = {}
+        self.allowed = []
+        self.seen = asyncio.Event()
+
+    async def watch(self):
+        async for change in self.api.watch("resourceslices"):
+            body = change.object
+            self.slices[body["metadata"]["name"]] = body["spec"]
+            if change.type == "DELETED":
+                del self.slices[body["metadata"]["name"]]
+            self.check()
+            self.seen.set()
+
+    def devices(self):
+        """The devices consumers would use now; None while the pool is incomplete."""
+        newest = max((s["pool"]["generation"] for s in self.slices.values()), default=0)
+        current = [s for _, s in sorted(self.slices.items()) if s["pool"]["generation"] == newest]
+        if not current or {s["pool"]["resourceSliceCount"] for s in current} != {len(current)}:
+            return None
+        return [strip(d) for s in current for d in s.get("devices") or []]
+
+    def check(self):
+        found = self.devices()
+        assert found is None or found in self.allowed, "a pool that was never wished for"
+
+    async def publish(self, inventory):
+        contents = slice_contents(inventory)
+        wish = [strip(d) for c in contents for d in c.get("devices") or []]
+        self.allowed.append(wish)
+        self.publisher.want(inventory)
+        await self.until(wish)
+        self.allowed[:] = [wish]
+
+    async def until(self, wish):
+        while self.devices() != wish:
+            self.seen.clear()
+            await self.seen.wait()
+
+
+def strip(device):
+    taints = [{k: v for k, v in t.items() if k != "timeAdded"} for t in device.get("taints", [])]
+    return {**device, "taints": taints}
+
+
+@asynccontextmanager
+async def node():
+    server = ApiServer(RealClock())
+    await server.local.create("nodes", {"metadata": {"name": NODE}})
+    async with server.listen() as url:
+        client = KubeClient(Access(url, str, None))
+        made = Node(server, client)
+        tasks = [asyncio.ensure_future(job) for job in (made.watch(), made.publisher.run())]
+        try:
+            yield made
+        finally:
+            done = [task for task in tasks if task.done()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await client.close()
+            for task in done:
+                task.result()
+
+
+async def tell(story):
+    async with node() as made, asyncio.timeout(30):
+        for pool, wiped in story:
+            await made.publish(pool)
+            if wiped and made.slices:
+                names = sorted(made.slices)[: 1 if wiped == "one" else None]
+                for name in names:
+                    await made.api.delete(ObjectRef("resourceslices", name))
+                await made.until(made.allowed[0])
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=SLOWLY)
+@given(st.lists(st.tuples(pools(), st.sampled_from(("", "one", "all"))), min_size=2, max_size=4))
+def test_at_every_moment_the_pool_is_incomplete_or_one_that_was_wished_for(story):
+    asyncio.run(tell(story))
