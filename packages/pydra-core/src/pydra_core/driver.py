@@ -8,6 +8,7 @@ from pathlib import Path
 from types import UnionType
 from typing import ClassVar
 
+from pydra_core._shield.shield import Shield
 from pydra_core._values import Claim, Inventory, PreparedClaim, PreparedDevice
 from pydra_core.health import DeviceHealth, HealthPolicy
 
@@ -24,6 +25,8 @@ class Driver(ABC):
     - Whatever a method raises becomes the error of that one claim; `PydraError` texts reach the pod's events.
     - A driver never sees gRPC, the API server, CDI files, sockets, locks or retries. It touches the host only
       through `self.host`, which is `/` in production and a folder in tests.
+    - A vendor's library is imported in one module only, which runs in a worker process: the driver names it with
+      `Sdk` and calls it as `await self.sdk(nvml.snapshot, timeout=5)`.
     """
 
     name: ClassVar[str]
@@ -40,6 +43,7 @@ class Driver(ABC):
 
     def __init__(self, host: Path = Path("/")) -> None:
         self.host = host
+        self.sdk = Shield()
         self._on_rediscover: Callable[[], None] = lambda: None
 
     @abstractmethod

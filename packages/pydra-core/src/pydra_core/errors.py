@@ -106,6 +106,51 @@ class PrepareTimeoutError(HostError):
     reason = "PrepareTimeout"
 
 
+class VendorError(HostError):
+    """The vendor's library refused or failed. Raised in the SDK module, in words that say what to do."""
+
+    reason = "VendorError"
+
+
+class VendorReloadError(VendorError):
+    """The library is of no use in this process any more, as NVML after its kernel module was reloaded.
+
+    Raised in the SDK module: the shield starts a fresh worker, asks a reading operation again, and lets a
+    changing one be tried again by whoever called.
+    """
+
+    reason = "VendorReload"
+
+    @property
+    def patience(self) -> float:
+        """The next worker loads the library anew."""
+        return 10.0
+
+
+class VendorCrashedError(VendorError):
+    """The worker ended under an operation. Fields: `operation`, `signal` (its name, or empty), `trace`."""
+
+    reason = "VendorCrashed"
+
+
+class VendorTimeoutError(VendorError):
+    """An operation did not end in time; its worker was killed. Fields: `operation`, `seconds`, `trace`."""
+
+    reason = "VendorTimeout"
+
+
+class VendorQuarantinedError(VendorError):
+    """An operation that keeps crashing is refused for a while. Fields: `operation`, `seconds` until it is tried."""
+
+    reason = "VendorQuarantined"
+
+
+class VendorStuckError(VendorError):
+    """Workers hang in the kernel, so that no further one is started. Fields: `workers`."""
+
+    reason = "VendorStuck"
+
+
 class InventoryError(HostError):
     """What `discover` returned breaks a limit of the resource API. Fields: `faults`."""
 

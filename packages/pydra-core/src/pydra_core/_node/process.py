@@ -29,6 +29,7 @@ from pydra_core._node.registration import Registration
 from pydra_core._node.reloading import Reloading
 from pydra_core._node.service import DraService
 from pydra_core._node.sockets import locate, remove_dead, remove_stale
+from pydra_core._shield.guard import worker_only
 from pydra_core._state.instances import ALONE, Instances, read_boot_id
 from pydra_core._state.journal import Journal
 from pydra_core._state.ledger import Ledger
@@ -62,6 +63,9 @@ async def serve(
     _check(driver, settings)
     stop, metrics = Stop(settings.drain_timeout), Metrics(driver.name)
     async with AsyncExitStack() as stack:
+        stack.enter_context(worker_only())
+        stack.push_async_callback(driver.sdk.close)
+        driver.sdk.observe(metrics.vendor)
         reloading = Reloading(settings, read_settings or (lambda: settings), stop)
         stack.enter_context(signals(stop.ask, reloading.reload))
         client = KubeClient(access.find(settings.kubeconfig, environ))

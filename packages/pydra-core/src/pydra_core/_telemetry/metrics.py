@@ -7,6 +7,8 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from pydra_core._telemetry.vendor import VendorMetrics
+
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40)
 
 
@@ -16,7 +18,6 @@ class Metrics:
     def __init__(self, driver: str) -> None:
         self.registry = CollectorRegistry()
         self._driver = driver
-        self._vendor_calls: dict[str, Histogram] = {}
         self.calls = self._histogram(
             "pydra_grpc_request_duration_seconds", "Calls from the kubelet.", ("method",)
         )
@@ -31,31 +32,7 @@ class Metrics:
         self.slice_writes = self._counter(
             "pydra_slice_writes_total", "Writes to ResourceSlices, by operation.", ("operation",)
         )
-        self.vendor_calls = self._histogram(
-            "pydra_vendor_call_duration_seconds",
-            "Calls into the vendor's library, by operation; one that crashed or hung counts too.",
-            ("operation",),
-        )
-        self.vendor_failures = self._counter(
-            "pydra_vendor_call_failures_total",
-            "Calls into the vendor's library that failed, by operation and reason.",
-            ("operation", "reason"),
-        )
-        self.vendor_restarts = self._counter(
-            "pydra_vendor_worker_restarts_total",
-            "Workers that crashed, hung or were replaced, by SDK module and reason.",
-            ("sdk", "reason"),
-        )
-        self.vendor_quarantines = self._gauge_of(
-            "pydra_vendor_quarantined_operations",
-            "Operations refused because they keep crashing, by SDK module.",
-            ("sdk",),
-        )
-        self.vendor_stucks = self._gauge_of(
-            "pydra_vendor_stuck_workers",
-            "Workers that hang in the kernel and cannot be killed, by SDK module.",
-            ("sdk",),
-        )
+        self.vendor = VendorMetrics(driver, self.registry, _BUCKETS)
         self.errors = self._counter(
             "pydra_background_errors_total", "Errors outside of a claim, by reason.", ("reason",)
         )
@@ -120,27 +97,6 @@ class Metrics:
         """Count one event that was `written` or `dropped`."""
         self.events.labels(self._driver, reason, result).inc()
 
-    def vendor_call(self, operation: str, reason: str, seconds: float) -> None:
-        """Record one call into the vendor's library; `reason` is empty for success."""
-        if (calls := self._vendor_calls.get(operation)) is None:
-            calls = self.vendor_calls.labels(self._driver, operation)
-            self._vendor_calls[operation] = calls
-        calls.observe(seconds)
-        if reason:
-            self.vendor_failures.labels(self._driver, operation, reason).inc()
-
-    def vendor_worker_ended(self, module: str, reason: str) -> None:
-        """Count one worker that did not end with the driver."""
-        self.vendor_restarts.labels(self._driver, module, reason).inc()
-
-    def vendor_quarantined(self, module: str, operations: int) -> None:
-        """Set how many operations are refused."""
-        self.vendor_quarantines.labels(self._driver, module).set(operations)
-
-    def vendor_stuck(self, module: str, change: int) -> None:
-        """Count one more or one fewer worker that cannot be killed."""
-        self.vendor_stucks.labels(self._driver, module).inc(change)
-
     def _counter(self, name: str, doc: str, labels: tuple[str, ...]) -> Counter:
         return Counter(name, doc, ("driver", *labels), registry=self.registry)
 
@@ -148,9 +104,6 @@ class Metrics:
         return Histogram(name, doc, ("driver", *labels), registry=self.registry, buckets=_BUCKETS)
 
     def _counted(self, name: str, doc: str, labels: tuple[str, ...]) -> Gauge:
-        return Gauge(name, doc, ("driver", *labels), registry=self.registry)
-
-    def _gauge_of(self, name: str, doc: str, labels: tuple[str, ...]) -> Gauge:
         return Gauge(name, doc, ("driver", *labels), registry=self.registry)
 
     def _gauge(self, name: str, doc: str) -> Gauge:
