@@ -356,7 +356,8 @@ class Claims(RuleBasedStateMachine):
                 self._gone(slot)
                 answers = [None] * len(calls)
             for (verb, claim), must, answer in zip(calls, musts, answers, strict=True):
-                outcomes.setdefault(claim.uid, (claim, []))[1].append((verb, answer))
+                sound = slot in self.node.instances and self._is_sound(slot)
+                outcomes.setdefault(claim.uid, (claim, []))[1].append((verb, answer, sound))
                 self._check_answer(verb, claim, answer, must=must)
                 if answer is None and slot in self.node.instances:
                     claim.held = slot
@@ -380,20 +381,31 @@ class Claims(RuleBasedStateMachine):
 
     def _conclude(self, claim, answers):
         """A prepared claim stays prepared whatever becomes of another prepare, unless hardware is set anew."""
-        verbs = {verb for verb, _ in answers}
-        good = [verb for verb, a in answers if a and not a["error"]]
+        verbs = {verb for verb, *_ in answers}
+        good = [verb for verb, a, _ in answers if a and not a["error"]]
         if verbs == {"prepare"} and good:
             if claim.state != PREPARED or claim.boot != self.node.boot:
                 claim.spec = None
             claim.state = PREPARED
             if self.switched or not claim.boot:
                 claim.boot = self.node.boot
-        elif verbs == {"prepare"} and claim.state == PREPARED and not self._is_set_anew(claim):
+        elif verbs == {"prepare"} and self._changes_nothing(claim, answers):
             pass
         elif verbs == {"unprepare"} and len(good) == len(answers) and not claim.held:
             claim.state, claim.spec, claim.boot = ABSENT, None, 0
         else:
             claim.state, claim.spec, claim.boot = UNSURE, None, 0
+
+    def _changes_nothing(self, claim, answers):
+        """A failed prepare frees its devices at once, where no hardware was touched and the disk works."""
+        if claim.state == PREPARED:
+            return not self._is_set_anew(claim)
+        ended = all(s and a and "has not finished" not in a["error"] for _, a, s in answers)
+        return claim.state == ABSENT and not self.switched and ended
+
+    def _is_sound(self, slot):
+        instance = self.node.instances[slot]
+        return not (self.faults or instance.doomed or instance.flaky)
 
     def _is_set_anew(self, claim):
         return self.switched and claim.boot != self.node.boot
@@ -407,8 +419,7 @@ class Claims(RuleBasedStateMachine):
     def _must(self, verb, claim, slot, calls):
         """Whether nothing excuses a failure."""
         alone = [c for _, c in calls].count(claim) == 1
-        instance = self.node.instances[slot]
-        broken = self.faults or instance.doomed or instance.flaky or claim.mode or claim.held
+        broken = not self._is_sound(slot) or claim.mode or claim.held
         if verb == "unprepare" and claim.state == ABSENT and alone and not claim.held:
             return True
         if broken or not alone or (claim.state == UNSURE and len(self.node.instances) == 2):
