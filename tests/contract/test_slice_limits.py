@@ -29,15 +29,17 @@ SLOWLY = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 async def refusal(inventory):
     """Why the API server refuses what would be published; empty if it takes all."""
-    server = ApiServer(RealClock())
     for write in plan([], slice_contents(inventory), OWNER, DRIVER):
         try:
-            await server.local.create("resourceslices", write.body)
+            await SERVER.local.create("resourceslices", write.body)
         except ApiStatusError as err:
             return err.message
+        ref = ObjectRef("resourceslices", write.body["metadata"]["name"])
+        await SERVER.local.delete(ref)
     return ""
 
 
+SERVER = ApiServer(RealClock())
 STRICTER = re.compile("does not exist|its domain must be|has no counter")
 """What the rules refuse and one slice alone does not show the API server, or it does not mind."""
 
@@ -88,7 +90,7 @@ class Node:
             body = change.object
             self.slices[body["metadata"]["name"]] = body["spec"]
             if change.type == "DELETED":
-                del self.slices[body["metadata"]["name"]]
+                self.slices.pop(body["metadata"]["name"], None)
             self.check()
             self.seen.set()
 
@@ -148,9 +150,9 @@ async def tell(story):
         for pool, wiped in story:
             await made.publish(pool)
             if wiped and made.slices:
-                names = sorted(made.slices)[: 1 if wiped == "one" else None]
-                for name in names:
+                for name in sorted(made.slices)[: 1 if wiped == "one" else None]:
                     await made.api.delete(ObjectRef("resourceslices", name))
+                    made.slices.pop(name, None)
                 await made.until(made.allowed[0])
 
 

@@ -148,10 +148,10 @@ def _consumption(device: Device, known: Mapping[str, Mapping[str, str]]) -> Iter
     if len(device.consumes) > _CONSUMPTIONS:
         yield f"{where}: consumes from {len(device.consumes)} counter sets, at most {_CONSUMPTIONS}"
     for consumption in device.consumes:
+        yield from _counters(where, consumption.counters)
         counters = known.get(consumption.counter_set)
         if counters is None:
             yield f"{where}: counter set {consumption.counter_set!r} does not exist"
             continue
-        yield from _counters(where, consumption.counters)
         for name in sorted(set(consumption.counters) - set(counters)):
             yield f"{where}: counter set {consumption.counter_set!r} has no counter {name!r}"
