@@ -147,6 +147,24 @@ def test_a_node_without_cgroup_access_gets_no_rule(tmp_path):
     }
 
 
+def test_no_link_leads_a_host_path_out_of_the_host_given(tmp_path):
+    (tmp_path / "real").mkdir()
+    os.mkfifo(tmp_path / "real/pipe", 0o640)
+    (tmp_path / "dev").symlink_to("/real")
+    (tmp_path / "out").symlink_to("../../../../../../dev")
+    directory = tmp_path / "cdi"
+    builder = SpecBuilder(KIND).device("in").device_node("/dev/pipe").done()
+    builder = builder.device("out").device_node("/out/null").done()
+    SpecDirectory(directory).write(builder.build())
+    snapshot = Registry([directory]).refresh()
+
+    made = inject({}, [f"{KIND}=in"], snapshot, host=tmp_path)
+
+    assert made["linux"]["devices"][0]["fileMode"] == 0o640
+    with pytest.raises(InjectionError, match="/out/null of the host cannot be used: No such file"):
+        inject({}, [f"{KIND}=out"], snapshot, host=tmp_path)
+
+
 def test_what_was_applied_before_the_failing_edit_comes_with_the_error(tmp_path):
     edits = ContainerEdits(env=["B=1"], device_nodes=[DeviceNode("/dev/gone")], mounts=[MOUNT])
     found = snapshot(tmp_path, a=ContainerEdits(mounts=[MOUNT]), b=edits)

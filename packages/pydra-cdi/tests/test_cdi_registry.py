@@ -40,6 +40,14 @@ def test_the_directory_of_higher_priority_wins_device_by_device(tmp_path):
     assert snapshot.find(f"{KIND}=c") is None
 
 
+def test_files_are_read_in_the_order_of_the_bytes_of_their_names(tmp_path):
+    names = ["A.json", "B.yaml", "_.json", "a.json", "é.json", "\udcff.json"]
+    for number, name in enumerate(names):
+        (tmp_path / name).write_bytes(encode_spec(spec(f"card{number}")))
+
+    assert [one.path.name for one in Registry([tmp_path]).refresh().specs] == names
+
+
 def test_a_conflict_takes_the_device_from_both_and_is_told_for_both(tmp_path):
     directory = SpecDirectory(tmp_path)
     first = directory.write(spec("x", "gpu0"), "claim-1").path

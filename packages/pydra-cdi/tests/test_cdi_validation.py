@@ -370,6 +370,24 @@ def test_what_python_lets_pass_is_refused_with_its_place(edits, fault):
 
 
 @pytest.mark.parametrize(
+    ("clos_id", "is_good"),
+    [
+        ("é" * 2047 + "x", True),
+        ("é" * 2048, False),
+        ("/", True),
+        ("...", True),
+        (".", False),
+        ("..", False),
+        ("a\n", False),
+    ],
+)
+def test_a_class_of_service_is_one_directory_name_of_less_than_4096_bytes(clos_id, is_good):
+    edits = ContainerEdits(intel_rdt=IntelRdt(clos_id=clos_id))
+
+    assert (paths(Spec("0.7.0", "v/c", [Device("a", edits)])) == []) == is_good
+
+
+@pytest.mark.parametrize(
     ("text", "levels"), [("{a: %s}", 64), ("[%s]", 64), ("[{a: %s}]", 32)], ids=str
 )
 def test_text_may_be_nested_to_the_bound_and_no_deeper(text, levels):

@@ -73,7 +73,6 @@ def cut(origin: str, edits: ContainerEdits) -> Fragment:
 def _node(node: DeviceNode) -> NodePiece:
     # runc refuses a cgroup rule without access, so there is none for "none".
     access = "" if node.permissions == "none" else node.permissions or "rwm"
-    fully_given = node.type == "p" or (node.type != "" and node.major != 0)
     return NodePiece(
         path=node.path,
         host_path=node.host_path or node.path,
@@ -84,8 +83,8 @@ def _node(node: DeviceNode) -> NodePiece:
         uid=node.uid,
         gid=node.gid,
         access=access,
-        fully_given=fully_given,
-        complete=fully_given and node.file_mode is not None,
+        fully_given=node.is_fully_given,
+        complete=node.is_fully_given and node.file_mode is not None,
     )
 
 

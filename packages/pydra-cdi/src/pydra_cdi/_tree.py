@@ -1,6 +1,6 @@
 """A host's file system below a directory, in which no path and no symlink leads out of that directory.
 
-`lint` and the command line look host paths of specs up with it. On a node the root is `/`; a debug pod has the
+`lint`, injection and the command line look host paths of specs up with it. On a node the root is `/`; a debug pod has the
 node below `/host`, where an absolute symlink means a path below `/host` too.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,9 +26,17 @@ class HostTree:
     def is_symlink(self, path: str) -> bool:
         """Tell whether a symlink lies at a path, wherever it leads."""
         try:
-            return self._resolve(path, follow=False).is_symlink()
+            return stat.S_ISLNK(self.lstat(path).st_mode)
         except OSError:
             return False
+
+    def lstat(self, path: str) -> os.stat_result:
+        """Look at what lies at a path, without following a symlink in its place.
+
+        Raises:
+            OSError: There is nothing, a link of the way dangles, or it cannot be looked at.
+        """
+        return self._resolve(path, follow=False).lstat()
 
     def stat(self, path: str) -> os.stat_result:
         """Look at what lies at the end of a path's symlinks.

@@ -1,15 +1,16 @@
 """Facts about device nodes of the host; injection asks for them where a spec leaves them out.
 
-The host is a directory: `/` on a node, a folder of a test otherwise. Paths never lead out of a folder by `..`.
+The host is a directory: `/` on a node, a folder elsewhere, out of which no path and no symlink leads.
 """
 
 from __future__ import annotations
 
 import os
-import posixpath
 import stat
 from pathlib import Path
 from typing import NamedTuple
+
+from pydra_cdi._tree import HostTree
 
 _TYPES = {stat.S_IFCHR: "c", stat.S_IFBLK: "b", stat.S_IFIFO: "p"}
 
@@ -31,7 +32,7 @@ class Host:
     """
 
     def __init__(self, root: Path) -> None:
-        self._root = "" if root == Path("/") else str(root)
+        self._tree = None if root == Path("/") else HostTree(root)
 
     def node_facts(self, path: str) -> NodeFacts:
         """Look at a device node without following a symlink in its place.
@@ -40,12 +41,14 @@ class Host:
             OSError: There is nothing, or nothing readable, at the path.
             ValueError: What is there is no device node.
         """
-        if self._root:
-            path = self._root + posixpath.normpath(f"/{path}")
-        status = os.lstat(path)
-        mode = status.st_mode
-        node_type = _TYPES.get(stat.S_IFMT(mode))
-        if node_type is None:
+        status = os.lstat(path) if self._tree is None else self._tree.lstat(path)
+        found = node_type(status)
+        if found is None:
             raise ValueError("it is no device node")
-        device = status.st_rdev
-        return NodeFacts(node_type, os.major(device), os.minor(device), stat.S_IMODE(mode))
+        device, mode = status.st_rdev, stat.S_IMODE(status.st_mode)
+        return NodeFacts(found, os.major(device), os.minor(device), mode)
+
+
+def node_type(status: os.stat_result) -> str | None:
+    """Give the type of a device node as specs spell it; None for anything else."""
+    return _TYPES.get(stat.S_IFMT(status.st_mode))

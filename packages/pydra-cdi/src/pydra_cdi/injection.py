@@ -1,8 +1,8 @@
 """Devices put into a container: device IDs and an OCI spec in, a new OCI spec out.
 
 A runtime calls it between creating a container's OCI spec and starting it. Rests on the CDI specification,
-"OCI Edits", and the OCI runtime specification; where the reference library and safety part ways, the
-package's README says so.
+"OCI Edits", and the OCI runtime specification; where the reference library and safety part ways,
+`docs/dev/cdi-differences.md` says so.
 """
 
 from __future__ import annotations

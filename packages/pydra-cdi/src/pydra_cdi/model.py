@@ -75,6 +75,11 @@ class DeviceNode(_Value, frozen=True):
     uid: UInt32 | None = None
     gid: UInt32 | None = None
 
+    @property
+    def is_fully_given(self) -> bool:
+        """Tell whether the node can be made without looking at the host: a fifo, or a type with a major number."""
+        return self.type == "p" or (self.type != "" and self.major != 0)
+
 
 class Mount(_Value, frozen=True):
     """A mount into the container; without `bind` or `rbind` among `options` it needs a `type` (0.4.0)."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydra_cdi._cli.command import FINDING, FINE, Command, UsageError
 from pydra_cdi._cli.files import STDIN, read_input
-from pydra_cdi._cli.options import add_host, directories
+from pydra_cdi._cli.options import add_files, add_host, directories
 from pydra_cdi._cli.output import add_format, show_lines
 from pydra_cdi._cli.table import hanging
 from pydra_cdi._lint.finding import RULES, Finding, Severity, of_error
@@ -22,13 +22,7 @@ from pydra_cdi.runtimes import SINCE, Runtime, find_runtime
 
 
 def _configure(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "files",
-        nargs="*",
-        type=Path,
-        metavar="FILE",
-        help="spec files, - for standard input (default: all files of the spec directories)",
-    )
+    add_files(parser, "all files")
     add_host(parser)
     add_format(parser)
 

@@ -11,7 +11,7 @@ from typing import Any
 from pydra_cdi._cli.command import FINE, Command
 from pydra_cdi._cli.files import read_oci_spec
 from pydra_cdi._cli.options import add_host, snapshot
-from pydra_cdi._cli.output import add_format, as_json, as_yaml, write
+from pydra_cdi._cli.output import add_format, show_tree
 from pydra_cdi.errors import InjectionError, SpecError
 from pydra_cdi.injection import inject
 from pydra_cdi.names import QualifiedName
@@ -42,7 +42,9 @@ def _configure_inject(parser: ArgumentParser) -> None:
 def _run_inject(arguments: Namespace) -> int:
     oci = read_oci_spec(arguments.oci_spec)
     found = snapshot(arguments)
-    _print(arguments, inject(oci, _matching(arguments.devices, found), found, host=arguments.host))
+    show_tree(
+        arguments, inject(oci, _matching(arguments.devices, found), found, host=arguments.host)
+    )
     return FINE
 
 
@@ -69,7 +71,7 @@ def _fits(device_id: str, pattern: str) -> bool:
 def _run_resolve(arguments: Namespace) -> int:
     oci = dict(read_oci_spec(arguments.oci_spec))
     names = list(_named_devices(oci))
-    _print(arguments, inject(oci, names, snapshot(arguments), host=arguments.host))
+    show_tree(arguments, inject(oci, names, snapshot(arguments), host=arguments.host))
     return FINE
 
 
@@ -90,10 +92,6 @@ def _device_id(device: object) -> str | None:
         return str(QualifiedName.parse(path)) if isinstance(path, str) else None
     except SpecError:
         return None
-
-
-def _print(arguments: Namespace, oci: dict[str, Any]) -> None:
-    write(as_yaml(oci) if arguments.output == "yaml" else as_json(oci))
 
 
 commands = (

@@ -9,8 +9,8 @@ from typing import Any
 
 from pydra_cdi._cli.command import FINDING, FINE, Command, UsageError
 from pydra_cdi._cli.files import read_input
-from pydra_cdi._cli.options import add_host, directories
-from pydra_cdi._cli.output import add_format, as_json, as_yaml, note, show, write
+from pydra_cdi._cli.options import add_files, add_host, directories
+from pydra_cdi._cli.output import add_format, note, show, show_tree
 from pydra_cdi.codec import read_text
 from pydra_cdi.errors import CdiError
 from pydra_cdi.model import ENCODER
@@ -19,13 +19,7 @@ from pydra_cdi.versions import FLOOR, KNOWN_VERSIONS, required
 
 
 def _configure(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "files",
-        nargs="*",
-        type=Path,
-        metavar="FILE",
-        help="spec files, - for standard input (default: all valid files of the spec directories)",
-    )
+    add_files(parser, "all valid files")
     parser.add_argument(
         "--to", metavar="VERSION", help="print the one FILE as a spec of this version instead"
     )
@@ -75,8 +69,7 @@ def _convert(arguments: Namespace) -> int:
         raise UsageError(f"{arguments.to} is no version of a spec; use one of {', '.join(known)}")
     (path,) = arguments.files
     spec = convert(read_text(read_input(path), source=str(path)).spec, version)
-    tree = json.loads(ENCODER.encode(spec))
-    write(as_yaml(tree) if arguments.output == "yaml" else as_json(tree))
+    show_tree(arguments, json.loads(ENCODER.encode(spec)))
     return FINE
 
 

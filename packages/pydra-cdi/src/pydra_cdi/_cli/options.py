@@ -28,6 +28,12 @@ def add_directories(parser: ArgumentParser, *, dest: str = "spec_dirs") -> None:
     )
 
 
+def add_files(parser: ArgumentParser, default: str) -> None:
+    """Offer `FILE...`; without any, `default` of the spec directories is meant."""
+    told = f"spec files, - for standard input (default: {default} of the spec directories)"
+    parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help=told)
+
+
 def add_host(parser: ArgumentParser) -> None:
     """Offer `--host DIR`."""
     parser.add_argument(

@@ -52,6 +52,11 @@ def show_lines(
             write("".join(f"{line}\n" for line in lines(terminal_width())))
 
 
+def show_tree(arguments: Namespace, tree: Any) -> None:
+    """Print a document that has no table: as JSON, or as YAML where that was asked for."""
+    write(as_yaml(tree) if arguments.output == "yaml" else as_json(tree))
+
+
 def as_json(data: Any) -> str:
     """Give indented JSON; what a terminal or a YAML 1.1 parser would stumble over is escaped."""
     text = json.dumps(data, indent=2, ensure_ascii=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from pydra_cdi._cli.command import FINE, Command
-from pydra_cdi._cli.output import add_format, as_json, as_yaml, write
+from pydra_cdi._cli.output import add_format, show_tree
 
 
 def _configure(parser: ArgumentParser) -> None:
@@ -15,8 +15,7 @@ def _configure(parser: ArgumentParser) -> None:
 def _run(arguments: Namespace) -> int:
     from pydra_cdi.schema import json_schema  # noqa: PLC0415 - this command only
 
-    schema = json_schema()
-    write(as_yaml(schema) if arguments.output == "yaml" else as_json(schema))
+    show_tree(arguments, json_schema())
     return FINE
 
 

@@ -10,9 +10,9 @@ from collections.abc import Generator, Iterator
 from pydra_cdi._lint.finding import Remark, Severity, blocks
 from pydra_cdi._tree import HostTree
 from pydra_cdi.errors import shown
+from pydra_cdi.host import node_type
 from pydra_cdi.model import DeviceNode, Hook, Mount, Spec
 
-_TYPES = {stat.S_IFCHR: "c", stat.S_IFBLK: "b", stat.S_IFIFO: "p"}
 _EXECUTABLE = 0o111
 _BINDS = frozenset({"bind", "rbind"})
 _NO_FILE_SYSTEM = frozenset({"", "none", "bind", "rbind"})
@@ -39,14 +39,13 @@ def _mount(mount: Mount, at: str, host: HostTree) -> Iterator[Remark]:
 def _node(node: DeviceNode, at: str, host: HostTree) -> Iterator[Remark]:
     at = f"{at}.hostPath" if node.host_path else f"{at}.path"
     path = node.host_path or node.path
-    is_complete = node.type == "p" or (node.type != "" and node.major != 0)
-    found = yield from _look(path, at, host, is_needed=not is_complete)
+    found = yield from _look(path, at, host, is_needed=not node.is_fully_given)
     if found is None:
         return
-    if not is_complete and host.is_symlink(path):
+    if not node.is_fully_given and host.is_symlink(path):
         message = f"{shown(path)} of the host is a symlink, which runtimes do not follow here"
         yield Remark("error", "node-is-symlink", at, message, "name what it points to")
-    host_type = _TYPES.get(stat.S_IFMT(found.st_mode))
+    host_type = node_type(found)
     if host_type is None:
         message = f"{shown(path)} of the host is no device node"
         yield Remark("error", "no-device-node", at, message, "correct the path, or mount it")
