@@ -1,6 +1,6 @@
 """A driver on plain gRPC, none of our framework: what the conformance kit sees of a stranger's.
 
-`python raw_driver.py` behaves; `python raw_driver.py FAULT` makes one mistake, on purpose. Two cards that one claim
+`python raw_driver.py` behaves; `python raw_driver.py FAULT...` makes these mistakes, on purpose. Two cards that one claim
 may have, and one that claims share.
 """
 
@@ -37,11 +37,24 @@ FAULTS = {
     "takes-the-first-device",
     "ignores-the-uid",
     "one-at-a-time",
+    "keeps-subrequest-names",
+    "prefers-the-class",
+    "takes-unknown-fields",
+    "forgets-share-ids",
+    "admins-take-devices",
+    "never-gets-over-an-error",
+    "writes-specs-late",
+    "looks-at-consumers",
+    "leaves-spec-files",
+    "undoes-all-shares",
+    "undoes-without-waiting",
+    "loses-its-journal",
+    "works-in-the-call",
     "fails-on-unknown-claims",
     "asks-before-undoing",
 }
-FAULT = "".join(sys.argv[1:])
-assert FAULT in FAULTS | {""}, FAULT
+MADE = set(sys.argv[1:])
+assert MADE <= FAULTS, MADE - FAULTS
 ROOT, CDI = Path(os.environ["KUBELET_ROOT"]), Path(os.environ["CDI_DIR"])
 POD = os.environ.get("POD_UID", "")
 DATA = ROOT / "plugins" / NAME
@@ -53,7 +66,7 @@ class ClaimError(Exception):
 
 
 def fitting(path: Path, shorter: Path) -> Path:
-    fits = len(os.fsencode(path)) <= 107 or FAULT == "never-shortens"
+    fits = len(os.fsencode(path)) <= 107 or "never-shortens" in MADE
     return path if fits else shorter
 
 
@@ -101,12 +114,14 @@ def publish() -> None:
 def mode_of(entries: list[dict], names: set[str]) -> str:
     """The last of the claim's parameters, else of the class's, strictly."""
     mode = "plain"
-    for entry in sorted(entries, key=lambda e: e["source"] == "FromClaim"):
+    wins = "FromClass" if "prefers-the-class" in MADE else "FromClaim"
+    for entry in sorted(entries, key=lambda e: e["source"] == wins):
         if entry.get("opaque", {}).get("driver") != NAME:
             continue
         parameters = entry["opaque"]["parameters"]
         for key in parameters.keys() - {"mode"}:
-            raise ClaimError(f"parameters: unknown field {key}")
+            if "takes-unknown-fields" not in MADE:
+                raise ClaimError(f"parameters: unknown field {key}")
         if not entry.get("requests") or names & set(entry["requests"]):
             mode = parameters.get("mode", mode)
     return mode
@@ -146,21 +161,32 @@ def write_spec(uid: str, devices: list[dict]) -> None:
     temporary.rename(CDI / f"raw-{uid}.json")
 
 
-STORE, LOCKS, ALL = Store(), {}, asyncio.Lock()
+STORE, LOCKS, ALL, FAILED = Store(), {}, asyncio.Lock(), set()
+
+
+def lock_of(claim) -> asyncio.Lock:
+    return ALL if "one-at-a-time" in MADE else LOCKS.setdefault(claim.uid, asyncio.Lock())
 
 
 async def prepare_one(claim) -> list[dict]:
-    lock = ALL if FAULT == "one-at-a-time" else LOCKS.setdefault(claim.uid, asyncio.Lock())
-    async with lock:
+    async with lock_of(claim):
         kept = STORE.get(claim.uid)
+        if claim.uid in FAILED:
+            raise ClaimError(f"claim {claim.name}: failed before")
         if kept is None:
+            if "never-gets-over-an-error" in MADE:
+                FAILED.add(claim.uid)
             kept = await allocated(claim)
+            FAILED.discard(claim.uid)
             STORE.put(claim.uid, kept)
-        elif FAULT == "new-answer-each-time":
+        elif "new-answer-each-time" in MADE:
             for device in kept:
                 device["cdi"] += f"-{next(COUNTER)}"
             STORE.put(claim.uid, kept)
-        write_spec(claim.uid, kept)
+        if "writes-specs-late" in MADE:
+            asyncio.get_running_loop().call_later(0.2, write_spec, claim.uid, kept)
+        else:
+            write_spec(claim.uid, kept)
         return kept
 
 
@@ -170,8 +196,10 @@ async def allocated(claim) -> list[dict]:
         body = await asyncio.to_thread(call, "GET", path)
     except (OSError, ValueError) as err:
         raise ClaimError(f"claim {claim.name}: cannot be read: {err}") from err
-    if body["metadata"]["uid"] != claim.uid and FAULT != "ignores-the-uid":
+    if body["metadata"]["uid"] != claim.uid and "ignores-the-uid" not in MADE:
         raise ClaimError(f"claim {claim.name}: was replaced")
+    if "looks-at-consumers" in MADE and not body["status"].get("reservedFor"):
+        raise ClaimError(f"claim {claim.name}: nobody uses it")
     devices = body.get("status", {}).get("allocation", {}).get("devices", {})
     results = [r for r in devices.get("results", []) if r["driver"] == NAME]
     if not results:
@@ -181,16 +209,17 @@ async def allocated(claim) -> list[dict]:
 
 def taken(uid: str, result: dict, config: list[dict]) -> dict:
     device, request = result["device"], result["request"]
-    if FAULT == "takes-the-first-device":
+    if "takes-the-first-device" in MADE:
         device = CARDS[0]
     if device not in CARDS:
         raise ClaimError(f"device {device}: is gone")
-    exclusive = "shared" not in device and not result.get("adminAccess")
+    admin = result.get("adminAccess") and "admins-take-devices" not in MADE
+    exclusive = "shared" not in device and not admin
     others = set(STORE.holders(device)) - {uid} if exclusive else ()
-    if others and FAULT != "takes-the-first-device":
+    if others and "takes-the-first-device" not in MADE:
         raise ClaimError(f"device {device}: still in the hands of {', '.join(others)}")
     share = result.get("shareID", "")
-    base = request.partition("/")[0]
+    base = request if "keeps-subrequest-names" in MADE else request.partition("/")[0]
     return {
         "device": device,
         "pool": result["pool"],
@@ -202,31 +231,41 @@ def taken(uid: str, result: dict, config: list[dict]) -> dict:
     }
 
 
+def remove_specs() -> None:
+    for path in CDI.glob("raw-*"):
+        path.unlink()
+
+
 async def undo_one(claim) -> None:
-    if FAULT == "asks-before-undoing":
+    if "asks-before-undoing" in MADE:
         path = f"/apis/resource.k8s.io/v1/namespaces/{claim.namespace}/resourceclaims/{claim.name}"
         try:
             await asyncio.to_thread(call, "GET", path)
         except (OSError, ValueError) as err:
             raise ClaimError(f"claim {claim.name}: cannot be read: {err}") from err
-    async with LOCKS.setdefault(claim.uid, asyncio.Lock()):
-        if FAULT == "fails-on-unknown-claims" and STORE.get(claim.uid) is None:
+    async with asyncio.Lock() if "undoes-without-waiting" in MADE else lock_of(claim):
+        if "fails-on-unknown-claims" in MADE and STORE.get(claim.uid) is None:
             raise ClaimError(f"claim {claim.name}: is not prepared")
-        (CDI / f"raw-{claim.uid}.json").unlink(missing_ok=True)
+        if "undoes-all-shares" in MADE:
+            remove_specs()
+        if "leaves-spec-files" not in MADE:
+            (CDI / f"raw-{claim.uid}.json").unlink(missing_ok=True)
         STORE.path(claim.uid).unlink(missing_ok=True)
 
 
 async def shielded(work):
+    if "works-in-the-call" in MADE:
+        return await work
     return await asyncio.shield(asyncio.ensure_future(work))
 
 
 async def answers(claims, work) -> dict[str, object]:
-    asked = list(claims)[:-1] if FAULT == "forgets-a-claim" and len(claims) > 1 else list(claims)
+    asked = list(claims)[:-1] if "forgets-a-claim" in MADE and len(claims) > 1 else list(claims)
     done = await asyncio.gather(*(shielded(work(c)) for c in asked), return_exceptions=True)
     bad = [answer for answer in done if isinstance(answer, BaseException)]
     if any(not isinstance(error, ClaimError) for error in bad):
         raise bad[0]
-    if bad and FAULT == "fails-the-whole-call" and work is prepare_one:
+    if bad and "fails-the-whole-call" in MADE and work is prepare_one:
         raise bad[0]
     return dict(zip((c.uid for c in asked), done, strict=True))
 
@@ -258,6 +297,8 @@ def prepared(api, answer):
     made = []
     for kept in answer:
         share = {"share_id": kept["share"]} if kept["share"] and api is dra_v1_pb2 else {}
+        if "forgets-share-ids" in MADE:
+            share = {}
         made.append(
             api.Device(
                 request_names=[kept["request"]],
@@ -289,7 +330,7 @@ def service(api, name, methods):
 
 def registrar(endpoint: Path, stop: asyncio.Event):
     versions = ["v1.DRAPlugin", "v1beta1.DRAPlugin"]
-    if FAULT == "lists-v1beta1-first":
+    if "lists-v1beta1-first" in MADE:
         versions.reverse()
 
     async def info(*_):
@@ -300,7 +341,7 @@ def registrar(endpoint: Path, stop: asyncio.Event):
     async def notified(status, _):
         if status.plugin_registered:
             await asyncio.to_thread(publish)
-        elif FAULT == "dies-of-a-refusal":
+        elif "dies-of-a-refusal" in MADE:
             stop.set()
         return registration.RegistrationStatusResponse()
 
@@ -324,6 +365,9 @@ async def listening(path: Path, *handlers) -> grpc.aio.Server:
 
 
 async def main() -> None:
+    if "loses-its-journal" in MADE:
+        for path in DATA.glob("*.json"):
+            path.unlink()
     DATA.mkdir(parents=True, exist_ok=True)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -335,7 +379,7 @@ async def main() -> None:
     ]
     await stop.wait()
     for server, path in zip(reversed(servers), (reg, endpoint), strict=True):
-        if FAULT == "leaves-its-socket" and path == reg:
+        if "leaves-its-socket" in MADE and path == reg:
             continue
         path.unlink(missing_ok=True)
         await server.stop(0)

@@ -71,6 +71,16 @@ async def test_a_request_that_hangs_is_cut_when_the_faults_are_cleared(kube, ser
         await hanging
 
 
+async def test_a_held_request_is_carried_out_when_the_faults_are_cleared(kube, server, samples):
+    server.faults.hold("create", "pods")
+    held = asyncio.create_task(kube.call("POST", kube.pods, samples("pod")))
+    while server.faults.planned():
+        assert (await kube.ok("GET", kube.pods))["items"] == []
+    assert not held.done()
+    server.faults.clear()
+    assert (await held).status == 201
+
+
 async def test_a_cut_request_was_not_carried_out_and_a_lost_one_was(kube, server, samples):
     server.faults.cut("create", "resourceslices")
     server.faults.lose("create", "resourceslices")

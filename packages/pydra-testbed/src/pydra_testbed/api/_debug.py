@@ -3,7 +3,7 @@
 GET lists what is planned, DELETE forgets it, POST plans one more:
 
     {"effect": "fail", "verb": "create", "resource": "resourceslices", "code": 429, "retryAfter": 1, "times": 2}
-    {"effect": "hang"}  {"effect": "cut"}  {"effect": "lose"}      with verb, resource and times
+    {"effect": "hang"}  "hold"  "cut"  "lose"                      with verb, resource and times
     {"effect": "dropFields", "resource": "resourceslices", "fields": ["spec.devices[].taints"]}
     {"effect": "expire", "resource": "resourceslices"}             watches from before are answered 410
     {"effect": "dropWatches"}
@@ -27,7 +27,7 @@ _Count: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
 class _Plan(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
     """One fault, as the body of a POST."""
 
-    effect: Literal["fail", "hang", "cut", "lose", "dropFields", "expire", "dropWatches"]
+    effect: Literal["fail", "hang", "hold", "cut", "lose", "dropFields", "expire", "dropWatches"]
     verb: str = ANY
     resource: str = ANY
     times: _Count = 1
@@ -68,6 +68,8 @@ def _carry_out(faults: Faults, expire: Callable[[str], None], plan: _Plan) -> No
             )
         case "hang":
             faults.hang(*which, times=plan.times)
+        case "hold":
+            faults.hold(*which, times=plan.times)
         case "cut":
             faults.cut(*which, times=plan.times)
         case "lose":

@@ -122,7 +122,7 @@ class HttpFront:
         if verb == "patch" and request.content_type == APPLY and self._core.lacks(target):
             self._authority.check(user, "create", target)
         effect = self._faults.meet(verb, target.kind.plural, target.subresource)
-        if effect is Effect.HANG:
+        if effect in {Effect.HANG, Effect.HOLD}:
             await self._faults.released()
         if effect in {Effect.HANG, Effect.CUT}:
             return _cut(request)

@@ -30,10 +30,11 @@ ANY = "*"
 
 
 class Effect(Enum):
-    """What happens to a request: refused, never answered, cut before or after it was carried out."""
+    """What happens to a request: refused, never or late answered, cut before or after it was carried out."""
 
     FAIL = "fail"
     HANG = "hang"
+    HOLD = "hold"
     CUT = "cut"
     LOSE = "lose"
 
@@ -89,6 +90,10 @@ class Faults:
     def hang(self, verb: str, resource: str, *, times: int = 1) -> None:
         """Take requests and never answer them; `clear` cuts their connections."""
         self._planned.append(_Planned(Effect.HANG, verb, resource, times))
+
+    def hold(self, verb: str, resource: str, *, times: int = 1) -> None:
+        """Take requests and carry them out only when `clear` is called."""
+        self._planned.append(_Planned(Effect.HOLD, verb, resource, times))
 
     def cut(self, verb: str, resource: str, *, times: int = 1) -> None:
         """Drop the connections of requests that were not carried out."""
@@ -159,7 +164,7 @@ class Faults:
         return None
 
     async def released(self) -> None:
-        """Return when hanging requests are let go."""
+        """Return when hanging and held requests are let go."""
         await self._released.wait()
 
     def drop_watches(self) -> None:

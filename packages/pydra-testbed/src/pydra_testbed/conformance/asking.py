@@ -62,13 +62,13 @@ def without_trace(stand: Stand, before: object, what: str) -> None:
 async def held(
     stand: Stand, ref: ClaimRef, seconds: float = 0.0
 ) -> AsyncIterator[asyncio.Task[Answers]]:
-    """A prepare of the claim that hangs while the block runs, because the API server does not answer.
+    """A prepare of the claim that hangs while the block runs, because the API server is slow.
 
     Raises:
         UnsuitedError: the driver needed no answer.
     """
     faults = stand.server.faults
-    faults.hang("get", "resourceclaims")
+    faults.hold("get", "resourceclaims")
     task = asyncio.get_running_loop().create_task(stand.driver.prepare(ref, seconds=seconds))
     try:
         while faults.planned():

@@ -37,6 +37,8 @@ from pydra_testbed.objects import ApiStatusError
 
 Tell: TypeAlias = Callable[[Result], None]
 _FIRST = "REG-01"
+_TOGETHER = ({"PREP", "UNPREP"}, {"REG"}, {"STATE"}, {"SEC"})
+"""Families whose cases share a node, unless they want one of their own."""
 
 
 def _tell_nobody(_: Result) -> None:
@@ -109,15 +111,12 @@ class _Kit:
     async def play(self, cases: Sequence[Case], first: _Lane) -> tuple[Result, ...]:
         """Run all cases; the first lane's node is warm already."""
         shared = [case for case in cases if not case.conditions.own]
-        families = {"PREP": "UNPREP"}
-        lanes = [
-            [case for case in shared if case.family in {family, families.get(family)}]
-            for family in ("PREP", "REG", "STATE")
-        ]
-        alone = [[case] for case in cases if case.conditions.own]
+        lanes = [[case for case in shared if case.family in together] for together in _TOGETHER]
+        lanes.sort(key=len, reverse=True)
+        lanes += [[case] for case in cases if case.conditions.own]
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._warm(lanes[0], first))]
-            tasks += [group.create_task(self._lane(lane)) for lane in (*alone, *lanes[1:]) if lane]
+            tasks += [group.create_task(self._lane(lane)) for lane in lanes[1:] if lane]
         results = {r.case.id: r for task in tasks for r in task.result()}
         return tuple(results[case.id] for case in cases)
 

@@ -104,6 +104,11 @@ async def _overlap(stand: Stand) -> None:
     first, second = [await stand.claim(stand.use(whole[0])) for _ in range(2)]
     await prepared(stand, first)
     await refused(stand, second, f"{whole[0].name} is still prepared for {first.name}")
+    await stand.driver.process.kill()
+    await stand.start()
+    await refused(
+        stand, second, f"{whole[0].name} is prepared for {first.name} since before a restart"
+    )
     await unprepared(stand, first)
     await prepared(stand, second)
 
@@ -196,9 +201,9 @@ CASES = (
         _foreign,
     ),
     Case(
-        "PREP-12", "refuses a device that is still prepared for another claim, until it is free",
+        "PREP-12", "refuses a device that is prepared for another claim, after a restart too, until it is free",
         "After a forced deletion the next claim can arrive before the unprepare of the last.",
-        "Keep a ledger of devices by claim, under one lock, and refuse with an error that may be retried.",
+        "Keep a ledger of devices by claim, on disk and under one lock, and refuse with an error that may be retried.",
         _overlap,
     ),
     Case(
