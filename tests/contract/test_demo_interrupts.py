@@ -8,14 +8,15 @@ import random
 import signal
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
 from leftovers import processes_of
 
 RUNS, AT_ONCE = 50, 2
-LONGEST = 1.8
-"""Seconds until the latest interruption; an undisturbed demo takes about as long."""
+UNDISTURBED = 120.0
+"""Seconds within which a demo that nobody interrupts has surely ended."""
 
 
 async def interrupted(folder, number, seconds):
@@ -38,13 +39,19 @@ async def interrupted(folder, number, seconds):
 async def test_fifty_interruptions_at_random_moments_leave_nothing():
     moments = random.Random(20261121)
     codes = []
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="pd-", dir="/tmp") as root:
+        await asyncio.gather(
+            *(interrupted(Path(root), signal.SIGINT, UNDISTURBED) for _ in range(AT_ONCE))
+        )
+    longest = time.monotonic() - began  # on this machine, as busy as it is
     for _ in range(RUNS // AT_ONCE):
         with tempfile.TemporaryDirectory(prefix="pd-", dir="/tmp") as root:
             folders = [Path(root) / str(i) for i in range(AT_ONCE)]
             for folder in folders:
                 folder.mkdir()
             chosen = [
-                (moments.choice((signal.SIGINT, signal.SIGTERM)), moments.uniform(0, LONGEST))
+                (moments.choice((signal.SIGINT, signal.SIGTERM)), moments.uniform(0, longest))
                 for _ in folders
             ]
             codes += await asyncio.gather(
@@ -54,4 +61,4 @@ async def test_fifty_interruptions_at_random_moments_leave_nothing():
             assert processes_of(Path(root)) == []
     # Before the program has begun, and after it has ended, a signal ends the interpreter alone.
     assert set(codes) <= {0, 1, 130, -signal.SIGINT, -signal.SIGTERM}
-    assert codes.count(130) >= RUNS // 5
+    assert codes.count(130) >= RUNS // 10

@@ -204,10 +204,6 @@ REFUSALS = {
         [slices(card("d0", nodeName="n2"), card("d1", nodeName="n1"), nodeName=None, perDeviceNodeSelection=True), thing("Node", "n1", {}), claim(request(f"{WHERE}.index == 0")), pod()],
         ["d0 cannot be used from node n1"],
     ),
-    "binding conditions": (
-        [slices(card("d0", bindsToNode=True, bindingConditions=["acme.example/attached"], bindingFailureConditions=["acme.example/failed"])), claim(request()), pod()],
-        ["d0 has binding conditions (acme.example/attached), which this scheduler does not wait for"],
-    ),
     "an invalid pool": (
         [slices(card("d0", consumesCounters=USES)), claim(request()), pod()],
         ["pool card.acme.example/n1 is invalid: counter set chip not found", "report it to the driver's author"],
