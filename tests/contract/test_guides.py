@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -23,6 +24,22 @@ def test_every_command_of_a_guide_prints_what_it_shows(page, tmp_path):
     if not (os.environ.get("UV") or shutil.which("uv")):  # packaging comes last, and needs it
         found = found[: next((n for n, i in enumerate(found) if _needs_uv(i)), len(found))]
     execute(found, tmp_path)
+
+
+def test_every_page_stands_in_the_index_by_its_title():
+    index = (PAGES / "README.md").read_text(encoding="utf-8")
+    for page in sorted(PAGES.glob("*.md")):
+        title = page.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
+        assert page.name == "README.md" or f"[{title}]({page.name})" in index, page.name
+
+
+def test_no_page_leads_to_a_file_that_is_not_there():
+    root = PAGES.parents[1]
+    pages = [*root.glob("*.md"), *root.glob("docs/**/*.md"), *root.glob("packages/*/README.md")]
+    for page in pages:
+        text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+        for link in re.findall(r"\]\(([^)#\s:]+)(?:#[^)\s]*)?\)", text):
+            assert (page.parent / link).exists(), f"{page.relative_to(root)}: {link}"
 
 
 def _needs_uv(item):

@@ -16,46 +16,36 @@ _HEAD = "<!-- Written by tools/gen_reference.py from docstrings: edit those, the
 
 @dataclass(frozen=True)
 class Section:
-    """One module's names on a page; without `names` its public ones."""
+    """One module's public names on a page; with a title of its own it is a pytest plugin's fixtures."""
 
     module: str
-    names: tuple[str, ...] = ()
     title: str = ""
 
 
-PAGES: dict[str, tuple[Section, ...]] = {
-    "pydra_core": tuple(
-        Section(f"pydra_core{name}") for name in ("", ".errors", ".settings", ".command", ".quantity")
-    ),
-    "pydra_cdi": (
-        Section("pydra_cdi"),
-        *(
-            Section(f"pydra_cdi.{name}")
-            for name in (
-                "annotations", "codec", "conversion", "errors", "explain", "file_names", "host", "lint", "ownership",
-                "reading", "registry", "runtimes", "schema", "snapshot", "validation", "versions", "watching",
-            )
-        ),
-    ),
-    "pydra_testbed": (
-        Section("pydra_testbed.pytest_plugin", title="Fixtures of pytest"),
-        Section("pydra_testbed.harness"),
-        Section("pydra_testbed.cluster"),
-        Section("pydra_testbed.nodes"),
-        Section("pydra_testbed.host_tree"),
-        Section("pydra_testbed.driver_process"),
-        Section("pydra_testbed.clock"),
-        Section("pydra_testbed.api"),
-        Section("pydra_testbed.kubelet"),
-    ),
-}  # fmt: skip
+PAGES = ("pydra_core", "pydra_cdi", "pydra_testbed")
+_PROGRAMS = {"cli", "__main__"}
+_TESTBED = tuple(
+    Section(f"pydra_testbed.{name}")
+    for name in (
+        "harness", "cluster", "nodes", "host_tree", "driver_process", "clock", "api", "kubelet",
+    )
+)  # fmt: skip
+_PLUGIN = Section("pydra_testbed.pytest_plugin", title="Fixtures of pytest")
+
+
+def _sections(sources: Sources, package: str) -> tuple[Section, ...]:
+    """Return a package's public names, then its public modules; of the testbed what tests of drivers need."""
+    if package == "pydra_testbed":
+        return (_PLUGIN, *_TESTBED)
+    names = [n for n in sources.modules(package) if n[0] != "_" and n not in _PROGRAMS]
+    return (Section(package), *(Section(f"{package}.{name}") for name in names))
 
 
 def page(sources: Sources, package: str) -> str:
     """Return the page of one package."""
     told: set[int] = set()
     parts = [_HEAD, f"# `{package}`\n"]
-    for section in PAGES[package]:
+    for section in _sections(sources, package):
         names = "\n".join(_section(sources, section, told))
         if names:
             module = sources.module(section.module)
@@ -69,7 +59,7 @@ def _section(sources: Sources, section: Section, told: set[int]) -> Iterator[str
         for found in _fixtures(sources, section.module):
             yield _entry(found)
         return
-    for name in section.names or sources.module(section.module).public():
+    for name in sources.module(section.module).public():
         found = sources.find(section.module, name)
         if id(found.node) not in told:
             told.add(id(found.node))

@@ -68,6 +68,12 @@ class Sources:
                     return Module(name, ast.parse(file.read_text(encoding="utf-8")))
         raise UnknownNameError(f"module {name}: not found")
 
+    def modules(self, package: str) -> list[str]:
+        """Return the names of a package's modules, sorted."""
+        return sorted(
+            file.stem for folder in self._folders for file in (folder / package).glob("*.py")
+        )
+
     def find(self, module: str, name: str) -> Found:
         """Find what `name` of `module` stands for, also through imports.
 
