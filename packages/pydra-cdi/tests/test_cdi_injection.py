@@ -165,6 +165,28 @@ def test_no_link_leads_a_host_path_out_of_the_host_given(tmp_path):
         inject({}, [f"{KIND}=out"], snapshot, host=tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("options", "added"),
+    [
+        (["ro", "bind"], ["idmap"]),
+        (["rbind"], ["ridmap"]),
+        (["bind", "rbind"], ["ridmap"]),
+        (["rbind", "bind", "ro"], ["idmap"]),
+        (["bind", "ridmap"], []),
+        (["idmap", "rbind"], []),
+        (["bindx"], []),
+    ],
+)
+def test_in_a_user_namespace_the_last_way_to_bind_says_how_ids_are_mapped(tmp_path, options, added):
+    mounts = [Mount("/h", "/c", options=options, type="none")]
+    found = snapshot(tmp_path, a=ContainerEdits(mounts=mounts))
+    own = {"linux": {"namespaces": [{"type": "pid"}, {"type": "user"}]}}
+
+    for given, wanted in ((own, [*options, *added]), ({}, options)):
+        (made,) = inject(given, [f"{KIND}=a"], found)["mounts"]
+        assert made["options"] == wanted
+
+
 def test_what_was_applied_before_the_failing_edit_comes_with_the_error(tmp_path):
     edits = ContainerEdits(env=["B=1"], device_nodes=[DeviceNode("/dev/gone")], mounts=[MOUNT])
     found = snapshot(tmp_path, a=ContainerEdits(mounts=[MOUNT]), b=edits)
