@@ -217,6 +217,16 @@ def test_admission_and_driver_agree_on_any_parameters(name):
     assert seen == {True, False}
 
 
+async def test_numbers_beyond_64_bits_are_floats_to_both():
+    cluster = await Cluster(Card).start()
+    for number in (1 << 63, -(1 << 63) - 1, 1e300):
+        assert driver_says(Card, {"mode": "fast", "anything": number}) is None
+        assert await cluster.says({"mode": "fast", "anything": number}, 1) is None
+        limits = {"mode": "fast", "limits": {"watts": number}}
+        assert driver_says(Card, limits).path == "limits.watts"
+        assert "limits.watts: must be a whole number" in (await cluster.says(limits, 1)).message
+
+
 async def test_the_message_has_the_path_from_the_object_to_the_field():
     cluster = await Cluster(Card).start()
     held = [

@@ -22,6 +22,7 @@ from pydra_testbed.objects import ApiStatusError, KubeObject
 GROUP = "admissionregistration.k8s.io"
 _CODES = {"Unauthorized": 401, "Forbidden": 403, "RequestEntityTooLarge": 413, "Invalid": 422}
 _ANY = "*"
+_INT64 = (-(1 << 63), (1 << 63) - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +192,8 @@ def _values(core: Core, write: Write, kind: Kind) -> dict[str, Any]:
     namespace = core.namespace(target.namespace) if target.namespace else None
     named = {"group": kind.group, "version": kind.version}
     return {
-        "object": None if write.new is None else from_stored(kind, write.new),
-        "oldObject": None if write.old is None else from_stored(kind, write.old),
+        "object": None if write.new is None else _numbers(from_stored(kind, write.new)),
+        "oldObject": None if write.old is None else _numbers(from_stored(kind, write.old)),
         "variables": {},
         "namespaceObject": namespace.decode() if namespace else None,
         "request": {
@@ -206,3 +207,15 @@ def _values(core: Core, write: Write, kind: Kind) -> dict[str, Any]:
             "dryRun": write.dry_run,
         },
     }
+
+
+def _numbers(value: Any) -> Any:
+    """Whole numbers beyond 64 bits are floats to Go's decoder of JSON."""
+    match value:
+        case dict():
+            return {key: _numbers(each) for key, each in value.items()}
+        case list():
+            return [_numbers(each) for each in value]
+        case int() if not _INT64[0] <= value <= _INT64[1]:
+            return float(value)
+    return value
