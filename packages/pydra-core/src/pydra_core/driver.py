@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from pydra_core._shield.shield import Shield
 from pydra_core._values import Claim, Inventory, PreparedClaim, PreparedDevice
+from pydra_core.attributes import Schema
 from pydra_core.health import DeviceHealth, HealthPolicy
 
 
@@ -37,6 +38,9 @@ class Driver(ABC):
 
     A `msgspec.Struct`, or a union of several that `apiVersion` and `kind` tell apart, each a field with one Literal.
     """
+
+    attributes: ClassVar[Schema] = {}
+    """What each device's attributes and capacities are: name to type and meaning. `discover` holds it to this."""
 
     health_policy: ClassVar[HealthPolicy] = HealthPolicy()
     """How long an observation of `watch_health` must last until it counts."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import ClassVar, Literal
 
 import msgspec
 
@@ -14,15 +17,21 @@ from pydra_core import (
     ClaimConfigError,
     Device,
     DeviceGoneError,
+    DeviceHealth,
     Driver,
+    Health,
+    HealthPolicy,
     Inventory,
     PreparedDevice,
     RequestPolicy,
     ValidRange,
 )
+from pydra_core.attributes import Attribute, Schema
 from pydra_pizza.menu import MENU, Pizza
 
 KITCHEN = "kitchen.pizza.example"
+OVEN = Path("run/pizza/cold-oven")
+_LOOK = 0.5
 
 
 class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -38,12 +47,51 @@ class PizzaDriver(Driver):
 
     name = "dra.pizza"
     config = Order
+    attributes: ClassVar[Schema] = {
+        f"{KITCHEN}/dough": Attribute(type=str, meaning="thin, thick or wholegrain"),
+        f"{KITCHEN}/sauce": Attribute(type=str, meaning="what is under the cheese"),
+        f"{KITCHEN}/cheese": Attribute(type=str, meaning="which cheese"),
+        f"{KITCHEN}/toppings": Attribute(type=str, meaning="all toppings, separated by commas"),
+        f"{KITCHEN}/vegetarian": Attribute(type=bool, meaning="neither meat nor fish"),
+        f"{KITCHEN}/extraCheeseAvailable": Attribute(
+            type=bool, meaning="an order may ask for more"
+        ),
+        f"{KITCHEN}/slices": Attribute(type=Capacity, meaning="how many to share", unit="slices"),
+    }
+    health_policy = HealthPolicy(recovers_after=2.0)
 
     async def discover(self) -> Inventory:
         return Inventory(*(_device(pizza) for pizza in MENU))
 
+    async def watch_health(self) -> AsyncIterator[DeviceHealth]:
+        """Look at the oven: while `run/pizza/cold-oven` exists, nothing it names can be baked; empty, nothing at all."""
+        while True:
+            cold = self._cold()
+            for pizza in MENU:
+                is_cold = cold is not None and (not cold or pizza.name in cold)
+                yield _health(pizza, is_cold=is_cold)
+            await asyncio.sleep(_LOOK)
+
     async def prepare(self, claim: Claim) -> list[PreparedDevice]:
         return [a.prepared(ContainerEdits(env=_served(claim, a))) for a in claim.allocations]
+
+    def _cold(self) -> list[str] | None:
+        """The pizzas the oven is too cold for; None while it is hot."""
+        try:
+            return (self.host / OVEN).read_text(encoding="utf-8").split()
+        except (OSError, UnicodeDecodeError):
+            return None
+
+
+def _health(pizza: Pizza, *, is_cold: bool) -> DeviceHealth:
+    if not is_cold:
+        return DeviceHealth(device=pizza.name, health=Health.HEALTHY)
+    return DeviceHealth(
+        device=pizza.name,
+        health=Health.UNHEALTHY,
+        reason="OvenCold",
+        message="the oven has gone cold; light it and remove /run/pizza/cold-oven",
+    )
 
 
 def _device(pizza: Pizza) -> Device:
