@@ -79,6 +79,7 @@ BROKEN = (
         ["REG"],
         {"REG-01", "REG-05", "REG-08", "REG-09"},
     ),
+    ("raw_driver", ["sweeps-all-sockets"], ["REG"], {"REG-06", "REG-07"}),
     (
         "raw_driver",
         ["new-answer-each-time"],
@@ -158,6 +159,12 @@ BROKEN = (
         {"UNPREP-01", "UNPREP-04", "UNPREP-08", "UNPREP-09"},
     ),
     ("framework_driver", ["ignores-checksums"], ["STATE"], {"STATE-02"}),
+    (
+        "framework_driver",
+        ["takes-torn-for-damaged", "believes-what-it-cannot-write"],
+        ["STATE"],
+        {"STATE-01", "STATE-05"},
+    ),
     ("framework_driver", ["reads-newer-formats"], ["STATE"], {"STATE-03", "STATE-04"}),
     ("framework_driver", ["logs-parameters"], ["SEC"], {"SEC-04"}),
     ("framework_driver", ["lists-all-claims"], ["SEC"], {"SEC-02", "SEC-03"}),

@@ -5,6 +5,7 @@ Two cards that one claim may have.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -17,7 +18,7 @@ import yaml
 
 from pydra_cdi import ContainerEdits
 from pydra_core import Claim, Device, DeviceGoneError, Driver, Inventory, PreparedDevice, main
-from pydra_core._state import frames, reading
+from pydra_core._state import frames, log_file, reading
 
 MADE = set(sys.argv[1:])
 CARDS = ("card-0", "card-1")
@@ -65,9 +66,18 @@ def whole(data: bytes, start: int) -> int | None:
     return end if end <= len(data) else None
 
 
+def written_or_not(fd: int, data: bytes, offset: int) -> None:
+    with contextlib.suppress(OSError):
+        os.pwrite(fd, data, offset)
+
+
 if "ignores-checksums" in MADE:
     frames._whole = whole
     frames._next_whole = lambda data, _: len(data)
+if "takes-torn-for-damaged" in MADE:
+    frames._damaged = lambda _, start, end: iter([frames.Damage(start, end, "damaged")])
+if "believes-what-it-cannot-write" in MADE:
+    log_file.disk.write_all = written_or_not
 if "reads-newer-formats" in MADE:
     reading.Reading.is_newer = False
     reading.records.FORMAT = 99

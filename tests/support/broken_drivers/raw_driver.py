@@ -31,6 +31,7 @@ FAULTS = {
     "leaves-its-socket",
     "dies-of-a-refusal",
     "never-shortens",
+    "sweeps-all-sockets",
     "new-answer-each-time",
     "fails-the-whole-call",
     "forgets-a-claim",
@@ -352,6 +353,9 @@ def registrar(endpoint: Path, stop: asyncio.Event):
 
 def make_room(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    if "sweeps-all-sockets" in MADE:
+        for other in path.parent.glob("*.sock"):
+            other.unlink()
     path.unlink(missing_ok=True)
 
 

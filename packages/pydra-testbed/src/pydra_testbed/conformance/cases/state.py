@@ -134,17 +134,20 @@ def _newer(content: bytes) -> bytes:
 
 
 async def _disk_full(stand: Stand) -> None:
-    _journal(stand)
+    journal = _journal(stand)
     known, new, third = await _three(stand)
     first = await prepared(stand, known)
     with _no_space(stand.driver.process):
         await refused(stand, new, "nothing can be written")
         same("while the disk is full", first, await prepared(stand, known))
-    await prepared(stand, new)
+    second = await prepared(stand, new)
     await unprepared(stand, known)
     await stand.driver.process.kill()
     await stand.start()
+    same("after a restart", second, await prepared(stand, new))
     await prepared(stand, third)
+    if _set_aside(journal):
+        raise NotMetError("a journal that survives a full disk undamaged", "it was set aside")
 
 
 async def _three(stand: Stand) -> list[ClaimRef]:
