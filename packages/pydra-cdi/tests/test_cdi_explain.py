@@ -106,3 +106,16 @@ def test_files_and_directories_that_are_not_used_may_have_defined_it(tmp_path):
 def test_what_is_no_device_id_is_refused(tmp_path):
     with pytest.raises(SpecError, match="write it as vendor/class=name"):
         explain(Registry([tmp_path]).refresh(), "card")
+
+
+def test_what_contradicts_itself_needs_no_other_file_and_no_other_name_to_be_explained(tmp_path):
+    write(tmp_path, "1.json", "x", "xx")
+    write(tmp_path, "2.json", "x")
+    (tmp_path / "bad.json").write_text("{")
+
+    found = explained([tmp_path])
+
+    assert [one.path.name for one in found.unused] == ["bad.json"]
+    assert found.near == ()
+    assert not any("bad.json" in sentence for sentence in found.sentences)
+    assert "bad.json" in explained([tmp_path], "gone").sentences[1]

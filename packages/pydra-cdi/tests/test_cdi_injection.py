@@ -165,6 +165,21 @@ def test_no_link_leads_a_host_path_out_of_the_host_given(tmp_path):
         inject({}, [f"{KIND}=out"], snapshot, host=tmp_path)
 
 
+def test_mounts_are_sorted_by_the_depth_of_the_place_their_path_means_and_ties_stay(tmp_path):
+    places = ["/x/y", "/b", "/", "/a///", "/q/../r/./s", "/x/y/../../p"]
+    mounts = [Mount("/h", place, options=["bind"]) for place in places]
+    found = snapshot(tmp_path, a=ContainerEdits(mounts=mounts))
+    own = {"mounts": [{"destination": "/1/2/3"}, {"destination": "/proc"}]}
+
+    made = inject(own, [f"{KIND}=a"], found)["mounts"]
+
+    assert [mount["destination"] for mount in made] == [
+        *("/proc", "/b", "/", "/a///", "/x/y/../../p"),
+        *("/x/y", "/q/../r/./s"),
+        "/1/2/3",
+    ]
+
+
 @pytest.mark.parametrize(
     ("options", "added"),
     [
