@@ -178,7 +178,8 @@ status:
     [
         ("a: [1\n", 2, "is no YAML or JSON"),
         ("kind: Pod\n", 1, "apiVersion is missing"),
-        ("- 1\n", 1, "kind is missing"),
+        ("- 1\n", 1, "apiVersion and kind is missing"),
+        ("apiVersion: [v1]\nkind: Pod\n", 1, "apiVersion is missing or no text"),
         ("apiVersion: resource.k8s.io/v1beta1\nkind: ResourceClaim\nmetadata: {name: x}\n", 1, "was not checked"),
         ("apiVersion: resource.k8s.io/v1\nkind: ResourceClaim\nmetadata: 3\n", 1, ""),
         ("apiVersion: resource.k8s.io/v1\nkind: ResourceClaim\nmetadata: {name: x}\nspec: []\n", 4, ""),

@@ -93,12 +93,19 @@ def read(file: str, text: str) -> tuple[list[Document], list[Finding]]:
         line = mark.line + 1 if mark else 1
         findings.append(_wrong(file, number + 1, line, f"is no YAML or JSON: {why}"))
     for document in documents:
-        if not (document.kind and isinstance(document.body.get("apiVersion"), str)):
-            missing = "kind" if not document.kind else "apiVersion"
-            findings.append(
-                document.finding("", f"{missing} is missing; every Kubernetes object needs it")
-            )
-    return [d for d in documents if d.kind and d.body.get("apiVersion")], findings
+        if missing := _missing(document):
+            what = "is missing or no text; every Kubernetes object needs it"
+            findings.append(document.finding("", f"{missing} {what}"))
+    return [d for d in documents if not _missing(d)], findings
+
+
+def _missing(document: Document) -> str:
+    """Which of the two fields that tell what an object is are not there."""
+    fields = ("apiVersion", "kind")
+    missing = [
+        f for f in fields if not (document.body.get(f) and isinstance(document.body[f], str))
+    ]
+    return " and ".join(missing)
 
 
 def _objects(file: str, number: int, node: yaml.Node | None) -> Iterator[Document]:
