@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ VERDICTS = Path(__file__).parent / "data" / "cel-verdicts.jsonl.gz"
 # What the evaluator's parser cannot be told (it nests to 32), and one function it does not have.
 # Metered, a version in a list of constants fails as in Kubernetes; evaluated, it is in none.
 KNOWN = {"cel2-any-017"}
-AREAS = {"cost": 0.91, "optional": 0.96}
+MISSES = KNOWN | {"cel-optional-042", "cel-cost-026", "cel-cost-027"}
 
 
 @pytest.fixture(scope="module")
@@ -29,32 +28,33 @@ async def outcomes(records):
     return [outcome async for outcome in REPLAYER.replay(records)]
 
 
-def short(found, floor):
-    total = Counter(outcome.area for outcome in found)
-    agreed = Counter(outcome.area for outcome in found if outcome.agrees)
-    shares = {area: agreed[area] / total[area] for area in total}
-    low = {area: share for area, share in shares.items() if share < AREAS.get(area, floor)}
-    return low, agreed.total() / total.total()
+async def misses(records):
+    return {o.record: o.differences for o in await outcomes(records) if not o.agrees}
 
 
 async def test_compiling_costs_and_results_agree_with_kubernetes(verdicts):
-    low, share = short(await outcomes(verdicts), 0.97)
-    assert not low
-    assert share >= 0.99
+    found = await misses(verdicts)
+    assert found.keys() <= MISSES, found
 
 
 async def test_negated_selectors_turn_their_verdict_round_and_cost_one_more(verdicts):
     changed = [new for each in verdicts if (new := REPLAYER.changed(each)) is not None]
     assert len(changed) > 550
-    low, share = short(await outcomes(changed), 0.97)
-    assert not low
-    assert share >= 0.99
+    found = await misses(changed)
+    assert found.keys() <= MISSES, found
 
 
 async def test_what_a_recording_does_not_say_is_a_difference(verdicts):
     wrong = {**verdicts[0], "actual_cost": 99, "result": not verdicts[0]["result"]}
     (outcome,) = await outcomes([wrong])
     assert [line.partition(":")[0] for line in outcome.differences] == ["result", "actual_cost"]
+
+
+async def test_a_cost_that_no_order_of_a_map_gives_is_a_difference(verdicts):
+    record = next(each for each in verdicts if each["id"] == "cel2-any-056")
+    for cost, agrees in ((13, True), (43, True), (44, False), (1000, False)):
+        (outcome,) = await outcomes([{**record, "actual_cost": cost}])
+        assert outcome.agrees == agrees, cost
 
 
 def test_metering_and_evaluating_never_disagree(verdicts):
@@ -64,7 +64,7 @@ def test_metering_and_evaluating_never_disagree(verdicts):
         try:
             selector = compile_selector(record["expression"])
         except CelCompileError:
-            continue  # A miss that the floors count.
+            continue  # A known miss.
         view = device_view(record["device"]["driver"], record["device"])
         fast, slow = selector.try_match(view), selector.measure(view)
         if record["id"] not in KNOWN:

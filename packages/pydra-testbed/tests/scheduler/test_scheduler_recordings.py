@@ -15,7 +15,11 @@ import pytest
 from pydra_testbed.fidelity.allocations import REPLAYER
 
 RECORDS = Path(__file__).parent / "data" / "allocations.jsonl.gz"
-FLOOR = 0.985
+# Each with its reason in docs/dev/fidelity.md.
+KNOWN = {
+    *("hand-101", "hand-103", "hand2-079", "rand-098", "rand-350", "rand-366", "rand-414"),
+}
+KNOWN_RENAMED = KNOWN | {"hand-189", "hand-226"}
 ONE_IN = 8
 
 
@@ -32,8 +36,7 @@ async def misses(chosen):
 @pytest.mark.timeout(240)
 async def test_pods_and_claims_end_as_recorded_from_a_real_cluster(records):
     different = await misses(records)
-    agreement = 1 - len(different) / len(records)
-    assert agreement >= FLOOR, f"{agreement:.2%} of {len(records)}, different: {different}"
+    assert different.keys() <= KNOWN, different
 
 
 @pytest.mark.timeout(120)
@@ -41,8 +44,7 @@ async def test_the_same_is_decided_about_things_with_other_names(records):
     changed = [new for each in records if (new := REPLAYER.changed(each)) is not None][::ONE_IN]
     assert len(changed) > 70
     different = await misses(changed)
-    agreement = 1 - len(different) / len(changed)
-    assert agreement >= FLOOR, f"{agreement:.2%} of {len(changed)}, different: {different}"
+    assert different.keys() <= KNOWN_RENAMED, different
 
 
 async def test_the_names_of_a_changed_scenario_are_new_everywhere(records):
@@ -51,6 +53,23 @@ async def test_the_names_of_a_changed_scenario_are_new_everywhere(records):
     assert all(name.startswith("other-") for name in names)
     results = changed["outcome"][0]["claims"]["c1"]["allocation"]["devices"]["results"]
     assert {result["device"] for result in results} <= names
+
+
+async def test_of_two_chance_evictions_each_record_has_to_agree_with_one_whole_play(records):
+    """Looks of different plays do not add up to an agreement."""
+    record = next(each for each in records if each["id"] == "rand-237")
+    wrong = copy.deepcopy(record)
+    wrong["final_pods"] = {**wrong["final_pods"], next(iter(wrong["final_pods"])): None}
+    assert not await misses([record])
+    assert await misses([wrong])
+
+
+async def test_slices_in_no_order_excuse_no_device_of_another_kind(records):
+    record = next(each for each in records if each["id"] == "off-hand-002")
+    other = copy.deepcopy(record)
+    other["slices"][0]["spec"]["devices"][0]["attributes"] = {"numa": {"int": 1}}
+    assert not await misses([record])
+    assert await misses([other])
 
 
 async def test_a_recording_that_says_otherwise_is_a_miss(records):

@@ -12,7 +12,6 @@ from typing import Any
 from pydra_testbed.fidelity._allocations.answers import Answer, differences
 from pydra_testbed.fidelity._allocations.equivalents import (
     is_without_order,
-    parts,
     sees_evictions_by_chance,
     with_own_taints,
     without_order,
@@ -41,36 +40,27 @@ REPLAYER = Allocations()
 
 async def _play(record: Record) -> list[str]:
     found = await Scenario(record).play()
-    different = _differences(record, [found])
+    different = _differences(record, found)
     if not different:
         return []
     if record.get("quirk") and record.get("taintRules"):
-        return _differences(await Scenario(with_own_taints(record)).play(), [found])
+        return _differences(await Scenario(with_own_taints(record)).play(), found)
     if is_without_order(record):
-        return list(differences(without_order(_answer(record)), without_order(found)))
-    seen = [found]
+        alike = [without_order(_answer(each), record) for each in (record, found)]
+        return list(differences(*alike))
+    plays = [found]
     if sees_evictions_by_chance(record):
-        seen.append(await Scenario(record, evicts_early=True).play())
-        seen.append(await Scenario(record, looks_late=False).play())
+        plays.append(await Scenario(record, evicts_early=True).play())
     wanted = [record]
     if record.get("other_outcome"):
         wanted.append({**record, "outcome": record["other_outcome"]})
-    return _fewest([_differences(each, seen) for each in wanted])
+    return min((_differences(each, play) for each in wanted for play in plays), key=len)
+
+
+def _differences(wanted: Mapping[str, Any], found: Answer) -> list[str]:
+    return [line.removeprefix(".") for line in differences(_answer(wanted), _answer(found))]
 
 
 def _answer(record: Mapping[str, Any]) -> Answer:
     kinds = ("outcome", "final_claims", "final_pods")
     return {kind: record.get(kind) or {} for kind in kinds}
-
-
-def _differences(wanted: Mapping[str, Any], seen: Sequence[Answer]) -> list[str]:
-    """What no play saw as it is wanted; several plays stand for looks that chance decides."""
-    plays = [parts(found) for found in seen]
-    lines: list[str] = []
-    for where, state in parts(wanted).items():
-        lines += _fewest([list(differences(state, play.get(where), where)) for play in plays])
-    return lines
-
-
-def _fewest(attempts: list[list[str]]) -> list[str]:
-    return min(attempts, key=len)

@@ -36,7 +36,7 @@ class CelVerdicts:
         """Compile and evaluate each record's expression; no record depends on another."""
         for record in records:
             found, wanted = _answer(record), dict(record)
-            if found.pop(_RANDOM, False) and wanted["actual_cost"] is not None:
+            if found.pop(_RANDOM, False) and wanted["actual_cost"] in _possible_costs(record):
                 wanted["actual_cost"] = found["actual_cost"]
             different = tuple(
                 f"{key}: {found[key]!r}, recorded {wanted[key]!r}"
@@ -94,6 +94,18 @@ def _answer(record: Record) -> Answer:
             "stored_compile_error": str(problem),
         }
     return answer | _compiled(selector) | _evaluated(selector, record["device"], features)
+
+
+def _possible_costs(record: Record) -> set[Any]:
+    """The costs with each entry of the device's maps being the first."""
+    device = record["device"]
+    costs = set()
+    for kind in ("attributes", "capacity"):
+        items = list((device.get(kind) or {}).items())
+        for first in range(len(items)):
+            turned = {**device, kind: dict(items[first:] + items[:first])}
+            costs.add(_answer({**record, "device": turned})["actual_cost"])
+    return costs
 
 
 def _compiled(selector: CompiledSelector) -> Answer:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import json
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-from pydra_testbed.fidelity._allocations.answers import Answer
-
+_Id = tuple[str, str, str]
 _DEVICE = ("driver", "pool", "device")
 
 
@@ -38,20 +39,36 @@ def is_without_order(record: Mapping[str, Any]) -> bool:
     return gates.get("DRAPartitionableDevices") is False and len(record["slices"]) > 1
 
 
-def without_order(answer: Any) -> Any:
-    """Devices numbered in order of appearance: which came first is all that counts then."""
-    numbers: dict[tuple[str, ...], int] = {}
+def without_order(answer: Any, record: Mapping[str, Any]) -> Any:
+    """Devices that are alike but for their names, numbered in order of appearance: which came first is all that counts."""
+    likeness = _likeness(record)
+    numbers: dict[str, dict[_Id, int]] = defaultdict(dict)
 
     def renamed(value: Any) -> Any:
         if isinstance(value, dict):
             if value.keys() >= set(_DEVICE):
-                key = tuple(value[name] for name in _DEVICE)
-                number = numbers.setdefault(key, len(numbers))
-                return {**value, "pool": "any", "device": f"device {number}"}
+                key = (value["driver"], value["pool"], value["device"])
+                like = likeness.get(key, f"unknown {key}")
+                number = numbers[like].setdefault(key, len(numbers[like]))
+                return {**value, "pool": "any", "device": f"device {number} of {like}"}
             return {key: renamed(item) for key, item in value.items()}
         return [renamed(item) for item in value] if isinstance(value, list) else value
 
     return renamed(answer)
+
+
+def _likeness(record: Mapping[str, Any]) -> dict[_Id, str]:
+    """What each device of a scenario is, without its name and its pool's and slice's."""
+    found: dict[_Id, str] = {}
+    for item in record["slices"]:
+        where = {
+            key: value for key, value in item["spec"].items() if key not in {"pool", "devices"}
+        }
+        for device in item["spec"].get("devices") or ():
+            what = {key: value for key, value in device.items() if key != "name"}
+            key = (item["spec"]["driver"], item["spec"]["pool"]["name"], device["name"])
+            found[key] = json.dumps([where, what], sort_keys=True)
+    return found
 
 
 def sees_evictions_by_chance(record: Mapping[str, Any]) -> bool:
@@ -63,11 +80,3 @@ def sees_evictions_by_chance(record: Mapping[str, Any]) -> bool:
         for device in item["spec"].get("devices") or ()
         for taint in device.get("taints") or ()
     )
-
-
-def parts(answer: Mapping[str, Any]) -> Answer:
-    """An answer by what one look saw: each step, each claim and each pod at the end."""
-    looks: Answer = {f"outcome[{i}]": step for i, step in enumerate(answer["outcome"])}
-    for kind in ("final_claims", "final_pods"):
-        looks |= {f"{kind}.{name}": state for name, state in (answer.get(kind) or {}).items()}
-    return looks

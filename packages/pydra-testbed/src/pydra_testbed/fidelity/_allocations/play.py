@@ -18,11 +18,8 @@ _AFTERMATH = 1.0
 class Scenario:
     """One recorded scenario in a world of its own; sees inputs, and of the outcome only how dice fell."""
 
-    def __init__(
-        self, record: Mapping[str, Any], *, evicts_early: bool = False, looks_late: bool = True
-    ) -> None:
+    def __init__(self, record: Mapping[str, Any], *, evicts_early: bool = False) -> None:
         self._record = record
-        self._looks_late = looks_late
         self._evicts_early = evicts_early
         self._pods = {pod["name"]: pod for pod in record["pods"]}
         self._rolled: dict[str, str] = {
@@ -38,9 +35,8 @@ class Scenario:
         async with self._world.running(self._dice) as world:
             await self._set_up()
             outcome = [answer for step in steps for answer in await self._step(step)]
-            if self._looks_late:
-                await world.clock.advance(_AFTERMATH)
-                await world.stop_pods()
+            await world.clock.advance(_AFTERMATH)
+            await world.stop_pods()
             return {"outcome": outcome, **await final_answer(world, self._record)}
 
     def _dice(self, pod: KubeObject, nodes: Sequence[str]) -> str:
