@@ -177,6 +177,11 @@ status:
     ("text", "line", "says"),
     [
         ("a: [1\n", 2, "is no YAML or JSON"),
+        ("a: &a [*a]\n", 1, "is no YAML or JSON"),
+        ("a: !!python/name:os.system x\n", 1, "is no YAML or JSON"),
+        ("? [1]\n: 2\n", 1, "is no YAML or JSON"),
+        ("true: 1\n", 1, "holds what JSON cannot say"),
+        ('a: "\\ud800"\n', 1, ""),
         ("kind: Pod\n", 1, "apiVersion is missing"),
         ("- 1\n", 1, "apiVersion and kind is missing"),
         ("apiVersion: [v1]\nkind: Pod\n", 1, "apiVersion is missing or no text"),

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import yaml
 
 from pydra_testbed.objects import KubeObject
@@ -87,7 +88,7 @@ def read(file: str, text: str) -> tuple[list[Document], list[Finding]]:
         for number, node in enumerate(yaml.compose_all(text, _Loader), 1):
             findings += _doubles(file, number, node)
             documents += _objects(file, number, node)
-    except yaml.YAMLError as err:
+    except (yaml.YAMLError, ValueError, RecursionError) as err:
         mark = getattr(err, "problem_mark", None) or getattr(err, "context_mark", None)
         why = getattr(err, "problem", None) or str(err)
         line = mark.line + 1 if mark else 1
@@ -127,7 +128,10 @@ def _value(node: yaml.Node | None) -> Any:
         return None
     loader = _Loader("")
     try:
-        return loader.construct_document(node)
+        return msgspec.json.decode(msgspec.json.encode(loader.construct_document(node)))
+    except (TypeError, UnicodeError, msgspec.MsgspecError) as err:
+        why = "holds what JSON cannot say"
+        raise yaml.MarkedYAMLError(problem=why, problem_mark=node.start_mark) from err
     finally:
         loader.dispose()
 
@@ -157,6 +161,8 @@ def _doubles(file: str, number: int, node: yaml.Node | None) -> Iterator[Finding
         return
     seen: set[str] = set()
     for name, value in node.value:
+        if not isinstance(name, yaml.ScalarNode):
+            continue
         if name.value in seen:
             line = name.start_mark.line + 1
             yield _wrong(file, number, line, f"field {name.value!r} is there twice")
