@@ -36,18 +36,20 @@ async def _claims(stand: Stand) -> list[tuple[ClaimRef, ClaimAnswer]]:
 
 async def _torn(stand: Stand) -> None:
     journal = _journal(stand)
+    aside = _set_aside(journal)
     before = await _claims(stand)
     await stand.driver.process.kill()
     with journal.open("ab") as file:
         file.write(frames.frame(b'{"op":"released","uid":"' + before[0][0].uid.encode())[:-9])
     await stand.start()
     await _all_there(stand, before, "after a torn record")
-    if _set_aside(journal):
+    if _set_aside(journal) != aside:
         raise NotMetError("an interrupted write taken for what it is", "the journal was set aside")
 
 
 async def _damaged(stand: Stand) -> None:
     journal = _journal(stand)
+    aside = _set_aside(journal)
     files = stand.cdi.files()
     before = await _claims(stand)
     await stand.driver.process.kill()
@@ -56,7 +58,7 @@ async def _damaged(stand: Stand) -> None:
     content[place] = ord("1" if content[place] != ord("1") else "2")
     journal.write_bytes(content)
     await stand.start()
-    if not _set_aside(journal):
+    if _set_aside(journal) == aside:
         raise NotMetError("the damaged journal kept as journal.damaged-*", "nothing was set aside")
     await _all_there(stand, before, "after a record whose checksum does not match")
     for ref, _ in before:
@@ -65,7 +67,7 @@ async def _damaged(stand: Stand) -> None:
 
 
 def _set_aside(journal: Path) -> list[Path]:
-    return list(journal.parent.glob(f"{journal.name}.damaged-*"))
+    return sorted(journal.parent.glob(f"{journal.name}.damaged-*"))
 
 
 async def _all_there(stand: Stand, before: list[tuple[ClaimRef, ClaimAnswer]], when: str) -> None:
@@ -135,6 +137,7 @@ def _newer(content: bytes) -> bytes:
 
 async def _disk_full(stand: Stand) -> None:
     journal = _journal(stand)
+    aside = _set_aside(journal)
     known, new, third = await _three(stand)
     first = await prepared(stand, known)
     with _no_space(stand.driver.process):
@@ -146,7 +149,7 @@ async def _disk_full(stand: Stand) -> None:
     await stand.start()
     same("after a restart", second, await prepared(stand, new))
     await prepared(stand, third)
-    if _set_aside(journal):
+    if _set_aside(journal) != aside:
         raise NotMetError("a journal that survives a full disk undamaged", "it was set aside")
 
 
