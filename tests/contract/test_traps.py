@@ -15,6 +15,8 @@ import pydra_core
 from pydra_cdi import Registry, inject
 from pydra_core._node.sockets import is_served
 from pydra_core._proto import dra_v1beta1_pb2
+from pydra_core._state import frames
+from pydra_core._state.records import FORMAT
 from pydra_testbed.objects import ObjectRef, Patch
 
 PREPARE = "        return [a.prepared"
@@ -126,7 +128,7 @@ async def test_an_unprepare_that_fails_keeps_the_device_and_the_retry_frees_it(w
     claim, other = await world.claim("card-0"), await world.claim("card-0")
     await driver.prepare(claim)
     assert "does not reset; cycle its power" in await error(driver.unprepare, claim)
-    refused = (await driver.prepare(other, seconds=2)).claims[other.uid].error
+    refused = (await driver.prepare(other, seconds=3)).claims[other.uid].error
     assert claim.name in refused
     (world.root / "reset").touch()
     assert await error(driver.unprepare, claim) == ""
@@ -185,11 +187,25 @@ async def test_while_the_disk_is_slow_registration_and_other_claims_are_answered
     begun = asyncio.ensure_future(driver.prepare(first))
     await seen(world.root / "syncing")
     assert (await driver.registered()).name == DRIVER
-    late = (await driver.prepare(second, seconds=1)).claims[second.uid]
+    late = (await driver.prepare(second, seconds=3)).claims[second.uid]
     assert "waits for the disk" in late.error
     (world.root / "gate").touch()
     assert (await begun).claims[first.uid].error == ""
     assert await error(driver.prepare, second) == ""
+
+
+async def test_an_instance_whose_journal_a_newer_one_migrated_says_so_and_changes_nothing(world):
+    driver = await world.start(POD_UID="00000000-0000-4000-8000-000000000001")
+    known, new = await world.claim("card-0"), await world.claim("card-1")
+    await driver.prepare(known)
+    files = world.spec_files()
+    journal = world.dra_socket.with_name("journal")
+    journal.with_name("newer").write_bytes(frames.header(FORMAT + 1) + b"who knows")
+    journal.with_name("newer").rename(journal)
+    for call, claim in ((driver.prepare, known), (driver.prepare, new), (driver.unprepare, known)):
+        assert "written by a newer driver" in await error(call, claim)
+    assert journal.read_bytes() == frames.header(FORMAT + 1) + b"who knows"
+    assert world.spec_files() == files
 
 
 def children(pid):
