@@ -47,7 +47,13 @@ class Cluster:
             await asyncio.sleep(0)
 
     async def create(self, resource, name, spec=None, *, namespace="", labels=None, **more):
-        cluster_wide = {"nodes", "deviceclasses", "resourceslices", "namespaces"}
+        cluster_wide = {
+            "nodes",
+            "deviceclasses",
+            "resourceslices",
+            "namespaces",
+            "devicetaintrules",
+        }
         where = "" if resource in cluster_wide else namespace or "default"
         metadata = {"name": name, "labels": labels or {}}
         body = {"metadata": metadata | ({"namespace": where} if where else {})}

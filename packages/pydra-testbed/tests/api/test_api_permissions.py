@@ -182,6 +182,75 @@ async def test_a_driver_patches_on_its_own_node_alone(cluster):
     assert answers == [422, 200]
 
 
+async def test_an_allocation_for_a_node_in_a_zone_is_not_the_nodes_own(cluster, driver):
+    local = cluster.server.local
+    devices = driver["status"]["allocation"]["devices"]
+    await local.update("resourceclaims", {**driver, "status": {}}, "status")
+    claim = await local.get("resourceclaims", "c1", "default")
+    where = {"key": "metadata.name", "operator": "In", "values": ["n1"]}
+    zone = {"key": "zone", "operator": "Exists"}
+    selector = {"nodeSelectorTerms": [{"matchFields": [where], "matchExpressions": [zone]}]}
+    claim["status"] = {"allocation": {"devices": devices, "nodeSelector": selector}}
+    claim = await local.update("resourceclaims", claim, "status")
+    claim["status"]["devices"] = [DEVICE]
+    status, _ = await cluster.call(cluster.driver_on("n1"), "PUT", f"{CLAIM}/status", claim)
+    assert status == 422
+
+
+async def test_who_allocates_and_reports_at_once_is_judged_by_the_new_allocation(cluster, driver):
+    binding = [{**DRIVER_RULES[1], "resources": ["resourceclaims/binding"]}]
+    subject = {"kind": "ServiceAccount", "namespace": "drivers", "name": "oven"}
+    await cluster.grant("binder", binding, subject)
+    allocation = driver["status"]["allocation"]
+    claim = await cluster.server.local.update("resourceclaims", {**driver, "status": {}}, "status")
+    claim["status"] = {"allocation": allocation, "devices": [DEVICE]}
+    answers = [
+        (await cluster.call(cluster.driver_on(node), "PUT", f"{CLAIM}/status", claim))[0]
+        for node in ("n2", "n1")
+    ]
+    assert answers == [422, 200]
+
+
+async def test_each_share_of_a_device_is_somebodys(cluster, driver):
+    local = cluster.server.local
+    shares = ["11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"]
+    entries = [{**DEVICE, "driver": "grill.example.com", "shareID": share} for share in shares]
+    allocation = driver["status"]["allocation"]
+    claim = await local.update("resourceclaims", {**driver, "status": {}}, "status")
+    devices = {"results": [{"request": "r"} | entry for entry in entries]}
+    claim["status"] = {"allocation": {**allocation, "devices": devices}, "devices": entries}
+    claim = await local.update("resourceclaims", claim, "status")
+    claim["status"]["devices"][0]["conditions"] = [READY]
+    status, body = await cluster.call(cluster.driver_on("n1"), "PUT", f"{CLAIM}/status", claim)
+    assert (status, body["details"]["causes"][0]["field"]) == (422, "status.devices")
+
+
+async def test_a_rule_for_a_subresource_of_everything_holds_for_it_alone(cluster):
+    rule = {"apiGroups": [""], "resources": ["*/status"], "verbs": ["patch"]}
+    await cluster.grant("reporter", [rule], {"kind": "User", "name": "jane"})
+    token = cluster.server.tokens.add(User("jane"))
+    answers = []
+    for subresource in ("status", "log", ""):
+        wanted = {"resource": "pods", "subresource": subresource, "verb": "patch"}
+        path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+        body = {"spec": {"resourceAttributes": wanted}}
+        answers.append((await cluster.call(token, "POST", path, body))[1]["status"]["allowed"])
+    assert answers == [True, False, False]
+
+
+async def test_a_token_for_somebody_else_is_none(cluster):
+    token = cluster.server.tokens.for_service_account("drivers", "oven", audiences=["vault"]).text
+    assert (await cluster.call(token, "GET", "/api/v1/pods"))[0] == 401
+
+
+async def test_who_comes_with_a_wrong_token_is_not_one_who_comes_without(clock):
+    server = ApiServer(clock, authorization=Authorization("RBAC", without_token=ADMIN))
+    async with server.listen() as url:
+        cluster = Cluster(server, url)
+        answers = [(await cluster.call(token, "GET", "/api/v1/pods"))[0] for token in ("", "x")]
+    assert answers == [200, 401]
+
+
 async def test_a_driver_cannot_speak_for_another_driver(cluster, driver):
     driver["status"]["devices"] = [DEVICE | {"driver": "grill.example.com"}]
     _, body = await cluster.call(cluster.driver_on("n1"), "PUT", f"{CLAIM}/status", driver)

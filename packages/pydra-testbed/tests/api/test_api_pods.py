@@ -21,6 +21,14 @@ async def test_a_new_pod_is_pending_and_filled_in(kube, samples):
     assert spec["containers"][0]["imagePullPolicy"] == "IfNotPresent"
 
 
+async def test_limits_are_requests_where_none_are_given(kube, samples):
+    resources = {"limits": {"cpu": "2", "example.com/gpu": "1"}, "requests": {"cpu": "1"}}
+    containers = [{"name": "c", "image": "i:1", "resources": resources}]
+    pod = await kube.ok("POST", kube.pods, samples("pod", spec__containers=containers))
+    given = pod["spec"]["containers"][0]["resources"]["requests"]
+    assert given == {"cpu": "1", "example.com/gpu": "1"}
+
+
 async def test_binding_gives_a_pod_its_node_once(kube, samples):
     await kube.ok("POST", kube.pods, samples("pod"))
     answer = await kube.ok("POST", f"{kube.pods}/p1/binding", BINDING)

@@ -97,9 +97,46 @@ def test_a_claim_never_gets_more_results_than_it_can_hold():
         allocate(task([pool], claim_of(exactly(count=33))))
 
 
+def test_pools_with_binding_conditions_come_last():
+    bound = {"name": "d0", "bindingConditions": ["ready"], "bindingFailureConditions": ["failed"]}
+    pools = [slice_of(bound, name="s1", pool="a"), slice_of({"name": "d1"}, name="s2", pool="b")]
+    assert devices(allocate(task(pools, claim_of(exactly())))) == [["d1"]]
+
+
+def test_devices_in_use_on_other_nodes_use_up_the_counters_of_their_pool():
+    def partition(name, node):
+        uses = {"counterSet": "g", "counters": {"m": {"value": "1"}}}
+        device = {"name": name, "consumesCounters": [uses]}
+        return slice_of(device, name=f"s-{name}", count=3, nodeName=node)
+
+    counters = slice_of(
+        name="s0", count=3, sharedCounters=[{"name": "g", "counters": {"m": {"value": "1"}}}]
+    )
+    slices = [counters, partition("d0", "n1"), partition("d1", "n2")]
+    assert devices(allocate(task(slices, claim_of(exactly())))) == [["d0"]]
+    assert refusals(task(slices, claim_of(exactly()), in_use=["d1"])) == {
+        ("d0", Reason.COUNTER, "")
+    }
+
+
+def test_a_pool_whose_newer_generation_is_elsewhere_is_not_here():
+    old = slice_of({"name": "d0"}, count=2)
+    pool = {"name": "n1", "generation": 2, "resourceSliceCount": 1}
+    moved = parse_slice(
+        {
+            "metadata": {"name": "s2"},
+            "spec": {"driver": DRIVER, "nodeName": "n2", "pool": pool, "devices": []},
+        }
+    )
+    assert refusals(task([old], claim_of(exactly()))) == {
+        (f"{DRIVER}/n1", Reason.POOL_INCOMPLETE, "")
+    }
+    assert refusals(task([old, moved], claim_of(exactly()))) == set()
+
+
 def test_alternatives_that_need_too_many_devices_are_skipped():
     pool = slice_of(*({"name": f"d{i}"} for i in range(60)))
-    large = {"name": "large", "deviceClassName": "gpu", "count": 30}
+    large = {"name": "large", "deviceClassName": "gpu", "count": 13}  # one too many
     small = {"name": "small", "deviceClassName": "gpu", "count": 2}
     claim = claim_of(exactly("base", count=20), {"name": "more", "firstAvailable": [large, small]})
     result = allocate(task([pool], claim))

@@ -64,11 +64,15 @@ def ref(resource, name):
     return ObjectRef(resource, name, "")
 
 
-async def test_a_rule_for_another_driver_or_without_match_changes_nothing(cluster_with):
+async def test_a_rule_for_another_driver_without_match_or_without_selector_changes_nothing(
+    cluster_with,
+):
     async with cluster_with(RULES) as cluster:
         await cluster.slice("s1", ["d0"])
         await rule(cluster, "r1", driver="nic.example.com")
         await rule(cluster, "r2", pool="n1", device="d7")
+        taint = {"key": "broken", "effect": "NoSchedule"}
+        await cluster.create("devicetaintrules", "r3", {"taint": taint})
         await cluster.claim("c1")
         await cluster.pod("p1", "c1")
         await cluster.calm()
