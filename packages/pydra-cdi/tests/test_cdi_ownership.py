@@ -1,6 +1,7 @@
 """Files are collected by the owner written into them, and never anybody else's."""
 
 import os
+import sys
 
 import pytest
 
@@ -20,6 +21,15 @@ from pydra_cdi._atomic import TEMP_PREFIX, TEMP_SUFFIX
 from pydra_cdi.ownership import OWNER_ANNOTATION, OwnedFile, owned_files, owner_of, with_owner
 
 KIND = "acme.example/card"
+BEFORE_OPENING = {}  # path -> what another process does just before the file is opened
+
+
+def before_opening(event, args):
+    if event == "open" and BEFORE_OPENING:
+        BEFORE_OPENING.pop(str(args[0]), lambda: None)()
+
+
+sys.addaudithook(before_opening)
 
 
 def builder(value="1", kind=KIND):
@@ -121,3 +131,13 @@ def test_a_marked_file_is_left_alone_when_equal_and_read_as_any_other(tmp_path):
     assert not directory.write(spec()).changed
     assert owner_of(read_spec(path)) == "us"
     assert list(Registry([tmp_path]).refresh().devices) == [f"{KIND}=card0"]
+
+
+def test_a_file_that_its_owner_replaced_while_others_were_read_stays(tmp_path):
+    directory = SpecDirectory(tmp_path, owner="us")
+    first = directory.write(spec("1"), "a").path
+    second = directory.write(spec("1"), "b").path
+    BEFORE_OPENING[str(second)] = lambda: directory.write(spec("in use now"), "a")
+
+    assert directory.collect("us").removed == (second,)
+    assert first.exists()
