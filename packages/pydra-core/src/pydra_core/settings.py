@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pydra_core.errors import ConfigError
 
 
@@ -183,6 +181,8 @@ def _parse(key: Key, text: str, source: str) -> Any:
 
 
 def _read(file: Path) -> dict[str, str]:
+    import yaml  # noqa: PLC0415 (1 MB that a driver in a cluster need not hold)
+
     try:
         data = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as err:

@@ -15,8 +15,6 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
 
-import yaml
-
 from pydra_core.errors import ConfigError
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -60,6 +58,8 @@ def find(kubeconfig: str, environ: Mapping[str, str]) -> Access:
 
 
 def _from_kubeconfig(file: Path) -> Access:
+    import yaml  # noqa: PLC0415 (1 MB that a driver in a cluster need not hold)
+
     try:
         config = yaml.safe_load(file.read_text(encoding="utf-8"))
         contexts, clusters, users = (

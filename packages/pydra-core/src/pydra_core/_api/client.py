@@ -11,12 +11,15 @@ from collections.abc import AsyncIterator, Mapping
 from importlib.metadata import version
 from typing import Any
 
-import aiohttp
 import msgspec
-from aiohttp.http_exceptions import HttpProcessingError
 
 from pydra_core._api.access import Access
+from pydra_core._api.tls import certificates_where_checked
 from pydra_core.errors import ApiError
+
+with certificates_where_checked():
+    import aiohttp
+    from aiohttp.http_exceptions import HttpProcessingError
 
 MANAGER = "pydra-core"
 """What we are in `managedFields`: the API server takes it from the user agent."""

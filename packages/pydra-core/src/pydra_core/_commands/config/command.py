@@ -8,8 +8,6 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from typing import Any
 
-import yaml
-
 from pydra_core._commands import options
 from pydra_core.command import FINE, Command
 from pydra_core.errors import ConfigError
@@ -72,6 +70,8 @@ def _run(arguments: Namespace) -> int:
 def _print(documents: Sequence[dict[str, Any]], form: str, *, bare: bool = False) -> None:
     """As kubectl takes them; `bare` is one document that is no Kubernetes object."""
     if form == "yaml":
+        import yaml  # noqa: PLC0415 (1 MB that a running driver need not hold)
+
         yaml.safe_dump_all(documents, sys.stdout, sort_keys=False, width=1000, allow_unicode=True)
         return
     listed = {"apiVersion": "v1", "kind": "List", "items": list(documents)}
