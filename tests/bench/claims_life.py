@@ -191,7 +191,7 @@ def plot(looks: Sequence[dict[str, float]]) -> str:
     }
     most = looks[-1]["claims"]
     top = 1.15 * max(look[name] for look in looks for name in lines if name != "memory")
-    parts = [_text(40, 20, f"{dt.date.today():%Y-%m-%d}: p50 over the claims of a life")]  # noqa: DTZ011
+    parts = [_text(40, 20, f"{dt.date.today():%Y-%m-%d}: p50 over the claims of a life")]  # noqa: DTZ011 (a date for people)
     for part in range(5):
         y = 340 - 75 * part
         parts += [

@@ -16,12 +16,26 @@ from typing import TypeAlias, TypeVar
 
 from pydra_core._state.records import DeviceAnswer
 from pydra_core._values import ClaimRef
-from pydra_core.errors import PrepareTimeoutError, PydraError, TerminalError
+from pydra_core.errors import (
+    PrepareTimeoutError,
+    PydraError,
+    TerminalError,
+    VendorCrashedError,
+    VendorQuarantinedError,
+    VendorStuckError,
+    VendorTimeoutError,
+)
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
 _ERROR_LIMIT = 1000
+_OF_THE_SHIELD = (
+    VendorCrashedError,
+    VendorTimeoutError,
+    VendorQuarantinedError,
+    VendorStuckError,
+)
 _SOON = 10.0
 """Seconds of patience with what the operating system says will pass."""
 _PASSING = {errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.ETIMEDOUT, errno.ECONNREFUSED}
@@ -132,13 +146,15 @@ class Works:
 def error_text(ref: ClaimRef, err: PydraError) -> str:
     """What the kubelet is told, on one line; it puts the text into a pod event.
 
-    The claim is always named: a text about the disk or a device would not tell whose trouble it is.
+    The claim is always named: a text about the disk or a device would not tell whose trouble it is. That the
+    vendor's library failed stands first, so that nobody looks for the fault in the claim.
     """
     text = " ".join(str(err).split())
     if f"claim {ref}" not in text:
         text = f"claim {ref}: {text}"
-    text = text[:_ERROR_LIMIT]
-    return f"TerminalError: {text}" if isinstance(err, TerminalError) else text
+    heads = ["TerminalError"] if isinstance(err, TerminalError) else []
+    heads += [err.reason] if isinstance(err, _OF_THE_SHIELD) else []
+    return ": ".join([*heads, text[:_ERROR_LIMIT]])
 
 
 def _patience(err: PydraError | OSError) -> float:
