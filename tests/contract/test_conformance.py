@@ -79,7 +79,12 @@ BROKEN = (
         ["REG"],
         {"REG-01", "REG-05", "REG-08", "REG-09"},
     ),
-    ("raw_driver", ["sweeps-all-sockets"], ["REG"], {"REG-06", "REG-07"}),
+    (
+        "raw_driver",
+        ["sweeps-all-sockets", "lists-health-it-does-not-serve"],
+        ["REG"],
+        {"REG-06", "REG-07", "REG-10"},
+    ),
     (
         "raw_driver",
         ["new-answer-each-time"],

@@ -21,7 +21,7 @@ from pathlib import Path
 import grpc
 import yaml
 
-from pydra_core._proto import dra_v1_pb2, dra_v1beta1_pb2
+from pydra_core._proto import dra_health_v1alpha1_pb2, dra_v1_pb2, dra_v1beta1_pb2
 from pydra_core._proto import pluginregistration_v1_pb2 as registration
 
 NAME = "raw.example.com"
@@ -32,6 +32,7 @@ FAULTS = {
     "dies-of-a-refusal",
     "never-shortens",
     "sweeps-all-sockets",
+    "lists-health-it-does-not-serve",
     "new-answer-each-time",
     "fails-the-whole-call",
     "forgets-a-claim",
@@ -329,8 +330,25 @@ def service(api, name, methods):
     )
 
 
+def health():
+    api = dra_health_v1alpha1_pb2
+
+    async def watch(*_):
+        named = api.DeviceIdentifier(pool_name=os.environ["NODE_NAME"], device_name=CARDS[0])
+        yield api.NodeWatchResourcesResponse(
+            devices=[api.DeviceHealth(device=named, health=api.HEALTHY)]
+        )
+        await asyncio.Event().wait()
+
+    handler = grpc.unary_stream_rpc_method_handler(
+        watch, response_serializer=lambda message: message.SerializeToString()
+    )
+    listed = {} if "lists-health-it-does-not-serve" in MADE else {"NodeWatchResources": handler}
+    return grpc.method_handlers_generic_handler("v1alpha1.DRAResourceHealth", listed)
+
+
 def registrar(endpoint: Path, stop: asyncio.Event):
-    versions = ["v1.DRAPlugin", "v1beta1.DRAPlugin"]
+    versions = ["v1.DRAPlugin", "v1beta1.DRAPlugin", "v1alpha1.DRAResourceHealth"]
     if "lists-v1beta1-first" in MADE:
         versions.reverse()
 
@@ -378,7 +396,7 @@ async def main() -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     reg, endpoint = sockets()
     servers = [
-        await listening(endpoint, dra(dra_v1_pb2), dra(dra_v1beta1_pb2)),
+        await listening(endpoint, dra(dra_v1_pb2), dra(dra_v1beta1_pb2), health()),
         await listening(reg, registrar(endpoint, stop)),
     ]
     await stop.wait()

@@ -114,9 +114,12 @@ class _Kit:
         lanes = [[case for case in shared if case.family in together] for together in _TOGETHER]
         lanes.sort(key=len, reverse=True)
         lanes += [[case] for case in cases if case.conditions.own]
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._warm(lanes[0], first))]
-            tasks += [group.create_task(self._lane(lane)) for lane in lanes[1:] if lane]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._warm(lanes[0], first))]
+                tasks += [group.create_task(self._lane(lane)) for lane in lanes[1:] if lane]
+        except BaseExceptionGroup as errors:  # whoever asked knows nothing of lanes
+            raise errors.exceptions[0] from errors.exceptions[0].__cause__
         results = {r.case.id: r for task in tasks for r in task.result()}
         return tuple(results[case.id] for case in cases)
 

@@ -7,6 +7,8 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
+import grpc
+
 from pydra_core._proto import dra_health_v1alpha1_pb2, pluginregistration_v1_pb2
 from pydra_testbed.clock import RealClock
 from pydra_testbed.conformance.asking import prepared, unprepared
@@ -23,7 +25,7 @@ _NOTIFY = Method(
     "NotifyRegistrationStatus",
     pluginregistration_v1_pb2.RegistrationStatusResponse.FromString,
 )
-_HEALTH = "/v1alpha1.DRAResourceHealth/NodeWatchResources"
+_HEALTH = "v1alpha1.DRAResourceHealth"
 _CALLS = 8
 
 
@@ -90,27 +92,30 @@ async def _recovers_from_notify(stand: Stand) -> None:
 
 async def _takes_one_connection(stand: Stand) -> None:
     channel = open_channel(stand.driver.registration.endpoint, LOCALHOST)
-    lost: asyncio.Task[None] | None = None
     try:
         async with asyncio.timeout(stand.limits.call):
             await channel.channel_ready()
-        state = channel.get_state()
-        lost = asyncio.get_running_loop().create_task(channel.wait_for_state_change(state))
-        versions = [v for v in stand.driver.versions if v in SERVICES]
-        async with asyncio.TaskGroup() as calls:
-            for version in versions * _CALLS:
-                calls.create_task(_ask_nothing(stand, channel, version))
-        if any(version.endswith("DRAResourceHealth") for version in stand.driver.versions):
+            await _all_services(stand, channel)
+    except (RpcError, TimeoutError, grpc.aio.AioRpcError) as err:
+        why = str(err) or f"no answer within {stand.limits.call:g} s"
+        raise NotMetError("all services that it lists answer on one connection", why) from None
+    finally:
+        await channel.close()
+
+
+async def _all_services(stand: Stand, channel: Any) -> None:
+    """Ask everything at once; the connection must still be the same afterwards."""
+    lost = asyncio.ensure_future(channel.wait_for_state_change(channel.get_state()))
+    try:
+        versions = [v for v in stand.driver.versions if v in SERVICES] * _CALLS
+        await asyncio.gather(*(_ask_nothing(stand, channel, version) for version in versions))
+        if _HEALTH in stand.driver.versions:
             await _first_health(stand, channel)
         if lost.done():
             raise NotMetError("a connection that stays", f"it became {channel.get_state()}")
-    except* (RpcError, TimeoutError) as errors:
-        why = str(errors.exceptions[0]) or "no connection"
-        raise NotMetError("all services answer on one connection", why) from None
     finally:
-        if lost is not None:
-            lost.cancel()
-        await channel.close()
+        lost.cancel()
+        await asyncio.gather(lost, return_exceptions=True)
 
 
 async def _ask_nothing(stand: Stand, channel: Any, version: str) -> None:
@@ -122,11 +127,12 @@ async def _ask_nothing(stand: Stand, channel: Any, version: str) -> None:
 
 async def _first_health(stand: Stand, channel: Any) -> None:
     call = channel.unary_stream(
-        _HEALTH,
+        f"/{_HEALTH}/NodeWatchResources",
         request_serializer=lambda message: message.SerializeToString(),
         response_deserializer=dra_health_v1alpha1_pb2.NodeWatchResourcesResponse.FromString,
     )(dra_health_v1alpha1_pb2.NodeWatchResourcesRequest(), timeout=stand.limits.call)
-    await call.read()
+    if await call.read() is grpc.aio.EOF:
+        raise NotMetError("a health stream that begins with the devices", "it ended at once")
     call.cancel()
 
 
