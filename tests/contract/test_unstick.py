@@ -169,6 +169,17 @@ async def test_interrupted_it_says_what_is_left(world):
     assert len(journal(world).all_prepared()) == 1
 
 
+async def test_without_a_journal_it_serves_when_it_is_told_to(world):
+    stranger = await world.claim("card-0", name="ada")
+    async with Unstick(on(world), "--keep") as unstick:
+        kubelet = DriverUnderTest(world, unstick.process)
+        assert (await kubelet.unprepare(stranger)).claims[stranger.uid].error == ""
+        unstick.process.send_signal(signal.SIGTERM)
+        code, out = await unstick.finished(kubelet)
+    assert code == 0
+    assert f"released default/ada (UID {stranger.uid}): it was not in the journal" in out
+
+
 async def test_a_dry_run_lists_and_changes_nothing(world):
     driver = await world.start()
     await driver.prepare(await world.claim("card-0", name="ada"))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 from pydra_core._parameters.constraints import constraints
@@ -97,7 +96,9 @@ def marked(shape: Variants) -> str:
 
 def unknown(known: Sequence[str], name: str = "") -> str:
     """What is told of a field the model does not have, with the nearest one it has."""
-    if name and (near := get_close_matches(name, known, n=1)):
+    from difflib import get_close_matches  # noqa: PLC0415 (only typos need it, a driver does not hold it)
+
+    if name and (near := get_close_matches(name[:_SHOWN], known, n=1)):
         return f"unknown field; did you mean {near[0]}?"
     return (
         f"unknown field; known are {', '.join(known)}" if known else "unknown field; none is known"
