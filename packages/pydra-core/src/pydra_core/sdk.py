@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-__all__ = ["MIB", "Operation", "Sdk", "SdkSpec", "events", "modules", "mutates", "reads"]
+__all__ = ["MIB", "Operation", "Sdk", "SdkSpec", "events", "mutates", "named", "reads"]
 
 MIB = 1 << 20
 MARK = "__pydra_kind__"
@@ -25,7 +25,7 @@ _GENERATOR = 0x20
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _G = TypeVar("_G", bound=Callable[..., Iterator[Any]])
-_modules: set[str] = set()
+_named: dict[str, SdkSpec] = {}
 
 
 def reads(function: _F) -> _F:
@@ -92,7 +92,7 @@ class Sdk:
         environ: Mapping[str, str] | None = None,
     ) -> None:
         self.spec = SdkSpec(module, memory, dict(environ or {}))
-        _modules.add(module)
+        _named.setdefault(module, self.spec)
 
     def __getattr__(self, name: str) -> Operation:
         if name.startswith("_"):
@@ -102,9 +102,9 @@ class Sdk:
         return Operation(self.spec, name)
 
 
-def modules() -> frozenset[str]:
-    """The SDK modules this process has names for."""
-    return frozenset(_modules)
+def named() -> Mapping[str, SdkSpec]:
+    """The SDK modules this process has an `Sdk` for, by name."""
+    return _named
 
 
 def _marked(function: _F, kind: str) -> _F:

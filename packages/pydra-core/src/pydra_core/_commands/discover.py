@@ -8,13 +8,13 @@ import sys
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
-import yaml
-
 from pydra_core._api.plan import Owner, plan
 from pydra_core._api.render import slice_contents
 from pydra_core._api.rules import check
 from pydra_core._commands import options
-from pydra_core.command import FINE, Command
+from pydra_core._shield.guard import worker_only
+from pydra_core.attributes import schema_faults
+from pydra_core.command import FINDING, FINE, Command
 from pydra_core.driver import Driver
 
 _UNKNOWN_UID = "00000000-0000-0000-0000-000000000000"
@@ -29,23 +29,31 @@ def _configure(parser: ArgumentParser) -> None:
 def _run(arguments: Namespace) -> int:
     driver = options.find_driver(arguments)()
     node = options.read_settings(arguments).node_name or "this-node"
-    slices = asyncio.run(_slices(driver, node))
+    slices, faults = asyncio.run(_slices(driver, node))
     match arguments.output:
         case "json":
             json.dump({"apiVersion": "v1", "kind": "List", "items": slices}, sys.stdout, indent=2)
             sys.stdout.write("\n")
         case "yaml":
+            import yaml  # noqa: PLC0415 (1 MB that a running driver need not hold)
+
             yaml.safe_dump_all(slices, sys.stdout, sort_keys=False)
         case _:
             _print_table(driver.name, slices)
-    return FINE
+    for fault in faults:
+        sys.stderr.write(f"not as declared: {fault}\n")
+    return FINDING if faults else FINE
 
 
-async def _slices(driver: Driver, node: str) -> list[dict[str, Any]]:
-    inventory = await driver.discover()
+async def _slices(driver: Driver, node: str) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
+    with worker_only():
+        try:
+            inventory = await driver.discover()
+        finally:
+            await driver.sdk.close()
     check(inventory)
     writes = plan([], slice_contents(inventory), Owner(node, _UNKNOWN_UID), driver.name)
-    return [write.body for write in writes]
+    return [write.body for write in writes], schema_faults(driver.attributes, inventory)
 
 
 def _print_table(name: str, slices: list[dict[str, Any]]) -> None:

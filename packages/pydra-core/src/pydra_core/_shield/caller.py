@@ -56,6 +56,13 @@ class Caller:
                 _log.info("asking a fresh worker once more", extra=details)
             return await self._attempt(operation, frame, seconds)
 
+    async def load(self) -> Sequence[str]:
+        """Have a worker, and return the names of the operations it found."""
+        async with self._turn:
+            self._admit(self._loading)
+            await self._ready()
+            return self._table.names()
+
     async def reload(self) -> None:
         """Let the next call have a fresh worker."""
         async with self._turn:

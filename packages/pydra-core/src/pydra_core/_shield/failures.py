@@ -53,7 +53,7 @@ def crashed(operation: Operation, death: Death, *, mutates: bool) -> VendorCrash
     kind = _TerminalCrashError if mutates else VendorCrashedError
     unknown = f"; {_UNKNOWN}" if mutates else ""
     return kind(
-        f"VendorCrashed: {operation}: the vendor's library {_end_of(operation.spec, death)}{unknown}; {_REPORT}",
+        f"{operation}: the vendor's library {_end_of(operation.spec, death)}{unknown}; {_REPORT}",
         operation=str(operation),
         signal=death.signal,
         trace=death.trace,
@@ -72,7 +72,7 @@ def late(
         else "its worker was replaced; the driver's log says where it hung"
     )
     return kind(
-        f"VendorTimeout: {operation}: no answer within {seconds:g} s, and {hangs}{unknown}",
+        f"{operation}: no answer within {seconds:g} s, and {hangs}{unknown}",
         operation=str(operation),
         seconds=seconds,
         trace=death.trace,
@@ -82,7 +82,7 @@ def late(
 def quarantined(operation: Operation, seconds: float) -> VendorQuarantinedError:
     """The operation crashed too often of late."""
     return VendorQuarantinedError(
-        f"VendorQuarantined: {operation}: it crashed or hung repeatedly and is tried again in {seconds:.0f} s; {_REPORT}",
+        f"{operation}: it crashed or hung repeatedly and is tried again in {seconds:.0f} s; {_REPORT}",
         operation=str(operation),
         seconds=seconds,
     )
@@ -91,7 +91,7 @@ def quarantined(operation: Operation, seconds: float) -> VendorQuarantinedError:
 def stuck(spec: SdkSpec, workers: int) -> VendorStuckError:
     """No further worker is started beside so many that hang in the kernel."""
     return VendorStuckError(
-        f"VendorStuck: {spec.module}: {workers} of its workers hang in the kernel and cannot be killed; look at the"
+        f"{spec.module}: {workers} of its workers hang in the kernel and cannot be killed; look at the"
         " kernel log (`dmesg`) and reboot the node",
         workers=workers,
     )

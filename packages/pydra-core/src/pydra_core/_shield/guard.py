@@ -22,7 +22,7 @@ def worker_only() -> Iterator[None]:
     Raises:
         ConfigError: one is loaded already.
     """
-    for module in sorted(sdk.modules() & sys.modules.keys()):
+    for module in sorted(sdk.named().keys() & sys.modules.keys()):
         raise ConfigError(
             f"SDK module {module}: {_REMEDY}", key="sdk", source=sys.modules[module].__file__
         )
@@ -50,5 +50,5 @@ class _Guard(MetaPathFinder):
             ImportError: the module is for the worker only.
         """
         del path, target
-        if fullname in sdk.modules():
+        if fullname in sdk.named():
             raise ImportError(f"SDK module {fullname}: {_REMEDY}", name=fullname)

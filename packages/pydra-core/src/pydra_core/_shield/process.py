@@ -108,7 +108,9 @@ class Process:
 
     def end(self) -> None:
         """Ask for an orderly end by closing the channel, so that the library can shut down; then kill."""
-        if self.death is None and self._timer is None:
+        if self.death:  # it was stuck; perhaps it is no longer
+            self.kill()
+        elif self._timer is None:
             self.pause()
             with contextlib.suppress(OSError):  # it has just died
                 self._spawned.channel.shutdown(socket.SHUT_RDWR)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar, overload
 
 from pydra_core._shield import wire
@@ -93,6 +93,13 @@ class Shield:
         stream.workers.observer = self._observer
         self._streams.add(stream)
         return stream
+
+    async def load(self, spec: SdkSpec) -> Sequence[str]:
+        """Start the worker of a module if it is not there, and return the names of its operations.
+
+        Raises what a call raises whose module cannot be loaded.
+        """
+        return await self._caller(spec).load()
 
     async def reload(self, sdk: Sdk) -> None:
         """Let the next call of that module have a fresh worker, as after a driver of the kernel was reloaded."""

@@ -19,6 +19,10 @@ class Table:
         """`reads`, `mutates` or `events`; empty if there is no such operation."""
         return self._kinds.get(name, "")
 
+    def names(self) -> list[str]:
+        """All of them, sorted."""
+        return sorted(self._kinds)
+
     def check(self, operation: Operation, *, events: bool) -> None:
         """Refuse what is not there or is called the wrong way.
 
@@ -27,7 +31,7 @@ class Table:
         """
         kind = self.kind(operation.name)
         if not kind:
-            has = ", ".join(sorted(self._kinds)) or "none"
+            has = ", ".join(self.names()) or "none"
             raise DriverFailedError(
                 f"SDK module {self._spec.module}: has no operation {operation.name}, only: {has}; mark the function with"
                 " @reads, @mutates or @events"

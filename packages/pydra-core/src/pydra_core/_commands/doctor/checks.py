@@ -23,6 +23,7 @@ _SERVER = "the API server answers too slowly: look at its load, and at the netwo
 
 OF_THE_DRIVER = (
     Check("driver: name", driver.look_at_name),
+    Check("driver: SDK", driver.look_at_libraries, driver.LATE),
     Check("driver: discover", driver.look_at_inventory, driver.LATE),
 )
 OF_THE_NODE = (

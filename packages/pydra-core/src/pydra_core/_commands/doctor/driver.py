@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from pydra_core._api.rules import check as check_inventory
 from pydra_core._api.rules import is_driver_name
 from pydra_core._commands.doctor.results import Result, finding, ok
 from pydra_core._commands.doctor.runner import aside
 from pydra_core._commands.doctor.subject import Subject
+from pydra_core._shield.shield import Shield
 from pydra_core._values import Inventory
 from pydra_core.driver import Driver
 from pydra_core.errors import InventoryError, PydraError
+from pydra_core.sdk import SdkSpec, named
 
 _ALONE = "`pydra discover` shows it alone"
+_LIBRARY = "install the vendor's library where this container finds it, in a version that fits its kernel driver"
 LATE = "let `discover` only read, with a time limit for whatever can hang; `pydra discover` shows it alone"
 
 
@@ -51,13 +54,40 @@ async def look_at_inventory(subject: Subject) -> Sequence[Result]:
     ]
 
 
+async def look_at_libraries(subject: Subject) -> Sequence[Result]:
+    """Load each SDK module in a worker of its own, as the shield does: the vendor's library is there or is not."""
+    del subject
+    if not named():
+        return []
+    return await aside(lambda: _libraries(named().values()))
+
+
+async def _libraries(specs: Iterable[SdkSpec]) -> Sequence[Result]:
+    shield, results = Shield(), []
+    try:
+        for spec in specs:
+            check = f"driver: {spec.module}"
+            try:
+                operations = await shield.load(spec)
+                results.append(ok(check, f"loads in its worker: {', '.join(operations)}"))
+            except PydraError as err:
+                results.append(finding(check, str(err), _LIBRARY))
+    finally:
+        await shield.close()
+    return results
+
+
 async def _discover(driver: type[Driver]) -> tuple[Inventory, BaseException | None]:
     """What `discover` returned, and what it or the rules raised: a driver's code may raise anything."""
     found = Inventory()
 
     async def checked() -> None:
         nonlocal found
-        found = await driver().discover()
+        asked = driver()
+        try:
+            found = await asked.discover()
+        finally:
+            await asked.sdk.close()
         if not isinstance(found, Inventory):
             raise TypeError(f"discover returned {type(found).__name__}, not an Inventory")
         check_inventory(found)
