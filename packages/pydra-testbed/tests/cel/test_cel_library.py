@@ -105,3 +105,8 @@ def test_what_fails_says_why(expression, text):
     with pytest.raises(CelEvaluationError) as caught:
         compile_selector(expression).matches(VIEW)
     assert text in str(caught.value)
+
+
+def test_a_tolerant_version_may_be_short_but_not_with_a_pre_release():
+    assert holds('isSemver("v1.2", true) && isSemver("01.2.3", true) && !isSemver("1.2")')
+    assert holds('!isSemver("1.2-rc", true) && !isSemver("1-2+b", true)')
