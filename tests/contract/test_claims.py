@@ -242,9 +242,8 @@ TERMINAL = CARDS.replace("import Claim,", "import Claim, HostError, TerminalErro
 async def test_a_terminal_error_says_so(world):
     driver = await world.start(TERMINAL)
     claim = await world.claim("card-0")
-    assert (await driver.prepare(claim)).claims[
-        claim.uid
-    ].error == "TerminalError: card: fuse is blown; replace it"
+    error = (await driver.prepare(claim)).claims[claim.uid].error
+    assert error == f"TerminalError: claim default/{claim.name}: card: fuse is blown; replace it"
 
 
 SLOW = CARDS.replace("class CardDriver", "import asyncio, pathlib\n\n\nclass CardDriver").replace(
