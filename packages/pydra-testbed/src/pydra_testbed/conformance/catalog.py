@@ -6,11 +6,13 @@ from collections.abc import Collection
 
 from pydra_core.errors import ConfigError
 from pydra_testbed.conformance.cases import (
+    health,
     parameters,
     prepare,
     registration,
     security,
     shares,
+    slices,
     state,
     trouble,
     unprepare,
@@ -18,7 +20,7 @@ from pydra_testbed.conformance.cases import (
 )
 from pydra_testbed.conformance.model import Case
 
-FAMILIES = ("REG", "PREP", "UNPREP", "STATE", "SEC")
+FAMILIES = ("REG", "PREP", "UNPREP", "SLICE", "HEALTH", "STATE", "SEC")
 
 CASES: tuple[Case, ...] = tuple(
     sorted(
@@ -32,6 +34,8 @@ CASES: tuple[Case, ...] = tuple(
             *unprepare.CASES,
             *shares.UNPREPARE,
             *trouble.UNPREPARE,
+            *slices.CASES,
+            *health.CASES,
             *state.CASES,
             *security.CASES,
         ),

@@ -66,7 +66,7 @@ class Case:
 
     @property
     def family(self) -> str:
-        """REG, PREP, UNPREP, STATE or SEC."""
+        """REG, PREP, UNPREP, SLICE, HEALTH, STATE or SEC."""
         return self.id.partition("-")[0]
 
 
