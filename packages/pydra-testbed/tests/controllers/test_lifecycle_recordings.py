@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pydra_testbed.fidelity._lifecycle.compare import differences
 from pydra_testbed.fidelity.lifecycle import REPLAYER
 
 FILE = Path(__file__).parent / "data" / "lifecycle.jsonl.gz"
@@ -38,3 +39,15 @@ async def test_a_state_that_was_not_recorded_is_a_difference():
     outcome = await play(changed)
     assert not outcome.agrees
     assert 'allocated ["d0"] instead of ["d1"]' in outcome.differences[0]
+
+
+def test_another_order_is_a_difference_where_a_tenth_of_a_second_tells_it():
+    def seen(*moments):
+        return [
+            {"actor": "watch", "t": t, "kind": "Pod", "event": "ADDED", "name": n}
+            for n, t in moments
+        ]
+
+    other = seen(("b", 0.0), ("a", 1.0))
+    assert list(differences(seen(("a", 0.0), ("b", 0.2)), other)) != []
+    assert list(differences(seen(("a", 0.0), ("b", 0.05)), other)) == []

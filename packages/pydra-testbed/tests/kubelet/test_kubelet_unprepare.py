@@ -61,6 +61,20 @@ async def test_a_failed_unprepare_keeps_the_pod_terminating(stepped, failure):
     assert dra_calls(driver)[-2:] == ["NodeUnprepareResources"] * 2
 
 
+async def test_a_claim_whose_unprepare_failed_is_prepared_again_for_the_next_pod(node):
+    await node.start()
+    driver = await node.driver()
+    driver.fail_claims("NodeUnprepareResources", "still busy")
+    node.define("c")
+    await node.claiming_pod("p", "c", command=("sh", "-c", "exec sleep 1000"))
+    await node.until_phase("Running")
+    await node.delete("p")
+    await driver.next("NodeUnprepareResources")
+    await node.claiming_pod("q", "c")
+    await node.until_phase("Running", "q")
+    assert dra_calls(driver).count("NodePrepareResources") == 2
+
+
 async def test_a_claim_whose_prepare_failed_is_unprepared_too(node):
     await node.start()
     driver = await node.driver()

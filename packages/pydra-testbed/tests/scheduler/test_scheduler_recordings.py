@@ -64,6 +64,19 @@ async def test_of_two_chance_evictions_each_record_has_to_agree_with_one_whole_p
     assert await misses([wrong])
 
 
+async def test_a_share_without_an_id_is_a_miss(records):
+    """The ID itself is made up anew each time."""
+
+    def other(record, change):
+        text = json.dumps(record["outcome"])
+        return {**record, "outcome": json.loads(change(text)), "final_claims": {}}
+
+    record = next(each for each in records if '"shareID"' in json.dumps(each["outcome"]))
+    lost = other(record, lambda text: text.replace('"shareID"', '"notShareID"'))
+    assert not await misses([record])
+    assert "shareID" in str(await misses([lost]))
+
+
 async def test_slices_in_no_order_excuse_no_device_of_another_kind(records):
     record = next(each for each in records if each["id"] == "off-hand-002")
     other = copy.deepcopy(record)
