@@ -21,6 +21,7 @@ from typing import Any, NoReturn, TypeAlias
 
 _LONGEST_TRACE = 16_000
 _END = object()
+_encode = json.JSONEncoder(allow_nan=False, check_circular=False, separators=(",", ":")).encode
 _PR_SET_PDEATHSIG = 1
 _HEADER = 4
 
@@ -144,7 +145,7 @@ class _Boundary:
 
     def _encoded(self, value: Any) -> bytes:
         try:
-            encoded = json.dumps({"t": "value", "value": value}, allow_nan=False).encode()
+            encoded = _encode({"t": "value", "value": value}).encode()
         except (TypeError, ValueError, RecursionError) as err:
             raise TypeError(f"what it returned is no JSON: {err}; return plain values") from err
         if len(encoded) > self._longest:
