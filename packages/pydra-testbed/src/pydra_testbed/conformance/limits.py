@@ -13,7 +13,7 @@ class Limits:
         start: From the start of a driver to its registration and its first slices.
         call: Deadline of a call that is expected to be answered.
         deadline: Deadline of a call that is kept from being answered, in the kubelet's place of 45 s.
-        moment: What is given to something that should not happen.
+        moment: What is given to something that should not happen, or that nobody sees from outside.
         notice: Until the kubelet must have noticed what a driver did, and for an answer that waits for nobody.
         stop: From SIGTERM to the end of the driver.
         case: One case as a whole.
@@ -26,7 +26,7 @@ class Limits:
     start: float = 20.0
     call: float = 10.0
     deadline: float = 1.5
-    moment: float = 0.3
+    moment: float = 0.5
     notice: float = 3.0
     stop: float = 12.0
     case: float = 60.0

@@ -18,9 +18,8 @@ _NOBODY = ClaimRef("default", "claim-nobody", "11111111-2222-4333-8444-555555555
 async def _slow(stand: Stand) -> None:
     ref = await stand.claim(stand.use(stand.devices(1)[0]))
     async with held(stand, ref, stand.limits.deadline) as preparing:
-        await asyncio.wait(
-            [preparing]
-        )  # an error of the claim, or DeadlineExceeded as the kubelet gets
+        await asyncio.wait([preparing])  # the claim's error, or DeadlineExceeded as a kubelet gets
+        await asyncio.sleep(stand.limits.moment)  # the driver shall have heard of it, too
     await prepared(stand, ref)
 
 
