@@ -50,3 +50,10 @@ def test_they_pass_there_skip_what_is_not_theirs_and_leave_nothing(elsewhere):
         url = f"{elsewhere['url']}/apis/resource.k8s.io/v1/{kind}"
         with urllib.request.urlopen(url) as answer:
             assert json.load(answer)["items"] == []
+
+
+def test_without_a_kubelet_where_they_look_they_say_so_at_once(tmp_path):
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(E2E), "-x"]
+    command += ["--kubeconfig", "nowhere", "--node", "n1", "--kubelet-root", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=E2E.parents[1], check=False)
+    assert f"no kubelet serves below {tmp_path}: run on the node itself" in done.stdout

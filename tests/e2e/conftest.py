@@ -8,6 +8,8 @@ below `--kubelet-root`. Its pods need the image busybox.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from e2e_cluster import Cluster
 
@@ -40,6 +42,13 @@ async def cluster(request):
         node = request.config.getoption("--node")
         if not node:
             pytest.fail("--kubeconfig needs --node: the node this runs on", pytrace=False)
+        root = Path(request.config.getoption("--kubelet-root"))
+        if not (root / "plugins_registry").is_dir():
+            pytest.fail(
+                f"no kubelet serves below {root}: run on the node itself, or say --kubelet-root and --cdi-dir"
+                " (`pydra testbed status -o json` has a testbed's)",
+                pytrace=False,
+            )
         environ = {
             "KUBECONFIG": kubeconfig,
             "NODE_NAME": node,
