@@ -23,6 +23,9 @@ from pydra_testbed.fidelity.model import Outcome, Record
 
 Answer = dict[str, Any]
 
+_MOVABLE = re.compile(r"<input>:1:(\d+): (.*?)\n \| (.*)\n \| ([.\uff0e]*)[\^\uff3e]")
+# Kubernetes draws its pointer in full width below lines that have wide characters.
+
 _UNBOUNDED = 2**64 - 1
 _RANDOM = "actual_cost follows from the order of a map"
 # Of several malformed attributes Kubernetes names one by chance.
@@ -46,10 +49,10 @@ class CelVerdicts:
             yield Outcome(record["id"], record["area"], different)
 
     def changed(self, record: Record) -> Record | None:
-        """Negate the expression: the verdict turns round, and costs one more."""
+        """Negate the expression: the verdict turns round, and costs one more. What gives none is moved to the right."""
         is_bool = record["output_type"] == "bool" and isinstance(record["result"], bool)
         if not is_bool or record["compile_error"] is not None:
-            return None
+            return _moved(record)
         most = min(int(record["max_cost"]) + 1, _UNBOUNDED)
         return {
             **record,
@@ -59,6 +62,21 @@ class CelVerdicts:
             "exceeds_cost_limit": most > MAX_COST,
             "actual_cost": record["actual_cost"] + 1,
         }
+
+
+def _moved(record: Record) -> Record:
+    """The same one column to the right: errors of the first line are told there, everything else stays."""
+    texts = {
+        key: _MOVABLE.sub(_one_further, record[key])
+        for key in ("compile_error", "stored_compile_error", "eval_error")
+        if isinstance(record[key], str)
+    }
+    return {**record, **texts, "expression": f" {record['expression']}"}
+
+
+def _one_further(match: re.Match[str]) -> str:
+    column, text, line, dots = match.groups()
+    return f"<input>:1:{int(column) + 1}: {text}\n |  {line}\n | .{dots}^"
 
 
 REPLAYER = CelVerdicts()
