@@ -326,6 +326,19 @@ async def test_a_prepare_that_was_killed_half_way_is_undone_at_the_next_start(wo
     assert not (world.root / "card-3").exists()
 
 
+EARLY = "import time\nbegan = time.monotonic()\nclock = time.monotonic\ntime.monotonic = lambda: clock() - began\n"
+
+
+async def test_a_node_that_has_just_booted_undoes_as_well(world):
+    """Its clock is near zero; sixty seconds since the last try must not be counted from there."""
+    driver = await world.start(HARDWARE)
+    claim = await world.claim("card-3")
+    await driver.prepare(claim)
+    await driver.stop(kill=True)
+    await world.start(EARLY + HARDWARE)
+    assert not (world.root / "card-3").exists()
+
+
 async def test_a_hundred_claims_in_one_call_are_all_answered(world):
     source = CARDS.replace("range(4)", "range(100)")
     driver = await world.start(source)

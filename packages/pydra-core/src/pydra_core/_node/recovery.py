@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Sequence
 
@@ -90,7 +91,7 @@ class Recovery:
         """Undo what nobody is at work on any more."""
         now = time.monotonic()
         orphans = [i for i in self._journal.ledger.all_intents() if self._is_orphan(i)]
-        due = [i for i in orphans if now >= self._tried.get(i.uid, 0.0) + _AGAIN]
+        due = [i for i in orphans if now >= self._tried.get(i.uid, -math.inf) + _AGAIN]
         self._tried = {i.uid: self._tried.get(i.uid, now) for i in orphans} | {
             i.uid: now for i in due
         }
