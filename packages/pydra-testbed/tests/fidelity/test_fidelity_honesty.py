@@ -37,7 +37,9 @@ def test_no_name_of_a_record_stands_in_the_source(source, records):
 def test_no_note_and_no_long_input_of_a_record_stands_in_the_source(source, records):
     """What Kubernetes answers is fixed text and may stand there; what recorders wrote may not."""
     plain = re.sub(r'"\s*\n\s*f?"', "", source)
-    texts = {text for record in records for text in _written(record) if len(text) >= LONG and " " in text}
+    texts = {
+        text for record in records for text in _written(record) if len(text) >= LONG and " " in text
+    }
     assert len(texts) > 500
     assert [text for text in texts if text in plain] == []
 

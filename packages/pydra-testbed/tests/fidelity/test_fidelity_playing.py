@@ -59,8 +59,15 @@ async def test_a_replayer_that_breaks_at_the_last_record_costs_that_one_alone():
 
 
 async def test_changed_records_are_played_by_the_changed_answer():
-    others = changed(Adder(), [record("a", 1, 2, 3), record("b", "x", 1, 1)])
+    others, broken = changed(Adder(), [record("a", 1, 2, 3), record("b", "x", 1, 1)])
+    assert broken == []
     assert [o.agrees for o in await played(*others)] == [True]
+
+
+def test_a_record_that_cannot_be_changed_is_a_miss_and_stops_nothing():
+    others, (miss,) = changed(Adder(), [{"id": "z"}, record("a", 1, 2, 3)])
+    assert [other["id"] for other in others] == ["a"]
+    assert (miss.record, miss.differences) == ("z", ("cannot be changed: KeyError: 'a'",))
 
 
 @pytest.mark.parametrize(("misses", "passes"), [(2, True), (3, False)])
@@ -93,6 +100,7 @@ def test_records_are_found_plain_or_compressed_in_the_folder_or_its_kubernetes(t
 @pytest.mark.parametrize(
     ("content", "says"),
     [
+        (b"\n", "allocations.jsonl holds no record"),
         (b"{not json}", "allocations.jsonl:1: is no JSON"),
         (b'{"id": "a"}\n[1]', "allocations.jsonl:2: is no record"),
         (b'{"note": "x"}', "allocations.jsonl:1: is no record"),

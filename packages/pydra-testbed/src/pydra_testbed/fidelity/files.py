@@ -54,14 +54,17 @@ def read(path: Path) -> list[Record]:
     """All records of one file.
 
     Raises:
-        ConfigError: it cannot be read, or a line is no record; names file and line.
+        ConfigError: it cannot be read, holds nothing, or a line is no record; names file and line.
     """
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError) as err:
         raise _wrong("data", f"{path} cannot be read: {err}") from err
     lines = enumerate(content.splitlines(), 1)
-    return [_record(f"{path}:{number}", line) for number, line in lines if line.strip()]
+    records = [_record(f"{path}:{number}", line) for number, line in lines if line.strip()]
+    if not records:
+        raise _wrong("data", f"{path} holds no record: nothing would be compared")
+    return records
 
 
 def name_of(record: Record) -> str:

@@ -52,9 +52,19 @@ async def outcomes(replayer: Replayer, records: Sequence[Record]) -> AsyncIterat
         done += played + 1
 
 
-def changed(replayer: Replayer, records: Iterable[Record]) -> list[Record]:
-    """The records with one field changed, without those whose rule fixes no effect."""
-    return [other for record in records if (other := replayer.changed(record)) is not None]
+def changed(replayer: Replayer, records: Iterable[Record]) -> tuple[list[Record], list[Outcome]]:
+    """The records with one field changed, without those whose rule fixes no effect; misses for what cannot be read."""
+    found: list[Record] = []
+    broken: list[Outcome] = []
+    for record in records:
+        try:
+            other = replayer.changed(record)
+        except Exception as error:  # noqa: BLE001 - whatever is no such record is a miss of it
+            why = f"cannot be changed: {type(error).__name__}: {error}"
+            broken.append(Outcome(name_of(record), str(record.get("area", "")), (why,)))
+        else:
+            found += [] if other is None else [other]
+    return found, broken
 
 
 async def _play(path: Path, *, also_changed: bool) -> None:
@@ -62,8 +72,10 @@ async def _play(path: Path, *, also_changed: bool) -> None:
         f"pydra_testbed.fidelity.{MODULES[stem(path.name)]}"
     ).REPLAYER
     records = read(path)
-    others = changed(replayer, records) if also_changed else []
-    _write(Size(len(records), len(others)))
+    others, broken = changed(replayer, records if also_changed else ())
+    _write(Size(len(records), len(others) + len(broken)))
+    for miss in broken:
+        _write(Played(changed=True, outcome=miss))
     for is_changed, batch in ((False, records), (True, others)):
         async for outcome in outcomes(replayer, batch):
             _write(Played(is_changed, outcome))
