@@ -245,7 +245,7 @@ async def test_a_program_that_is_not_there_is_no_finding_about_a_driver():
 def test_the_case_names_are_those_of_the_plan():
     wanted = Counter({"REG": 10, "PREP": 20, "UNPREP": 9, "STATE": 5, "SEC": 4})
     ids = [f"{family}-{n:02}" for family, count in wanted.items() for n in range(1, count + 1)]
-    assert [case.id for case in CASES] == ids
+    assert [case.id for case in CASES if case.family in wanted] == ids
 
 
 def test_the_page_lists_every_case_as_the_kit_has_it():

@@ -34,7 +34,7 @@ def configure(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--family", action="append", default=[], metavar="F",
-        help="only REG, PREP, UNPREP, STATE or SEC; repeatable",
+        help="only REG, PREP, UNPREP, SLICE, HEALTH, STATE or SEC; repeatable",
     )  # fmt: skip
     parser.add_argument(
         "--config", type=Path, metavar="FILE",
