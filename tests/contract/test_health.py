@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from driver_world import DRIVER, NODE
+from driver_world import CARDS, DRIVER, NODE
 from health_world import SICKLY, Sickly, health_stream, heard
 from slice_watching import until
 
@@ -104,3 +104,116 @@ async def test_a_claim_is_told_of_its_sick_device_beside_what_others_say(world):
     assert body["data"] == {"by": "others"}
     sickly.say(card_0="healthy")
     await device_of(world, claim, lambda d: d["conditions"][0]["status"] == "True")
+
+
+async def test_each_share_of_a_sick_device_is_told(world):
+    sickly = Sickly(world.root, ("shared-0",))
+    sickly.say(shared_0="healthy")
+    driver = await world.start(SICKLY)
+    await driver.registered()
+    await until(world, len)
+    shares = [f"1111111{n}-1111-4111-8111-111111111111" for n in range(2)]
+    entry = {"driver": DRIVER, "pool": NODE, "device": "shared-0"}
+    claim = await world.claim(*({**entry, "shareID": share} for share in shares))
+    assert (await driver.prepare(claim)).claims[claim.uid].error == ""
+    sickly.say(shared_0="unhealthy Hot")
+    found = {}
+    async for _ in world.api.watch("resourceclaims"):
+        body = await world.api.get("resourceclaims", claim.name, "default")
+        devices = body["status"].get("devices") or []
+        found = {d.get("shareID"): d["conditions"][0]["status"] for d in devices}
+        if found:
+            break
+    assert found == dict.fromkeys(shares, "False")
+
+
+async def test_node_and_claims_get_one_event_for_all_that_went_wrong_together(world):
+    sickly = Sickly(world.root)
+    sickly.say(card_0="healthy", card_1="healthy")
+    driver = await world.start(SICKLY)
+    await driver.registered()
+    await tainted(world, "card-0")
+    claim = await world.claim("card-0")
+    await driver.prepare(claim)
+    sickly.say(card_0="unhealthy Hot", card_1="unhealthy Hot")
+    events = {}
+    async for change in world.api.watch("events"):
+        body = change.object
+        events[body["involvedObject"]["kind"]] = body
+        if len(events) == 2:
+            break
+    node, told = events["Node"], events["ResourceClaim"]
+    assert node["message"] == f"{DRIVER}: unhealthy: card-0 (Hot), card-1 (Hot)"
+    assert (node["reason"], node["type"], node["count"]) == ("DeviceUnhealthy", "Warning", 1)
+    assert (told["involvedObject"]["name"], told["message"]) == (
+        claim.name,
+        "unhealthy: card-0 (Hot)",
+    )
+
+
+async def test_a_device_recovers_only_after_it_was_well_for_long(world):
+    sickly = Sickly(world.root, recovers_after=1000)
+    sickly.say(card_0="unhealthy Hot", card_1="unhealthy Cold")
+    driver = await world.start(SICKLY)
+    await driver.registered()
+    hot = (KEY, "Hot", "NoSchedule")
+    await tainted(world, "card-0", hot)
+    sickly.say(card_0="healthy")
+    sickly.say(card_1="unhealthy Frozen")
+    slices = await tainted(world, "card-1", (KEY, "Frozen", "NoSchedule"))
+    assert taints(slices, "card-0") == [hot]
+
+
+async def test_a_taint_stays_over_a_restart_until_the_device_was_looked_at(world):
+    sickly = Sickly(world.root)
+    sickly.say(card_0="unhealthy Hot")
+    driver = await world.start(SICKLY)
+    await driver.registered()
+    before = await tainted(world, "card-0", (KEY, "Hot", "NoSchedule"))
+    await driver.stop()
+    sickly.say(card_0="unknown")
+    again = await world.start(SICKLY.replace("yield", "await asyncio.Event().wait(); yield"))
+    await again.registered()
+    claim = await world.claim("card-1")
+    await again.prepare(claim)
+    assert await world.slices() == before
+
+
+async def test_a_watch_that_breaks_is_taken_up_again_and_meanwhile_nothing_is_known(world):
+    sickly = Sickly(world.root)
+    sickly.say(card_0="healthy")
+    broken = 'if "card-1" in (HERE / "health").read_text(): raise OSError("no such library")'
+    driver = await world.start(SICKLY.replace("lines =", f"{broken}\n            lines ="))
+    await driver.registered()
+    async with health_stream(driver.dra_socket) as call:
+        await heard(call, lambda h: h.get("card-0") == (HEALTHY, ""))
+        sickly.say(card_1="healthy")
+        await heard(call, lambda h: h.get("card-0") == (UNKNOWN, ""))
+        await driver.says("background job failed")
+        sickly.forget("card-1")
+        await heard(call, lambda h: h.get("card-0") == (HEALTHY, ""))
+
+
+async def test_a_driver_that_watches_no_health_reports_its_devices_as_unknown(world):
+    driver = await world.start(CARDS)
+    await driver.registered()
+    async with health_stream(driver.dra_socket) as call:
+        found = await heard(call, len)
+    assert found == {f"card-{n}": (UNKNOWN, "") for n in range(4)}
+    assert await driver.stop() == 0
+
+
+async def test_a_status_that_may_not_be_written_is_told_once_and_not_tried_again(world):
+    sickly = Sickly(world.root)
+    sickly.say(card_0="healthy")
+    driver = await world.start(SICKLY)
+    await driver.registered()
+    await tainted(world, "card-0")
+    claim = await world.claim("card-0")
+    await driver.prepare(claim)
+    world.server.faults.fail("patch", "resourceclaims/status", 403, times=1)
+    sickly.say(card_0="unhealthy Hot")
+    await driver.says("claim not told of its devices' health")
+    assert "associated-node:patch of resourceclaims/driver" in driver.logged()
+    body = await world.api.get("resourceclaims", claim.name, "default")
+    assert "devices" not in body["status"]

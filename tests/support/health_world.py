@@ -61,6 +61,11 @@ class Sickly:
         self._health |= {name.replace("_", "-"): text for name, text in healths.items()}
         self._put("health", "".join(f"{n} {text}\n" for n, text in self._health.items()))
 
+    def forget(self, device):
+        """Say nothing of a device any more."""
+        del self._health[device]
+        self.say()
+
     def _put(self, name, text):
         new = self._root / f".{name}"
         new.write_text(text)

@@ -117,7 +117,7 @@ class Board:
         self.states[key] = state
         if due(state, self._policy) is None:
             self._pending.discard(key)
-        else:
+        elif key not in self._pending:
             self._pending.add(key)
             self._wake.set()
         if before.holds != state.holds:
