@@ -28,7 +28,7 @@ class Caller:
         self.spec = spec
         self.workers = Workers(spec, around)
         self._around = around
-        self._loading = Operation(spec, "import")
+        self._loading = Operation(spec, failures.LOADING)
         self._breaker = Breaker(around.limits)
         self._turn = asyncio.Lock()
         self._conversation: Conversation | None = None

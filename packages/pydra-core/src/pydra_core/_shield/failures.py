@@ -21,6 +21,8 @@ from pydra_core.errors import (
 from pydra_core.sdk import MIB, Operation, SdkSpec
 
 _UNKNOWN = "whether it changed anything is unknown, and it is not repeated"
+LOADING = "import"
+"""Stands for loading the SDK module where operations are named; no function can be called so."""
 _REPORT = "the driver's log has the trace: report it to the library's vendor"
 _ALMOST = 0.75
 
@@ -109,6 +111,12 @@ def rebuilt(operation: Operation, failure: Failure) -> PydraError:
             return kind(failure.message, **fields)
         except TypeError:  # it has a constructor of its own
             return VendorError(failure.message, **fields)
+    if operation.name == LOADING:
+        return VendorError(
+            f"SDK module {operation.spec.module}: cannot be loaded: {failure.message}; install what it imports where"
+            " this driver finds it",
+            **fields,
+        )
     return VendorError(
         f"{operation}: raised {failure.message}; translate it in the SDK module to an error that says what to do",
         **fields,

@@ -61,7 +61,7 @@ def main(channel_fd: int, trace_fd: int) -> None:
         return
     _bind_to(start["parent"])
     _limit(start["memory"])
-    sys.path[:] = start["path"]
+    sys.path[:] = dict.fromkeys([*start["path"], *sys.path])  # a `PYTHONPATH` of its own counts too
     boundary = _Boundary(trace_fd, start["longest"])
     operations = _load(start["module"], channel, boundary)
     while operations and (request := channel.receive()):
