@@ -130,7 +130,7 @@ def _publisher(
         may_taint=driver.watches_health,
     )
     publisher.wanted.marks, care.look_again = care.marks, publisher.look_again
-    publisher.leads = lambda: not node.instances.superseded
+    publisher.leads = care.leads = lambda: not node.instances.superseded
     publisher.on_wiped = registration.doubt
     return publisher
 

@@ -34,6 +34,8 @@ class Board:
 
     def __init__(self, node: str, policy: HealthPolicy, metrics: Metrics) -> None:
         self.states: dict[Key, State] = {}
+        self.is_counted = True
+        """Whether the metric tells of it: of a driver that watches no health nobody wants to hear."""
         self.listeners: list[Callable[[frozenset[Key]], None]] = []
         self._node = node
         self._policy = policy
@@ -142,7 +144,8 @@ class Board:
         self._news.clear()
         self._changes.clear()
         self._telling = False
-        self._metrics.set_health(self._counts)
+        if self.is_counted:
+            self._metrics.set_health(self._counts)
         _report(changes, self._metrics)
         for listener in self.listeners:
             listener(news)

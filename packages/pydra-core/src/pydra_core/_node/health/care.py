@@ -61,9 +61,11 @@ class Care:
         """
         self.metrics = metrics
         self.board = Board(node, driver.health_policy, metrics)
+        self.board.is_counted = driver.watches_health
         self.stream = HealthStream(self.board, metrics)
         self.events = Events(client, driver.name, node, metrics)
         self.look_again: Callable[[], None] = lambda: None
+        self.leads: Callable[[], bool] = lambda: True
         self._driver = driver
         self._node = node
         self._ledger = ledger
@@ -199,7 +201,7 @@ class Care:
         self._tell("DeviceRecovered", better, "healthy again")
 
     def _tell(self, reason: str, devices: list[DeviceHealth], how: str) -> None:
-        if not devices:
+        if not devices or not self.leads():  # of two instances one tells
             return
         devices.sort(key=lambda health: health.device)
         bad = reason == "DeviceUnhealthy"
