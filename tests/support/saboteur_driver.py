@@ -1,6 +1,7 @@
 """A driver whose vendor library misbehaves: a card's name says in which way. Run as a program, by tests.
 
-Environment: SABOTEUR is the library's file (`c/saboteur.c`), PATIENCE the seconds a card may take.
+Environment: SABOTEUR is the library's file (`c/saboteur.c`), PATIENCE the seconds a card
+may take, MEMORY the MiB the worker may hold, 0 for no limit.
 """
 
 import os
@@ -9,7 +10,8 @@ from pydra_cdi import ContainerEdits
 from pydra_core import Device, Driver, Inventory, main
 from pydra_core.sdk import MIB, Sdk
 
-card = Sdk("saboteur_sdk", memory=128 * MIB)
+MEMORY = os.environ.get("MEMORY", "128")
+card = Sdk("saboteur_sdk", memory=int(MEMORY) * MIB or None)
 WAYS = ("null", "abort", "hang", "leak", "raise", "print")
 PATIENCE = float(os.environ.get("PATIENCE", "1"))
 NAMES = ("good-0", "good-1", "quiet", *WAYS)

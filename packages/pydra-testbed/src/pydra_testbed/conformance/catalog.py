@@ -12,6 +12,7 @@ from pydra_testbed.conformance.cases import (
     registration,
     security,
     shares,
+    shield,
     slices,
     state,
     trouble,
@@ -20,7 +21,7 @@ from pydra_testbed.conformance.cases import (
 )
 from pydra_testbed.conformance.model import Case
 
-FAMILIES = ("REG", "PREP", "UNPREP", "SLICE", "HEALTH", "STATE", "SEC")
+FAMILIES = ("REG", "PREP", "UNPREP", "SLICE", "HEALTH", "SHIELD", "STATE", "SEC")
 
 CASES: tuple[Case, ...] = tuple(
     sorted(
@@ -36,6 +37,7 @@ CASES: tuple[Case, ...] = tuple(
             *trouble.UNPREPARE,
             *slices.CASES,
             *health.CASES,
+            *shield.CASES,
             *state.CASES,
             *security.CASES,
         ),

@@ -37,7 +37,7 @@ from pydra_testbed.objects import ApiStatusError
 
 Tell: TypeAlias = Callable[[Result], None]
 _FIRST = "REG-01"
-_TOGETHER = ({"PREP", "UNPREP"}, {"REG"}, {"SLICE", "HEALTH"}, {"STATE"}, {"SEC"})
+_TOGETHER = ({"PREP", "UNPREP"}, {"REG"}, {"SLICE", "HEALTH"}, {"SHIELD"}, {"STATE"}, {"SEC"})
 """Families whose cases share a node, unless they want one of their own."""
 
 
