@@ -6,6 +6,7 @@ from driver_world import CARDS, DRIVER, NODE
 from health_world import SICKLY, Sickly
 from slice_watching import published, until
 
+from pydra_core._proto import pluginregistration_v1_pb2 as registration
 from pydra_testbed.objects import ObjectRef, Patch, Selection
 
 SHARED = CARDS.replace("attributes=", "shareable=True, attributes=")
@@ -58,6 +59,21 @@ async def test_slices_of_a_node_that_was_made_anew_get_its_uid(world):
     await world.api.delete_collection("resourceslices", Selection())
     slices = await until(world, len)
     assert slices[NAME]["metadata"]["ownerReferences"][0]["uid"] == node["metadata"]["uid"]
+
+
+async def test_slices_wiped_while_the_kubelet_does_not_know_the_driver_wait_for_it(world):
+    driver = await world.start(CARDS)
+    await published(world, driver)
+    refused = registration.RegistrationStatus(plugin_registered=False, error="no")
+    socket, method = driver.registration_socket, "NotifyRegistrationStatus"
+    await driver.call(socket, registration, "Registration", method, refused)
+    await driver.says("the kubelet refused the registration")
+    await world.api.delete_collection("resourceslices", Selection())
+    await driver.says("slice was deleted")
+    claim = await world.claim("card-0")
+    await driver.prepare(claim)
+    assert await world.slices() == {}
+    assert await published(world, driver)
 
 
 async def test_another_publisher_of_the_pool_is_named_and_left_alone(world):
