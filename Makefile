@@ -14,6 +14,7 @@ lint:
 	$(UV) run lint-imports
 	$(UV) run python tools/check_house.py
 	$(UV) run python tools/gen_protos.py --check
+	$(UV) run python tools/gen_reference.py --check
 
 types:
 	$(UV) run mypy packages/*/src tools
