@@ -278,7 +278,10 @@ async def test_a_module_that_cannot_be_loaded_says_why_at_each_call(library):
     made = make(library, SABOTEUR="/nowhere/lib.so")
     for _ in range(2):
         err = await failing(made.shield(made.card.count))
-        assert "SDK module saboteur_sdk: cannot be loaded: OSError: /nowhere/lib.so: cannot open" in str(err)
+        assert (
+            "SDK module saboteur_sdk: cannot be loaded: OSError: /nowhere/lib.so: cannot open"
+            in str(err)
+        )
     await made.shield.close()
 
 
