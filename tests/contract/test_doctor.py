@@ -6,6 +6,7 @@ import asyncio
 import email.utils
 import json
 import os
+import re
 import socket
 import sys
 import tempfile
@@ -95,7 +96,9 @@ async def test_the_table_shows_each_check_and_below_it_each_fix_uncut(node):
 
 async def test_yaml_says_what_json_says(node):
     as_yaml, as_json = await asyncio.gather(node.doctor(form="yaml"), node.doctor())
-    assert yaml.safe_load(as_yaml.out) == as_json.document
+    documents = (yaml.safe_load(as_yaml.out), as_json.document)
+    in_yaml, in_json = (re.sub(r"\d+ MiB free", "free", repr(d)) for d in documents)  # others write
+    assert in_yaml == in_json
 
 
 async def test_a_bare_laptop_is_told_so_and_accepted_on_request(node):

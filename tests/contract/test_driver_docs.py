@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -43,7 +44,14 @@ BLUE = Intent("b", "blue", "hand", (DeviceUse(pool="node-1", device="card-1"),))
 
 
 @pytest.fixture
-def node(tmp_path, monkeypatch):
+def node(monkeypatch):
+    """A folder with room for the names of sockets."""
+    with tempfile.TemporaryDirectory(prefix="pd-", dir="/tmp") as folder:
+        yield _node(Path(folder), monkeypatch)
+        monkeypatch.undo()
+
+
+def _node(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     variables = {"KUBELET_ROOT": "k", "CDI_DIR": "cdi", "KUBECONFIG": "", "COLUMNS": "120"}
     for name, value in variables.items():

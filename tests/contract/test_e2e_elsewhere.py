@@ -40,7 +40,18 @@ def test_they_pass_there_skip_what_is_not_theirs_and_leave_nothing(elsewhere):
         "--kubelet-root": environ["KUBELET_ROOT"],
         "--cdi-dir": environ["CDI_DIR"],
     }
-    command = [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", str(E2E)]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-n",
+        "0",
+        "-q",
+        "-rs",
+        "-p",
+        "no:cacheprovider",
+        str(E2E),
+    ]
     command += ["-k", "served_and_freed or share or restart or away"]
     command += [word for flag in flags.items() for word in flag]
     done = subprocess.run(command, capture_output=True, text=True, cwd=E2E.parents[1], check=False)
@@ -53,7 +64,8 @@ def test_they_pass_there_skip_what_is_not_theirs_and_leave_nothing(elsewhere):
 
 
 def test_without_a_kubelet_where_they_look_they_say_so_at_once(tmp_path):
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(E2E), "-x"]
+    command = [sys.executable, "-m", "pytest", "-n", "0", "-q", "-p", "no:cacheprovider"]
+    command += [str(E2E), "-x"]
     command += ["--kubeconfig", "nowhere", "--node", "n1", "--kubelet-root", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=E2E.parents[1], check=False)
     assert f"no kubelet serves below {tmp_path}: run on the node itself" in done.stdout

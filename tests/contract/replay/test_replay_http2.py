@@ -7,10 +7,10 @@ import pytest
 import recorded_kubelet as recorded
 from probe_world import PROBE, ProbeWorld
 
+from pydra_core._proto import dra_health_v1_pb2 as health
 from pydra_core._proto import dra_v1_pb2 as dra
 from pydra_core._proto import pluginregistration_v1_pb2 as registration
 
-UNIMPLEMENTED = "12"
 BDP = bytes.fromhex("02041010090e0707")
 ENDPOINT = "/var/lib/kubelet/plugins/tap.example.com/tap.sock"
 
@@ -46,8 +46,8 @@ def unprepare_last(chunks):
 class Client:
     """Writes recorded bytes to a Unix socket and reads what the server says."""
 
-    def __init__(self, reader, writer):
-        self.reader, self.writer = reader, writer
+    def __init__(self, reader, writer, lasting):
+        self.reader, self.writer, self.lasting = reader, writer, lasting
         self.said = h2.Conversation()
         self.asked = b""
 
@@ -59,10 +59,12 @@ class Client:
         requests = self.asked[len(h2.PREFACE) :]
         sent = list(h2.frames(requests[: h2.whole(requests)]))
         calls = {f.stream for f in sent if f.kind == h2.DATA and f.flags & h2.END_STREAM}
+        watches, calls = calls & self.lasting, calls - self.lasting
         pings = sum(f.kind == h2.PING and not f.flags & h2.ACK for f in sent)
         async with asyncio.timeout(20):
             while (
                 not all(self.said.stream(n).ended for n in calls)
+                or not all(self.said.stream(n).messages for n in watches)
                 or len(self.said.acknowledged) < pings
             ):
                 await self._hear()
@@ -74,10 +76,13 @@ class Client:
         self.said.take(frame)
 
 
-async def replayed(path, name, slicing):
-    """Play the recorded client's bytes to the socket at `path`; returns what the server said."""
+async def replayed(path, name, slicing, lasting=frozenset()):
+    """Play the recorded client's bytes to the socket at `path`; returns what the server said.
+
+    Streams in `lasting` are watches, which are answered by a first message and stay open.
+    """
     reader, writer = await asyncio.open_unix_connection(str(path))
-    client = Client(reader, writer)
+    client = Client(reader, writer, lasting)
     try:
         for chunk in slicing(recorded.client_chunks(name)):
             await client.say(chunk)
@@ -134,12 +139,12 @@ async def test_the_claims_session_is_accepted_byte_for_byte(tap, slicing):
         recorded_streams("dra.sock.http2")[3].messages[0]
     ).claims
     await tap.claim_as_recorded("tap", uid)
-    said = await replayed(tap.dra_socket, "dra.sock.http2", slicing)
+    said = await replayed(tap.dra_socket, "dra.sock.http2", slicing, lasting={1})
     wanted = recorded_streams("dra.sock.http2")
     assert said.streams.keys() == wanted.keys() == {1, 3, 5}
-    assert (
-        said.streams[1].trailers["grpc-status"] == UNIMPLEMENTED
-    )  # health: the kubelet goes on without
+    watch = said.streams[1]
+    assert (watch.headers[0][":status"], watch.ended) == ("200", wanted[1].ended) == ("200", False)
+    health.NodeWatchResourcesResponse.FromString(watch.messages[0])
     prepared, theirs = (
         dra.NodePrepareResourcesResponse.FromString(m)
         for m in assert_call(said.streams[3], wanted[3])
