@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -173,7 +174,8 @@ async def test_long_answers_and_requests_pass_and_too_long_ones_are_errors(sabot
 
 async def test_a_library_that_closes_descriptors_of_others_costs_its_worker(sabotage):
     err = await failing(sabotage.shield(sabotage.card.change, "close_all"), VendorCrashedError)
-    assert "closed its channel, for which it was killed" in str(err)
+    # Whoever notices first: the driver kills it, or the worker finds its descriptors gone and ends.
+    assert re.search("closed its channel, for which it was killed|ended with status 1", str(err))
     assert await sabotage.shield(sabotage.card.count) == 4
 
 
