@@ -191,3 +191,14 @@ async def test_the_refusal_of_the_kubelet_is_repeated_by_the_probe(world):
     writer.close()
     assert "503" in text
     assert "name is taken" in text
+
+
+async def test_a_registration_socket_that_cannot_be_shown_now_is_shown_once_it_can(world):
+    driver = await world.start()
+    await driver.registered()
+    driver.registration_socket.unlink()
+    driver.registration_socket.write_text("in the way")
+    await driver.says("cannot be shown to the kubelet")
+    driver.registration_socket.unlink()
+    await seen(driver.registration_socket)
+    assert (await driver.registered()).name == DRIVER

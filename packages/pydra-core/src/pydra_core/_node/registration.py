@@ -23,6 +23,7 @@ from pydra_core._node.rpc import threaded_service
 from pydra_core._node.sockets import remove_stale
 from pydra_core._proto import pluginregistration_v1_pb2 as pb
 from pydra_core._telemetry.metrics import Metrics
+from pydra_core.errors import PydraError
 
 _log = logging.getLogger(__name__)
 
@@ -95,8 +96,12 @@ class Registration:
             if why:
                 _log.warning("shown to the kubelet anew", extra={"socket": path, "why": why})
                 self._close(path)
-                remove_stale(path)
-                self._open(path, threads)
+                try:
+                    remove_stale(path)
+                    self._open(path, threads)
+                except (PydraError, OSError, RuntimeError) as err:  # the next look tries again
+                    details = {"socket": path, "why": str(err)}
+                    _log.error("socket cannot be shown to the kubelet", extra=details)
 
     def _why_unseen(self, path: Path) -> str:
         now = time.monotonic()
