@@ -176,7 +176,9 @@ async def test_what_is_answered_can_be_resolved_by_any_runtime(world):
     assert "share_id" not in answer.devices[0].DESCRIPTOR.fields_by_name
     (file,) = world.cdi.iterdir()
     assert stat.S_IMODE(file.stat().st_mode) == 0o644
-    assert json.loads(file.read_text())["cdiVersion"] == "0.5.0"
+    # a device's name begins with the claim's UID; one that begins with a digit needs 0.5.0
+    needed = "0.5.0" if claim.uid[0].isdigit() else "0.3.0"
+    assert json.loads(file.read_text())["cdiVersion"] == needed
 
 
 async def test_while_the_disk_is_slow_registration_and_other_claims_are_answered(world):
