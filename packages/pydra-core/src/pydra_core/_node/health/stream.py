@@ -70,7 +70,9 @@ class HealthStream:
                 for key in [self._stale.pop() for _ in range(min(_BATCH, len(self._stale)))]:
                     self._encode(key, _MESSAGE)
                 await asyncio.sleep(0)
-            whole = b"".join(self._encoded[key] for key in self._board.states if key in self._encoded)
+            whole = b"".join(
+                self._encoded[key] for key in self._board.states if key in self._encoded
+            )
             return whole if len(whole) <= _WHOLE else await self._shortened()
 
     async def _shortened(self) -> bytes:
