@@ -91,6 +91,28 @@ async def test_a_claim_one_instance_is_at_work_on_is_waited_for_by_the_other(wor
     assert (world.root / "gate").read_text() == f"{claim.name}\n"
 
 
+@pytest.mark.parametrize("hangs_up", [False, True], ids=["deadline passes", "kubelet hangs up"])
+async def test_what_the_new_instance_has_undone_is_not_prepared_by_the_old_one_afterwards(
+    world, hangs_up
+):
+    old, new = await both(world)
+    claim, other = await world.claim("card-0"), await world.claim("card-0")
+    world.server.faults.hold("get", "resourceclaims")
+    asked = asyncio.ensure_future(old.prepare(claim, seconds=45 if hangs_up else 1))
+    while world.server.faults.planned():  # noqa: ASYNC110 (another process makes it true)
+        await asyncio.sleep(0.02)
+    if hangs_up:
+        asked.cancel()
+    await asyncio.gather(asked, return_exceptions=True)
+    assert (await new.unprepare(claim)).claims[claim.uid].error == ""
+    before = len(old.logged())
+    world.server.faults.clear()
+    await old.says(claim.name, after=before)
+    assert "nobody waits for it any more" in old.logged()[before:]
+    assert world.spec_files() == {}
+    assert (await new.prepare(other)).claims[other.uid].error == ""
+
+
 async def test_what_a_killed_instance_began_is_undone_by_the_living_one(world):
     old, new = await both(world, GATED)
     claim, other = await world.claim("card-0"), await world.claim("card-0")

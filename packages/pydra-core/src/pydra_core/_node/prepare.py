@@ -134,9 +134,8 @@ class ClaimPath:
             self._specs.ensure(prepared)
             return prepared.answers
         if (begun := ledger.intent(ref.uid)) and begun.answers:
-            await self._undo(
-                ref, begun
-            )  # it was interrupted: what it left of the hardware is unknown
+            # it was interrupted: what it left of the hardware is unknown
+            await self._undo(ref, begun)
         self._works.at(ref.uid, "the API server")
         claim = await self._claims.fetch(ref)
         self.check(claim)
@@ -212,6 +211,7 @@ class ClaimPath:
 
         def reserve(ledger: Ledger) -> Sequence[Record]:
             self._check_turn(claim.ref, ledger)
+            self._works.check_wanted(claim.ref)
             uses = _uses(claim)
             try:
                 ledger.check_free(claim.uid, uses)

@@ -57,12 +57,14 @@ class Work:
         kind: `prepare` or `unprepare`.
         deadline: The latest of those who wait, in monotonic seconds.
         stage: Whom it waits for, as an error text says it.
+        waiting: How many calls wait for the answer.
     """
 
     kind: str
     deadline: float
     stage: str
     task: asyncio.Task[Answer]
+    waiting: int = 0
 
 
 Step: TypeAlias = Callable[[ClaimRef], Awaitable[Answer]]
@@ -89,7 +91,7 @@ class Works:
                 if work is None:
                     work = self._start(kind, ref, deadline, step)
                 work.deadline = max(work.deadline, deadline)
-                return await asyncio.shield(work.task)
+                return await _answer_of(work)
         except TimeoutError:
             raise self._late(kind, ref) from None
 
@@ -97,6 +99,20 @@ class Works:
         """Note whom the claim's work waits for from now on."""
         if work := self._works.get(uid):
             work.stage = stage
+
+    def check_wanted(self, ref: ClaimRef) -> None:
+        """Give work up that has taken nothing yet when no call waits for it any more.
+
+        Meanwhile the kubelet may have been told by a newer instance that the claim holds nothing.
+
+        Raises:
+            PrepareTimeoutError: nobody waits.
+        """
+        if (work := self._works.get(ref.uid)) and not work.waiting:
+            raise PrepareTimeoutError(
+                f"claim {ref}: nobody waits for it any more, and it holds no device yet; the next try begins anew",
+                stage=work.stage,
+            )
 
     async def patiently(self, uid: str, call: Callable[[], Awaitable[_T]]) -> _T:
         """Repeat what passes by itself, within the deadline and the error's own patience."""
@@ -141,6 +157,14 @@ class Works:
             " next try joins it",
             stage=stage,
         )
+
+
+async def _answer_of(work: Work) -> Answer:
+    work.waiting += 1
+    try:
+        return await asyncio.shield(work.task)
+    finally:
+        work.waiting -= 1
 
 
 def error_text(ref: ClaimRef, err: PydraError) -> str:
