@@ -91,7 +91,7 @@ class Condition(_Value, frozen=True, kw_only=True):
         temperature: Of the chip, in degrees Celsius.
         slowdown_at: The temperature from which the hardware lowers the clocks.
         slowdowns: Why clocks are lowered now; None if it cannot be told.
-        links_down: NVLinks that are enabled and not active, by number; None without NVLink.
+        active_links: NVLinks that work now, by number; None without NVLink. One that never worked is not in use.
         recovery: What NVML asks the operator to do, `none` if nothing; None before driver 565.
         faults: Calls that failed, one text each; what is merely not supported is none.
     """
@@ -106,7 +106,7 @@ class Condition(_Value, frozen=True, kw_only=True):
     temperature: int | None = None
     slowdown_at: int | None = None
     slowdowns: tuple[Slowdown, ...] | None = None
-    links_down: tuple[int, ...] | None = None
+    active_links: tuple[int, ...] | None = None
     recovery: str | None = None
     faults: tuple[str, ...] = ()
 

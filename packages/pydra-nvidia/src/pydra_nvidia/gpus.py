@@ -40,7 +40,6 @@ class Host(_Value, frozen=True, kw_only=True):
     driver: str
     nvml: str
     cuda: str
-    branch: str | None = None
 
 
 class Memory(_Value, frozen=True, kw_only=True):

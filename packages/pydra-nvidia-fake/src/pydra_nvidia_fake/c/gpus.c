@@ -160,8 +160,10 @@ API int nvmlDeviceGetName(void *handle, char *to, unsigned size) {
         int why = enter(__func__, (int)compute->gpu);
         if (why) return why;
         char both[2 * MOST_TEXT + 2];
-        snprintf(both, sizeof both, "%s %s", gpu->name,
-                 gpu->profiles[gpu->instances[compute->instance].profile].name);
+        const struct Profile *whole = &gpu->profiles[gpu->instances[compute->instance].profile];
+        char part[16] = "";
+        if (compute->place.size < whole->slices) snprintf(part, sizeof part, "%uc.", compute->place.size);
+        snprintf(both, sizeof both, "%.90s MIG %s%.80s", gpu->name, part, whole->name);
         return text(to, size, both);
     }
     GPU(handle);

@@ -170,9 +170,9 @@ struct field {
 
 static unsigned field_of(struct Gpu *gpu, unsigned id) {
     switch (id) {
-    case 27: return gpu->retires == 1 ? gpu->retired_sbe : MOST_NONE;
-    case 28: return gpu->retires == 1 ? gpu->retired_dbe : MOST_NONE;
-    case 29: return gpu->retires == 1 ? gpu->retire_pending : MOST_NONE;
+    case 29: return gpu->retires == 1 ? gpu->retired_sbe : MOST_NONE;
+    case 30: return gpu->retires == 1 ? gpu->retired_dbe : MOST_NONE;
+    case 31: return gpu->retires == 1 ? gpu->retire_pending : MOST_NONE;
     case 91: return gpu->n_links;
     case 142: return gpu->row_remaps == 1 ? gpu->remapped_corr : MOST_NONE;
     case 143: return gpu->row_remaps == 1 ? gpu->remapped_unc : MOST_NONE;

@@ -1,0 +1,115 @@
+"""The SDK module: NVML, in the shield's worker.
+
+The driver names these functions and never imports this module; what they return are plain values that
+`pydra_nvidia.reading` turns into ours. `root` is the driver root, as this process sees it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydra_core.errors import DeviceGoneError, VendorError
+from pydra_core.sdk import events, mutates, reads
+from pydra_nvidia._nvml import health as _health
+from pydra_nvidia._nvml import identity, links, partitions
+from pydra_nvidia._nvml.session import Asking, begin, of_system, opened, required
+from pydra_nvidia._nvml.watching import Watching
+from pydra_nvidia._nvml.words import COMPUTE_MODES
+
+_THOUSAND = 1000
+
+
+@reads
+def snapshot(root: str) -> dict[str, Any]:
+    """All GPUs of the node: `reading.snapshot`.
+
+    Raises:
+        VendorError: NVML cannot be used at all; a GPU that cannot be read is no error, and says so in `faults`.
+    """
+    begin(root)
+    gpus = [opened(index) for index in range(of_system("nvmlDeviceGetCount"))]
+    told = [_gpu(index, gpu) for index, gpu in enumerate(gpus)]
+    return {"host": _host(), "gpus": told, "ancestors": links.ancestors(gpus)}
+
+
+@reads
+def health(root: str) -> list[dict[str, Any]]:
+    """How each GPU is: `reading.conditions`.
+
+    Raises:
+        VendorError: NVML cannot be used at all.
+    """
+    begin(root)
+    count = of_system("nvmlDeviceGetCount")
+    return [_condition(index, opened(index)) for index in range(count)]
+
+
+@events
+def reports(root: str, retry: float = 10.0) -> Iterator[dict[str, Any]]:
+    """What GPUs report by themselves, each a `reading.event`; first for each GPU whether it is watched.
+
+    Args:
+        root: the driver root.
+        retry: seconds after which those that are not watched are tried again, if a reset brought them back.
+
+    Raises:
+        VendorError: NVML cannot be used at all.
+    """
+    begin(root)
+    yield from Watching(retry).run()
+
+
+@mutates
+def set_compute_mode(root: str, uuid: str, mode: str) -> str:
+    """Let a GPU take programs in another way: `default`, `exclusive_process` or `prohibited`.
+
+    Returns:
+        The mode it had.
+
+    Raises:
+        DeviceGoneError: there is no such GPU, or it is lost.
+        VendorError: it was refused.
+    """
+    begin(root)
+    gpu = _with_uuid(uuid)
+    numbers = {name: number for number, name in COMPUTE_MODES.items()}
+    if mode not in numbers:
+        raise VendorError(f"GPU {uuid}: {mode!r} is no compute mode; take one of {[*numbers]}")
+    before = int(required(gpu, uuid, "nvmlDeviceGetComputeMode"))
+    if before != numbers[mode]:
+        required(gpu, uuid, "nvmlDeviceSetComputeMode", numbers[mode])
+    return COMPUTE_MODES.get(before, f"mode-{before}")
+
+
+def _host() -> dict[str, Any]:
+    cuda = of_system("nvmlSystemGetCudaDriverVersion")
+    return {
+        "driver": of_system("nvmlSystemGetDriverVersion"),
+        "nvml": of_system("nvmlSystemGetNVMLVersion"),
+        "cuda": f"{cuda // _THOUSAND}.{cuda % _THOUSAND // 10}",
+    }
+
+
+def _gpu(index: int, gpu: Asking) -> dict[str, Any]:
+    told = {"index": index, **identity.identity(index, gpu)}
+    told |= identity.make(gpu)
+    told |= identity.modes(gpu)
+    told |= partitions.partitions(gpu) if told["mig"] else {}
+    told |= {"links": links.links(gpu), "fabric": links.fabric(gpu)}
+    before = list(gpu.faults)
+    condition = _condition(index, gpu)
+    return {**told, "condition": condition, "faults": before}
+
+
+def _condition(index: int, gpu: Asking) -> dict[str, Any]:
+    return _health.condition(index, gpu)
+
+
+def _with_uuid(uuid: str) -> Asking:
+    """Found by asking each: looking it up by UUID takes NVML seconds when others use it."""
+    for index in range(of_system("nvmlDeviceGetCount")):
+        gpu = opened(index)
+        if identity.uuid(index, gpu) == uuid:
+            return gpu
+    raise DeviceGoneError(f"GPU {uuid}: NVML does not have it any more; see the kernel log", device=uuid)  # fmt: skip
