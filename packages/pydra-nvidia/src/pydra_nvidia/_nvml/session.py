@@ -131,6 +131,7 @@ class Asking:
         self.handle = handle
         self.faults: list[str] = []
         self.lost = False
+        self.refusal: pynvml.NVMLError | None = None
         self._code = int(pynvml.NVML_SUCCESS)
 
     def __call__(self, name: str, *arguments: Any) -> Any:
@@ -216,7 +217,7 @@ def opened(index: int) -> Asking:
         if err.value in RELOAD:
             raise meaning(err, "nvmlDeviceGetHandleByIndex") from err
         silent = Asking(None)
-        silent.lost = True
+        silent.lost, silent.refusal = True, err
         silent.faults.append(said(err, "nvmlDeviceGetHandleByIndex"))
         return silent
 
@@ -285,6 +286,8 @@ def required(gpu: Asking, name: str, call: str, *arguments: Any) -> Any:
     Raises:
         PydraError: as it failed, with the GPU's name.
     """
+    if gpu.refusal is not None:
+        raise meaning(gpu.refusal, "nvmlDeviceGetHandleByIndex", name)
     try:
         return getattr(pynvml, call)(gpu.handle, *arguments)
     except pynvml.NVMLError as err:

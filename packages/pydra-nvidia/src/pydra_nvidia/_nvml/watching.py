@@ -15,7 +15,7 @@ from pydra_nvidia._nvml.session import Asking, EventSet, of_system, opened
 from pydra_nvidia._nvml.words import EVENTS
 
 _WHOLE = 0xFFFFFFFF
-_WAIT = 2000
+_LONGEST_WAIT = 2000
 _WANTED = sum(EVENTS)
 
 
@@ -24,6 +24,7 @@ class Watching:
 
     def __init__(self, retry: float) -> None:
         self._retry = retry
+        self._wait = min(_LONGEST_WAIT, max(1, int(retry * 1000)))
         self._set = EventSet()
         self._watched: dict[int, Asking] = {}
         self._names: dict[int, str | None] = {}
@@ -35,7 +36,7 @@ class Watching:
             yield self._begin(index)
         self._next = time.monotonic() + self._retry
         while True:
-            event = self._set.wait(_WAIT)
+            event = self._set.wait(self._wait)
             if event is EventSet.LOST:
                 yield from self._lost()
             elif event is not None:
@@ -57,21 +58,22 @@ class Watching:
     def _lost(self) -> Iterator[dict[str, Any]]:
         """Find out who is lost, and watch the others with a new set: the old one tells of nothing else any more."""
         gone = {index: gpu for index, gpu in self._watched.items() if not _answers(gpu)}
-        for index, gpu in gone.items():
+        for index in gone:
             del self._watched[index]
-            yield self._event("lost", index, "; ".join(gpu.faults[-1:]))
         if not gone:  # somebody NVML knows of and does not name: no busy loop over it
             time.sleep(1)
-        yield from self._anew()
+        refused = self._anew()  # before anything is told, which may take a while
+        for index, gpu in gone.items():
+            yield self._event("lost", index, "; ".join(gpu.faults[-1:]))
+        yield from refused
 
-    def _anew(self) -> Iterator[dict[str, Any]]:
-        self._set.close()
-        self._set = EventSet()
+    def _anew(self) -> list[dict[str, Any]]:
+        """Watch with a new set; who cannot be watched with it."""
+        old, self._set = self._set, EventSet()
         watched, self._watched = list(self._watched), {}
-        for index in watched:
-            event = self._begin(index)
-            if event["kind"] != "watched":
-                yield event
+        begun = [self._begin(index) for index in watched]
+        old.close()
+        return [event for event in begun if event["kind"] != "watched"]
 
     def _again(self) -> Iterator[dict[str, Any]]:
         """Whoever is not watched may have been reset meanwhile."""
