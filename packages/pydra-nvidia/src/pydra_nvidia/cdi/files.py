@@ -12,22 +12,8 @@ from pathlib import Path
 
 from pydra_core import HostError
 from pydra_nvidia.cdi.roots import Root
+from pydra_nvidia.library import FOLDERS
 
-LIBRARY_FOLDERS = (
-    "usr/lib64",
-    "usr/lib/x86_64-linux-gnu",
-    "usr/lib/aarch64-linux-gnu",
-    "lib64",
-    "lib/x86_64-linux-gnu",
-    "lib/aarch64-linux-gnu",
-    "usr/lib64/nvidia",
-    "usr/lib/nvidia/current",
-    "usr/lib/nvidia",
-    "usr/lib",
-    "opt/lib64",
-    "home/kubernetes/bin/nvidia/lib64",
-)
-"""Where distributions, the driver container and Container-Optimized OS put the driver's libraries."""
 _PROGRAMS = (
     "nvidia-smi",
     "nvidia-debugdump",
@@ -91,7 +77,7 @@ def find(root: Root, version: str, host: Root) -> DriverFiles:
     Raises:
         HostError: there is no `libcuda` of that version: the driver is installed only in part, or elsewhere.
     """
-    folders = [root.path(folder) for folder in LIBRARY_FOLDERS]
+    folders = [root.path(folder) for folder in FOLDERS]
     main = next((f for f in folders if (f / f"libcuda.so.{version}").is_file()), None)
     if main is None:
         raise HostError(

@@ -33,20 +33,3 @@ class Root:
     def inner(self, path: Path) -> str:
         """The path in a container of what this process finds at `path`."""
         return f"/{path.relative_to(self.seen)}"
-
-    def resolved(self, path: Path) -> Path:
-        """The end of a path's symbolic links, where absolute ones count from the root.
-
-        Raises:
-            OSError: a link leads nowhere, or round in a circle.
-        """
-        for _ in range(_MOST_LINKS):
-            if not path.is_symlink():
-                path.stat()
-                return path
-            target = path.readlink()
-            path = self.path(str(target)) if target.is_absolute() else path.parent / target
-        raise OSError(f"{path}: too many symbolic links")
-
-
-_MOST_LINKS = 40

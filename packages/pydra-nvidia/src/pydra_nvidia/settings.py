@@ -1,0 +1,90 @@
+"""What an operator sets for this driver, beside what core has: from the environment, as charts give it.
+
+Core's own settings are documented there; these concern NVIDIA's driver and nothing else. Wrong ones stop the start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from pydra_core import ConfigError
+from pydra_nvidia.cdi.roots import Root
+from pydra_nvidia.library import found
+
+_T = TypeVar("_T")
+CONTAINED = "/run/nvidia/driver"
+"""Where NVIDIA's GPU operator has its driver container put the driver."""
+_MOST_CHANNEL = 2047
+
+
+@dataclass(frozen=True, slots=True)
+class NvidiaSettings:
+    """The driver's settings.
+
+    Attributes:
+        driver_root: `NVIDIA_DRIVER_ROOT`: folder on the host in which the driver is installed; empty: `/`, or where the
+            GPU operator puts it, whichever has NVML.
+        driver_root_mount: `NVIDIA_DRIVER_ROOT_MOUNT`: where this process sees that folder, if elsewhere.
+        cdi_hook: `NVIDIA_CDI_HOOK_PATH`: path of `nvidia-cdi-hook` on the host; empty: without hooks.
+        toolkit: `NVIDIA_CTK_PATH`: `nvidia-ctk`, as this process sees it, that says what containers need; empty: we do.
+        imex_channels: `NVIDIA_IMEX_CHANNELS`: numbers of the channels every container gets, by commas.
+        harmless_xids: `NVIDIA_HARMLESS_XIDS`: XIDs that shall not make a GPU unhealthy, by commas.
+    """
+
+    driver_root: str = ""
+    driver_root_mount: str = ""
+    cdi_hook: str = ""
+    toolkit: str = ""
+    imex_channels: tuple[int, ...] = ()
+    harmless_xids: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str]) -> NvidiaSettings:
+        """Read the environment.
+
+        Raises:
+            ConfigError: a value cannot be; the text names the variable.
+        """
+        return cls(
+            driver_root=_read(environ, "NVIDIA_DRIVER_ROOT", _absolute),
+            driver_root_mount=_read(environ, "NVIDIA_DRIVER_ROOT_MOUNT", _absolute),
+            cdi_hook=_read(environ, "NVIDIA_CDI_HOOK_PATH", _absolute),
+            toolkit=_read(environ, "NVIDIA_CTK_PATH", _absolute),
+            imex_channels=_read(environ, "NVIDIA_IMEX_CHANNELS", lambda t: _numbers(t, _MOST_CHANNEL)),
+            harmless_xids=_read(environ, "NVIDIA_HARMLESS_XIDS", lambda t: _numbers(t, 9999)),
+        )
+
+    def root(self, host: Path) -> Root:
+        """Where the driver is installed now; it may come later, with its container."""
+        if self.driver_root or self.driver_root_mount:
+            seen = self.driver_root_mount or self.driver_root
+            return Root(host / seen.lstrip("/"), self.driver_root or "/")
+        for path in ("/", CONTAINED):
+            root = Root(host / path.lstrip("/"), path)
+            if next(found(root.seen), None):
+                return root
+        return Root(host, "/")
+
+
+def _read(environ: Mapping[str, str], key: str, parse: Callable[[str], _T]) -> _T:
+    text = environ.get(key, "").strip()
+    try:
+        return parse(text)
+    except ValueError as err:
+        raise ConfigError(f"{key}: {err}, not {text!r}", key=key, source="environment") from None
+
+
+def _absolute(text: str) -> str:
+    if text and not text.startswith("/"):
+        raise ValueError("must be an absolute path")
+    return text
+
+
+def _numbers(text: str, most: int) -> tuple[int, ...]:
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if not all(word.isascii() and word.isdigit() and int(word) <= most for word in words):
+        raise ValueError(f"must be numbers up to {most}, separated by commas")
+    return tuple(int(word) for word in words)
