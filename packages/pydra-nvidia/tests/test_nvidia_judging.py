@@ -51,7 +51,7 @@ def after(*happened, xids=XIDS):
         (seen(recovery="gpu_reset"), "RecoveryNeeded"),
         (seen(recovery="none"), ""),
         (seen(slowdowns=(Slowdown.POWER_CAP, Slowdown.SOFTWARE_THERMAL)), ""),
-        (seen(links_down=(3,)), ""),
+        (seen(active_links=(3,)), ""),
     ],
 )  # fmt: skip
 def test_one_look_tells(condition, reason):

@@ -14,7 +14,7 @@ from pydra_core import Capacity, Device, Inventory, Version
 from pydra_core.attributes import Attribute, Schema
 from pydra_core.values import NUMA_NODE, PCI_BUS_ID, PCIE_ROOT, binary, semver
 from pydra_nvidia.gpus import Gpu, Host, MigDevice, Snapshot
-from pydra_nvidia.links import nvlink_groups, pcie_groups
+from pydra_nvidia.links import nvlink_groups, pcie_groups, with_links_down
 from pydra_nvidia.names import gpu_name, mig_name
 
 _Known: TypeAlias = dict[str, bool | int | str | Version | None]
@@ -93,15 +93,25 @@ def parts(snapshot: Snapshot) -> dict[str, Part]:
     return {name: part for name, part in named if name}
 
 
-def inventory(snapshot: Snapshot) -> Inventory:
-    """All that is published of the node."""
+def inventory(snapshot: Snapshot, links: Mapping[str, frozenset[int]] | None = None) -> Inventory:
+    """All that is published of the node.
+
+    Args:
+        snapshot: of now.
+        links: NVLinks that worked earlier, by bus ID.
+    """
+    down = with_links_down(snapshot, links or {})
     groups = {
         "nvlinkGroup": _members(snapshot, nvlink_groups(snapshot)),
         "pcieGroup": _members(snapshot, pcie_groups(snapshot)),
     }
     return Inventory(
         *(
-            Device(name, attributes=_attributes(part, snapshot, groups), capacity=_capacity(part))
+            Device(
+                name,
+                attributes=_attributes(part, snapshot, groups, linked=part.gpu.index not in down),
+                capacity=_capacity(part),
+            )
             for name, part in parts(snapshot).items()
         )
     )
@@ -139,9 +149,17 @@ def _members(snapshot: Snapshot, groups: Iterable[tuple[int, ...]]) -> dict[int,
 
 
 def _attributes(
-    part: Part, snapshot: Snapshot, groups: Mapping[str, Mapping[int, tuple[str, int]]]
+    part: Part,
+    snapshot: Snapshot,
+    groups: Mapping[str, Mapping[int, tuple[str, int]]],
+    *,
+    linked: bool,
 ) -> dict[str, bool | int | str | Version]:
-    own = _of_mig(part.gpu, part.mig) if part.mig else _of_gpu(part.gpu, groups)
+    own = (
+        _of_mig(part.gpu, part.mig)
+        if part.mig
+        else _of_gpu(part.gpu, groups) | {"linkHealthy": linked}
+    )
     known = _common(part.gpu, snapshot.host) | own
     return {name: value for name, value in known.items() if value is not None and value != ""}
 
@@ -171,7 +189,6 @@ def _of_gpu(gpu: Gpu, groups: Mapping[str, Mapping[int, tuple[str, int]]]) -> _K
         "vbiosVersion": gpu.vbios,
         "gpuModuleID": gpu.module_id,
         "migCapable": gpu.mig is not None,
-        "linkHealthy": not gpu.condition.links_down,
         "nvlinks": sum(link.active for link in gpu.links) or None,
         "nvlinkGroup": nvlink[0] if nvlink else None,
         "nvlinkGroupSize": nvlink[1] if nvlink else None,

@@ -7,7 +7,7 @@ each time: the largest groups first, then the most links, then the lowest minor 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 
 from pydra_nvidia.gpus import Ancestor, Gpu, Snapshot
@@ -61,6 +61,39 @@ def nvlinks(gpus: Sequence[Gpu]) -> Links:
             pair = frozenset((one, other))
             links[pair] = links.get(pair, 0) + both
     return links
+
+
+def with_links_down(snapshot: Snapshot, seen: Mapping[str, frozenset[int]]) -> frozenset[int]:
+    """The GPUs, by index, of which an NVLink is down.
+
+    A link that never worked may not be in use. So it is down if it worked before; and behind NVSwitches, where all
+    GPUs of a kind have equally many, if a GPU has fewer than another.
+
+    Args:
+        snapshot: of now.
+        seen: links that worked earlier, by bus ID (`links_seen`).
+    """
+    most: dict[str | None, int] = {}
+    for gpu in snapshot.gpus:
+        most[gpu.name] = max(most.get(gpu.name, 0), sum(_switched(gpu)))
+    return frozenset(
+        gpu.index
+        for gpu in snapshot.gpus
+        if seen.get(gpu.bus_id or "", frozenset()) - _active(gpu)
+        or 0 < sum(_switched(gpu)) < most[gpu.name]
+    )
+
+
+def links_seen(
+    snapshot: Snapshot, before: Mapping[str, frozenset[int]]
+) -> dict[str, frozenset[int]]:
+    """The links that work or worked, by bus ID of their GPU."""
+    now = {gpu.bus_id: _active(gpu) for gpu in snapshot.gpus if gpu.bus_id and not gpu.lost}
+    return {**before, **{bus: links | before.get(bus, frozenset()) for bus, links in now.items()}}
+
+
+def _active(gpu: Gpu) -> frozenset[int]:
+    return frozenset(link.link for link in gpu.links if link.active)
 
 
 def _switched(gpu: Gpu) -> Iterator[bool]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from pydra_core import ConfigError
+from pydra_core.errors import ConfigError
 from pydra_nvidia.cdi.roots import Root
 from pydra_nvidia.library import found
 
@@ -53,7 +53,9 @@ class NvidiaSettings:
             driver_root_mount=_read(environ, "NVIDIA_DRIVER_ROOT_MOUNT", _absolute),
             cdi_hook=_read(environ, "NVIDIA_CDI_HOOK_PATH", _absolute),
             toolkit=_read(environ, "NVIDIA_CTK_PATH", _absolute),
-            imex_channels=_read(environ, "NVIDIA_IMEX_CHANNELS", lambda t: _numbers(t, _MOST_CHANNEL)),
+            imex_channels=_read(
+                environ, "NVIDIA_IMEX_CHANNELS", lambda t: _numbers(t, _MOST_CHANNEL)
+            ),
             harmless_xids=_read(environ, "NVIDIA_HARMLESS_XIDS", lambda t: _numbers(t, 9999)),
         )
 

@@ -76,6 +76,13 @@ class Nodes:
             ),
         ]
 
+    def is_there(self, gpu: Gpu, mig: MigDevice | None) -> bool:
+        """Whether the device still is what it was: the MIG device not destroyed, the whole GPU not partitioned."""
+        folder = self._host / "proc/driver/nvidia/capabilities" / f"gpu{gpu.minor}" / "mig"
+        if mig is None:
+            return not any(folder.glob("gi*"))
+        return (folder / f"gi{mig.gpu_instance}/ci{mig.compute_instance}/access").exists()
+
     def channels(self, numbers: tuple[int, ...]) -> list[DeviceNode]:
         """IMEX channels, by which GPUs of several nodes share memory.
 
