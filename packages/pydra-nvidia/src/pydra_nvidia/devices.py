@@ -139,12 +139,13 @@ def _place(mig: MigDevice) -> tuple[int, int, int]:
 
 
 def _members(snapshot: Snapshot, groups: Iterable[tuple[int, ...]]) -> dict[int, tuple[str, int]]:
-    """For each GPU, by index, its group's name, which is the first member's, and size."""
-    names = {gpu.index: gpu_name(gpu) for gpu in snapshot.gpus}
+    """For each GPU, by index, its group's name, which is that of the lowest minor number in it, and size."""
+    minors = {gpu.index: gpu.minor for gpu in snapshot.gpus}
     found: dict[int, tuple[str, int]] = {}
     for group in groups:
-        if name := names.get(group[0]):
-            found |= dict.fromkeys(group, (name, len(group)))
+        known = [minor for index in group if (minor := minors.get(index)) is not None]
+        if known:
+            found |= dict.fromkeys(group, (f"gpu-{min(known)}", len(group)))
     return found
 
 

@@ -58,8 +58,8 @@ class NvidiaDriver(Driver):
     attributes = SCHEMA
     health_policy = HealthPolicy(recovers_after=60.0)
 
-    def __init__(self, host: Path = Path("/")) -> None:
-        super().__init__(host)
+    def __init__(self, host: Path | None = None) -> None:
+        super().__init__(host or Path(os.environ.get("NVIDIA_HOST_ROOT") or "/"))
         self._settings = NvidiaSettings.of(os.environ)
         self._snapshot: Snapshot | None = None
         self._parts: dict[str, Part] = {}

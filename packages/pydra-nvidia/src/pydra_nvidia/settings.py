@@ -1,6 +1,7 @@
 """What an operator sets for this driver, beside what core has: from the environment, as charts give it.
 
 Core's own settings are documented there; these concern NVIDIA's driver and nothing else. Wrong ones stop the start.
+`NVIDIA_HOST_ROOT` comes before all of them: what this process sees as the host's `/`.
 """
 
 from __future__ import annotations
