@@ -56,7 +56,8 @@ async def test_every_single_call_may_fail(asked):
     for gpu, was in zip(after.gpus, told.gpus, strict=True):
         assert [getattr(gpu, name) for name in NAMES] == [getattr(was, name) for name in NAMES]
         assert gpu.faults == ("nvmlDeviceGetHandleByIndex: Unknown Error (999)",)
-        assert gpu.lost
+        assert gpu.condition.faults == gpu.faults
+        assert (gpu.lost, gpu.condition.readable) == (False, False)
 
 
 async def test_a_lost_gpu_keeps_its_name_and_the_others_everything(asked):
@@ -65,7 +66,7 @@ async def test_a_lost_gpu_keeps_its_name_and_the_others_everything(asked):
     machine.host.lose(5)
     after = await machine.snapshot()
     lost = after.gpus[5]
-    assert lost.lost
+    assert (lost.lost, lost.condition.readable) == (True, False)
     assert lost.condition.uuid == machine.host.gpus[5].uuid
     assert [getattr(lost, name) for name in NAMES] == [
         getattr(before.gpus[5], name) for name in NAMES

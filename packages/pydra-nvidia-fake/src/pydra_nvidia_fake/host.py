@@ -84,18 +84,16 @@ class FakeGpu:
 
 
 class FakeHost(trouble.Trouble):
-    """A fake machine.
+    """A fake machine: `build` makes one, the constructor takes one that was built, by whichever process.
 
     Attributes:
         root: What stands for `/`.
         driver_root: Where the driver is installed in it.
-        nodes_are_real: False if device nodes had to be named pipes, for lack of rights.
     """
 
     def __init__(self, root: Path, driver_root: str = "") -> None:
         self.root = root
         self.driver_root = root / driver_root.strip("/")
-        self.nodes_are_real = True
         self._libraries = self.driver_root / installed.LIBRARIES
         with (self._libraries / _STATE).open("r+b") as file:
             self._map = mmap.mmap(file.fileno(), ctypes.sizeof(State))
@@ -127,7 +125,6 @@ class FakeHost(trouble.Trouble):
         host._install(stub, description.driver)
         fill(host.state, description, str(host.root / CAPABILITIES))
         tree.write(host.state, description)
-        host.nodes_are_real = tree.nodes_are_real
         for partition in description.partitions:
             host.partition(partition.gpu, partition.profile, partition.start, *partition.computes)
         return host
@@ -136,6 +133,11 @@ class FakeHost(trouble.Trouble):
     def gpus(self) -> tuple[FakeGpu, ...]:
         """The GPUs, in NVML's order."""
         return tuple(FakeGpu(gpu) for gpu in self.state.gpus[: self.state.n_gpus])
+
+    @property
+    def nodes_are_real(self) -> bool:
+        """False if device nodes had to be named pipes, for lack of rights."""
+        return (self.root / "dev/nvidiactl").is_char_device()
 
     @property
     def smi_calls(self) -> tuple[str, ...]:

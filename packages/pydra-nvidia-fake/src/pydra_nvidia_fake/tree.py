@@ -27,7 +27,6 @@ class Tree:
     def __init__(self, root: Path, driver_root: str) -> None:
         self.root = root
         self.driver = root / driver_root.strip("/")
-        self.nodes_are_real = True
 
     def write(self, state: State, description: Description) -> None:
         """Everything but the stub and its state."""
@@ -123,7 +122,6 @@ class Tree:
         try:
             os.mknod(place, stat.S_IFCHR | 0o666, os.makedev(major, minor))
         except PermissionError:
-            self.nodes_are_real = False
             os.mkfifo(place, 0o666)
 
     def _text(self, path: str, content: str) -> None:

@@ -87,7 +87,8 @@ class Condition(_Value, frozen=True, kw_only=True):
     Attributes:
         index: NVML's, as in the snapshot of the same driver process.
         uuid: None if it cannot be told any more; then `index` has to do.
-        lost: It does not answer: fallen off the bus, or in need of a reset before anything else.
+        lost: NVML says so: it fell off the bus, or needs a reset before anything else.
+        readable: It could be asked; a lost one cannot, nor one that may not be opened, and `faults` says why.
         temperature: Of the chip, in degrees Celsius.
         slowdown_at: The temperature from which the hardware lowers the clocks.
         slowdowns: Why clocks are lowered now; None if it cannot be told.
@@ -99,6 +100,7 @@ class Condition(_Value, frozen=True, kw_only=True):
     index: int
     uuid: str | None = None
     lost: bool = False
+    readable: bool = True
     ecc: EccErrors = EccErrors()
     remapped_rows: RemappedRows | None = None
     retired_pages: RetiredPages | None = None

@@ -181,7 +181,7 @@ class Gpu(_Value, frozen=True, kw_only=True):
 
     @property
     def lost(self) -> bool:
-        """It does not answer: fallen off the bus, or in need of a reset before anything else."""
+        """NVML says so: it fell off the bus, or needs a reset before anything else."""
         return self.condition.lost
 
     @property

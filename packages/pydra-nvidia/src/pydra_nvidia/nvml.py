@@ -11,8 +11,8 @@ from typing import Any
 
 from pydra_core.errors import DeviceGoneError, VendorError
 from pydra_core.sdk import events, mutates, reads
-from pydra_nvidia._nvml import health as _health
 from pydra_nvidia._nvml import identity, links, partitions
+from pydra_nvidia._nvml.health import condition
 from pydra_nvidia._nvml.session import Asking, begin, of_system, opened, required
 from pydra_nvidia._nvml.watching import Watching
 from pydra_nvidia._nvml.words import COMPUTE_MODES
@@ -42,7 +42,7 @@ def health(root: str) -> list[dict[str, Any]]:
     """
     begin(root)
     count = of_system("nvmlDeviceGetCount")
-    return [_condition(index, opened(index)) for index in range(count)]
+    return [condition(index, opened(index)) for index in range(count)]
 
 
 @events
@@ -98,12 +98,7 @@ def _gpu(index: int, gpu: Asking) -> dict[str, Any]:
     told |= partitions.partitions(gpu) if told["mig"] else {}
     told |= {"links": links.links(gpu), "fabric": links.fabric(gpu)}
     before = list(gpu.faults)
-    condition = _condition(index, gpu)
-    return {**told, "condition": condition, "faults": before}
-
-
-def _condition(index: int, gpu: Asking) -> dict[str, Any]:
-    return _health.condition(index, gpu)
+    return {**told, "condition": condition(index, gpu), "faults": before}
 
 
 def _with_uuid(uuid: str) -> Asking:

@@ -17,7 +17,7 @@ _RECOVERY, _RETIRED_SINGLE, _RETIRED_DOUBLE, _RETIRED_PENDING = 230, 29, 30, 31
 
 def condition(index: int, gpu: Asking) -> dict[str, Any]:
     """One look at one GPU. `faults` are only those of this look."""
-    before = len(gpu.faults)
+    before = 0 if gpu.silent else len(gpu.faults)
     told: dict[str, Any] = {"index": index, "uuid": uuid(index, gpu)}
     told |= {"ecc": _ecc(gpu), "remapped_rows": _rows(gpu), "repair": _repair(gpu)}
     told |= {"temperature": gpu("nvmlDeviceGetTemperature", _GPU_SENSOR)}
@@ -25,7 +25,7 @@ def condition(index: int, gpu: Asking) -> dict[str, Any]:
     told |= {"slowdowns": _slowdowns(gpu), **_fields(gpu)}
     active = links.states(gpu)
     told["active_links"] = [link for link, up in active.items() if up] if active else None
-    return {**told, "lost": gpu.lost, "faults": gpu.faults[before:]}
+    return {**told, "lost": gpu.lost, "readable": not gpu.silent, "faults": gpu.faults[before:]}
 
 
 def _ecc(gpu: Asking) -> dict[str, int | None]:

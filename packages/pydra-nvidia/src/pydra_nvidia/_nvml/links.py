@@ -26,7 +26,7 @@ def states(gpu: Asking) -> dict[int, bool]:
         active = gpu.one("nvmlDeviceGetNvLinkState", link)
         if active is not None:
             found[link] = bool(active)
-        elif gpu.no_more or gpu.lost:
+        elif gpu.no_more or gpu.silent:
             break
     return found
 
@@ -68,7 +68,7 @@ def ancestors(gpus: list[Asking]) -> list[list[int | None]]:
     """For each pair where their ways meet: it is the same from both ends, so half is asked."""
     found: list[list[int | None]] = [[None] * len(gpus) for _ in gpus]
     for (i, one), (j, other) in combinations(enumerate(gpus), 2):
-        if not other.lost:
+        if not other.silent:
             level = one("nvmlDeviceGetTopologyCommonAncestor", other.handle)
             found[i][j] = found[j][i] = level
     return found

@@ -29,7 +29,7 @@ def _device(
     """One MIG device; None if it does not even tell its IDs, which nobody can use."""
     instance = part("nvmlDeviceGetGpuInstanceId")
     compute = part("nvmlDeviceGetComputeInstanceId")
-    gpu.lost = gpu.lost or part.lost
+    gpu.hears(part)
     if instance is None or compute is None:
         gpu.faults += part.faults
         return None
@@ -40,7 +40,7 @@ def _device(
     shape = shapes[instance]
     told |= {key: shape.get(key) for key in ("profile_id", "placement")}
     told["profile"] = _profile(shape.get("name"), told, part)
-    gpu.lost = gpu.lost or part.lost
+    gpu.hears(part)
     return {**told, "faults": part.faults}
 
 

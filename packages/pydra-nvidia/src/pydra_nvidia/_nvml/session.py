@@ -124,13 +124,14 @@ def said(err: pynvml.NVMLError, call: str) -> str:
 class Asking:
     """Asks one GPU, and goes on when it cannot answer: what failed is in `faults`.
 
-    A lost GPU is not asked again, since each question may take it seconds.
+    A lost GPU is not asked again, since each question may take it seconds: it is `silent`, as one that could not be
+    opened is.
     """
 
     def __init__(self, handle: Any) -> None:
         self.handle = handle
         self.faults: list[str] = []
-        self.lost = False
+        self.lost = self.silent = False
         self.refusal: pynvml.NVMLError | None = None
         self._code = int(pynvml.NVML_SUCCESS)
 
@@ -140,7 +141,7 @@ class Asking:
         Raises:
             VendorReloadError: the library is of no use any more.
         """
-        if self.lost:
+        if self.silent:
             return None
         self._code = int(pynvml.NVML_SUCCESS)
         try:
@@ -148,7 +149,8 @@ class Asking:
         except pynvml.NVMLError as err:
             if err.value in RELOAD:
                 raise meaning(err, name) from err
-            self._code, self.lost = int(err.value), err.value in LOST
+            self._code = int(err.value)
+            self.lost = self.silent = err.value in LOST
             if err.value not in ABSENT:
                 self.faults.append(said(err, name))
         except UnicodeDecodeError:
@@ -166,7 +168,12 @@ class Asking:
     def do(self, name: str, *arguments: Any) -> bool:
         """Call a function that returns nothing; whether it was done."""
         self(name, *arguments)
-        return self._code == int(pynvml.NVML_SUCCESS)
+        return not self.silent and self._code == int(pynvml.NVML_SUCCESS)
+
+    def hears(self, part: Asking) -> None:
+        """A GPU is lost when a part of it is."""
+        self.lost = self.lost or part.lost
+        self.silent = self.silent or part.lost
 
     @property
     def no_more(self) -> bool:
@@ -217,7 +224,7 @@ def opened(index: int) -> Asking:
         if err.value in RELOAD:
             raise meaning(err, "nvmlDeviceGetHandleByIndex") from err
         silent = Asking(None)
-        silent.lost, silent.refusal = True, err
+        silent.silent, silent.lost, silent.refusal = True, err.value in LOST, err
         silent.faults.append(said(err, "nvmlDeviceGetHandleByIndex"))
         return silent
 

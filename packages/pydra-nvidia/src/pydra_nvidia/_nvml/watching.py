@@ -106,4 +106,4 @@ class Watching:
 def _answers(gpu: Asking) -> bool:
     gpu("nvmlDeviceGetPersistenceMode")
     gpu("nvmlDeviceGetTemperature", 0)
-    return not gpu.lost
+    return not gpu.silent
