@@ -58,7 +58,7 @@ async def host(name: str, folder: Path, table: Table) -> bool:
         reading.snapshot(await shield(NVML.snapshot, root), fake.root)
 
     async def health() -> None:
-        reading.conditions(await shield(NVML.health, root))
+        reading.conditions(await shield(NVML.health, root), fake.root)
 
     try:
         (first,) = await timed(1, snapshot)

@@ -44,11 +44,11 @@ class Asked:
         return reading.snapshot(await self.sdk(nvml.snapshot, self.root, **options), self.host.root)
 
     async def health(self, **options):
-        return reading.conditions(await self.sdk(nvml.health, self.root, **options))
+        return reading.conditions(await self.sdk(nvml.health, self.root, **options), self.host.root)
 
     async def reports(self, retry=0.05):
         async for sent in self.sdk.events(nvml.reports, self.root, retry):
-            yield reading.event(sent)
+            yield reading.event(sent, self.host.root)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import aclosing
 
 import msgspec
 import pytest
@@ -89,6 +90,12 @@ async def test_a_gpu_lost_before_the_worker_began_is_named_by_the_kernel(asked):
     assert (lost.uuid, lost.minor, lost.bus_id) == (fake.uuid, 3, fake.bus_id)
     assert (lost.name, lost.pcie_root, lost.numa_node) == ("NVIDIA A10", "pci0000:3a", 0)
     assert lost.condition.uuid == fake.uuid
+    assert [condition.uuid for condition in await machine.health()] == [
+        gpu.uuid for gpu in machine.host.gpus
+    ]
+    async with aclosing(machine.reports()) as reports:
+        first = [await anext(reports) for _ in range(2)]
+    assert (first[1].kind, first[1].uuid) == ("lost", fake.uuid)
 
 
 async def test_without_the_kernels_word_a_lost_gpu_has_an_index_only(asked):

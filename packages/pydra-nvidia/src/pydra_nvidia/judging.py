@@ -87,6 +87,10 @@ def verdict(record: Record) -> Verdict:
         return record.event
     if condition.lost:
         return _LOST
+    if not condition.readable:
+        return Verdict(
+            "GpuUnreadable", f"it cannot be asked how it is: {'; '.join(condition.faults)}"
+        )
     return next(
         (
             v
@@ -151,7 +155,7 @@ def _heat(record: Record) -> Verdict:
 
 def _was_reset(before: Condition | None, now: Condition) -> bool:
     """Whether the GPU began anew between two looks: it is back, its counters did, or the driver asks no more."""
-    if before is None or now.lost:
+    if before is None or now.lost or not now.readable:
         return False
     old, new = before.ecc.uncorrected_volatile, now.ecc.uncorrected_volatile
     fewer = old is not None and new is not None and new < old

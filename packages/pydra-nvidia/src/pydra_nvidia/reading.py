@@ -32,22 +32,37 @@ def snapshot(sent: Any, host: Path) -> Snapshot:
     return msgspec.structs.replace(found, gpus=tuple(_located(gpu, host) for gpu in named))
 
 
-def conditions(sent: Any) -> tuple[Condition, ...]:
-    """What `nvml.health` returned.
+def conditions(sent: Any, host: Path) -> tuple[Condition, ...]:
+    """What `nvml.health` returned; a GPU that NVML could not name has the UUID the kernel module knows.
 
     Raises:
         VendorError: it is nothing a sane worker sends.
     """
-    return _decoded(sent, tuple[Condition, ...], "health")
+    found = _decoded(sent, tuple[Condition, ...], "health")
+    if all(condition.uuid for condition in found):
+        return found
+    seen = {condition.uuid for condition in found}
+    free = [kernel for kernel in kernel_gpus(host) if kernel.uuid not in seen]
+    told = _told([condition.index for condition in found if not condition.uuid], free)
+    named = {index: kernel.uuid for index, kernel in told.items()}
+    return tuple(
+        msgspec.structs.replace(condition, uuid=condition.uuid or named.get(condition.index))
+        for condition in found
+    )
 
 
-def event(sent: Any) -> GpuEvent:
-    """What `nvml.events` yielded.
+def event(sent: Any, host: Path) -> GpuEvent:
+    """What `nvml.reports` yielded; a GPU that NVML could not name has the UUID the kernel module knows.
 
     Raises:
         VendorError: it is nothing a sane worker sends.
     """
-    return _decoded(sent, GpuEvent, "events")
+    found = _decoded(sent, GpuEvent, "reports")
+    if found.uuid:
+        return found
+    known = kernel_gpus(host)
+    uuid = known[found.index].uuid if 0 <= found.index < len(known) else None
+    return msgspec.structs.replace(found, uuid=uuid)
 
 
 def _decoded(sent: Any, kind: type[_T], operation: str) -> _T:
@@ -72,6 +87,11 @@ def _named(gpus: tuple[Gpu, ...], known: tuple[KernelGpu, ...]) -> list[Gpu]:
     ):  # a GPU more or less than the kernel has: who is who cannot be told
         told = {}
     return [_completed(gpu, told.get(gpu.index) or by_bus.get(gpu.bus_id or "")) for gpu in gpus]
+
+
+def _told(nameless: list[int], free: list[KernelGpu]) -> dict[int, KernelGpu]:
+    """Who is who, by index; nothing if there is one more or less than the kernel has."""
+    return dict(zip(nameless, free, strict=True)) if len(nameless) == len(free) else {}
 
 
 def _completed(gpu: Gpu, kernel: KernelGpu | None) -> Gpu:

@@ -63,7 +63,7 @@ class Watching:
         try:
             while True:
                 told = await self._driver.sdk(nvml.health, self._root, timeout=_PATIENCE)
-                self._looked(reading.conditions(told))
+                self._looked(reading.conditions(told, self._driver.host))
                 for health in self._healths(self._parts()):
                     yield health
                 until = time.monotonic() + _EVERY
@@ -82,7 +82,7 @@ class Watching:
         while True:
             try:
                 async for sent in self._driver.sdk.events(nvml.reports, self._root):
-                    self._reports.put_nowait(reading.event(sent))
+                    self._reports.put_nowait(reading.event(sent, self._driver.host))
             except PydraError as err:
                 _log.warning(
                     "GPUs are not listened to", extra={"reason": err.reason, "why": str(err)}
