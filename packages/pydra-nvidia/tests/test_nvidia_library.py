@@ -18,7 +18,7 @@ from pydra_nvidia.library import FOLDERS, found, resolved
 __all__ = ["asked", "fake_host"]
 
 SOURCES = Path(pydra_nvidia.__file__).parent
-SESSION = SOURCES / "_nvml/session.py"
+IMPORTER = SOURCES / "_nvml/errors.py"
 VERSION = "580.95.05"
 
 
@@ -39,10 +39,14 @@ def test_every_name_of_pynvml_that_is_used_exists_in_the_installed_one():
 
 
 def test_pynvml_is_imported_in_one_module_that_only_the_worker_loads():
-    importing = [path for path in SOURCES.rglob("*.py") if "import pynvml" in path.read_text()]
-    assert importing == [SESSION]
+    importing = [
+        path
+        for path in SOURCES.rglob("*.py")
+        if re.search(r"^(import|from) pynvml", path.read_text(), re.MULTILINE)
+    ]
+    assert importing == [IMPORTER]
     reaching = [path for path in SOURCES.rglob("*.py") if "pydra_nvidia._nvml" in path.read_text()]
-    outside = {path.relative_to(SOURCES) for path in reaching if path.parent != SESSION.parent}
+    outside = {path.relative_to(SOURCES) for path in reaching if path.parent != IMPORTER.parent}
     assert outside == {Path("nvml.py")}
 
 

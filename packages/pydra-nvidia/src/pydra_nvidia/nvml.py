@@ -12,8 +12,9 @@ from typing import Any
 from pydra_core.errors import DeviceGoneError, VendorError
 from pydra_core.sdk import events, mutates, reads
 from pydra_nvidia._nvml import identity, links, partitions
+from pydra_nvidia._nvml.asking import Asking, opened, required
 from pydra_nvidia._nvml.health import condition
-from pydra_nvidia._nvml.session import Asking, begin, of_system, opened, required
+from pydra_nvidia._nvml.session import begin, of_system
 from pydra_nvidia._nvml.watching import Watching
 from pydra_nvidia._nvml.words import COMPUTE_MODES
 

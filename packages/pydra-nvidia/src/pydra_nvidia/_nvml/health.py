@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from pydra_nvidia._nvml import links
+from pydra_nvidia._nvml.asking import Asking, fields
 from pydra_nvidia._nvml.identity import uuid
-from pydra_nvidia._nvml.session import Asking, fields
 from pydra_nvidia._nvml.words import RECOVERY, SLOWDOWNS, word
 
 _CORRECTED, _UNCORRECTED = 0, 1

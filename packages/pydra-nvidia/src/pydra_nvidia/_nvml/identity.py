@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydra_nvidia._nvml.session import Asking
+from pydra_nvidia._nvml.asking import Asking
 from pydra_nvidia._nvml.words import (
     ADDRESSING,
     ARCHITECTURES,

@@ -6,8 +6,8 @@ import uuid
 from itertools import combinations
 from typing import Any
 
+from pydra_nvidia._nvml.asking import Asking
 from pydra_nvidia._nvml.identity import address
-from pydra_nvidia._nvml.session import Asking
 from pydra_nvidia._nvml.words import FABRIC_STATES, LINK_ENDS, LINK_VERSIONS, word
 
 MOST_LINKS = 36

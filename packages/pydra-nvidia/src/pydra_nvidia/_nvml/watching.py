@@ -10,8 +10,10 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from pydra_nvidia._nvml.asking import Asking, opened
+from pydra_nvidia._nvml.event_set import EventSet
 from pydra_nvidia._nvml.identity import uuid
-from pydra_nvidia._nvml.session import Asking, EventSet, of_system, opened
+from pydra_nvidia._nvml.session import of_system
 from pydra_nvidia._nvml.words import EVENTS
 
 _WHOLE = 0xFFFFFFFF
