@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from pydra_core._api.rules import check as check_inventory
 from pydra_core._api.rules import is_driver_name
+from pydra_core._commands.doctor.findings import Finding
 from pydra_core._commands.doctor.results import Result, finding, ok
 from pydra_core._commands.doctor.runner import aside
 from pydra_core._commands.doctor.subject import Subject
@@ -29,7 +30,7 @@ async def look_at_name(subject: Subject) -> Sequence[Result]:
             f"set {where}.name to a lower-case DNS subdomain of at most 63 characters, like card.acme.example;"
             " it begins with a letter: CDI takes no other vendor"
         )
-        return [finding("driver: name", repr(name), fix)]
+        return [finding(Finding.DRIVER_NAME, "driver: name", repr(name), fix)]
     return [ok("driver: name", name)]
 
 
@@ -40,14 +41,26 @@ async def look_at_inventory(subject: Subject) -> Sequence[Result]:
         faults = problem.fields["faults"]
         rows = [str(fault) for fault in faults] if isinstance(faults, tuple) else [str(problem)]
         return [
-            finding("driver: inventory", row, "correct what `discover` returns") for row in rows
+            finding(
+                Finding.DRIVER_INVENTORY,
+                "driver: inventory",
+                row,
+                "correct what `discover` returns",
+            )
+            for row in rows
         ]
     if isinstance(problem, PydraError):
         seen = f"{problem.reason}: {problem}"
-        return [finding("driver: discover", seen, f"do what it says; {_ALONE}")]
+        return [
+            finding(Finding.DRIVER_DISCOVER, "driver: discover", seen, f"do what it says; {_ALONE}")
+        ]
     if problem:
         seen = f"raised {type(problem).__name__}: {problem}"
-        return [finding("driver: discover", seen, f"correct the driver; {_ALONE}")]
+        return [
+            finding(
+                Finding.DRIVER_DISCOVER, "driver: discover", seen, f"correct the driver; {_ALONE}"
+            )
+        ]
     return [
         ok("driver: discover", f"{len(inventory.devices)} devices"),
         ok("driver: inventory", "fits the limits of resource.k8s.io/v1"),
@@ -71,7 +84,7 @@ async def _libraries(specs: Iterable[SdkSpec]) -> Sequence[Result]:
                 operations = await shield.load(spec)
                 results.append(ok(check, f"loads in its worker: {', '.join(operations)}"))
             except PydraError as err:
-                results.append(finding(check, str(err), _LIBRARY))
+                results.append(finding(Finding.DRIVER_SDK, check, str(err), _LIBRARY))
     finally:
         await shield.close()
     return results
