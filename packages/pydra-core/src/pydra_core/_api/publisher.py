@@ -70,6 +70,7 @@ class Publisher:
         self.problem = "nothing was published yet"
         self.leads: Callable[[], bool] = lambda: True
         self.on_wiped: Callable[[], None] = lambda: None
+        self.on_trouble: Callable[[str, str], None] = lambda _reason, _message: None
 
     def want(self, inventory: Inventory) -> None:
         """Set what shall be published.
@@ -208,6 +209,7 @@ class Publisher:
         )
         self._metrics.background_error("AnotherPublisher")
         _log.error("another publisher of the same pool", extra={"why": self.problem})
+        self.on_trouble("AnotherPublisher", self.problem)
         self._wake.set()
 
     async def _owner(self) -> Owner:
@@ -243,6 +245,7 @@ class Publisher:
         if error := self.wanted.adopt(body, stored):
             self._metrics.background_error(error.reason)
             _log.error("published less than wanted", extra={"why": str(error)})
+            self.on_trouble(error.reason, str(error))
             self._wake.set()
 
     async def _delete(self, body: Body) -> None:

@@ -132,6 +132,7 @@ def _publisher(
     publisher.wanted.marks, care.look_again = care.marks, publisher.look_again
     publisher.leads = care.leads = lambda: not node.instances.superseded
     publisher.on_wiped = registration.doubt
+    publisher.on_trouble = care.warn
     return publisher
 
 

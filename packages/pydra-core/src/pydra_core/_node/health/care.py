@@ -121,6 +121,11 @@ class Care:
                 taints[name] = (self._taint(health), *taints.get(name, ()))
         return Marks(taints, self._held(), self._is_unobserved)
 
+    def warn(self, reason: str, message: str) -> None:
+        """Have the operator see a warning on the node; of two instances one tells."""
+        if self.leads():
+            self.events.tell(self.events.node(), reason, message)
+
     def check(self, claim: Claim) -> None:
         """Refuse a claim on an unhealthy device, unless it tolerates the taint or only looks (admin access).
 
