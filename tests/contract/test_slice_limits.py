@@ -13,6 +13,7 @@ from inventories import inventories, pools, shared
 from pydra_core._api.access import Access
 from pydra_core._api.client import KubeClient
 from pydra_core._api.plan import Owner, plan
+from pydra_core._api.pools import local_pools
 from pydra_core._api.publisher import Publisher
 from pydra_core._api.render import slice_contents
 from pydra_core._api.rules import check
@@ -27,9 +28,13 @@ OWNER = Owner(NODE, "11111111-1111-4111-8111-111111111111")
 SLOWLY = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
+def contents_of(inventory):
+    return slice_contents(local_pools(inventory, NODE), NODE)
+
+
 async def refusal(inventory):
     """Why the API server refuses what would be published; empty if it takes all."""
-    for write in plan([], slice_contents(inventory), OWNER, DRIVER):
+    for write in plan([], contents_of(inventory), DRIVER, OWNER):
         try:
             await SERVER.local.create("resourceslices", write.body)
         except ApiStatusError as err:
@@ -107,10 +112,10 @@ class Node:
         assert found is None or found in self.allowed, "a pool that was never wished for"
 
     async def publish(self, inventory):
-        contents = slice_contents(inventory)
-        wish = [strip(d) for c in contents for d in c.get("devices") or []]
+        contents = contents_of(inventory)
+        wish = [strip(d) for c in contents[NODE] for d in c.get("devices") or []]
         self.allowed.append(wish)
-        self.publisher.want(inventory)
+        self.publisher.want(local_pools(inventory, NODE))
         await self.until(wish)
         self.allowed[:] = [wish]
 

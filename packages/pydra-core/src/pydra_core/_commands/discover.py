@@ -9,6 +9,7 @@ from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from pydra_core._api.plan import Owner, plan
+from pydra_core._api.pools import local_pools
 from pydra_core._api.render import slice_contents
 from pydra_core._api.rules import check
 from pydra_core._commands import options
@@ -52,7 +53,8 @@ async def _slices(driver: Driver, node: str) -> tuple[list[dict[str, Any]], tupl
         finally:
             await driver.sdk.close()
     check(inventory)
-    writes = plan([], slice_contents(inventory), Owner(node, _UNKNOWN_UID), driver.name)
+    contents = slice_contents(local_pools(inventory, node), node)
+    writes = plan([], contents, driver.name, Owner(node, _UNKNOWN_UID))
     return [write.body for write in writes], schema_faults(driver.attributes, inventory)
 
 

@@ -18,6 +18,7 @@ import grpc
 from pydra_core._api import access
 from pydra_core._api.claims import Claims
 from pydra_core._api.client import KubeClient
+from pydra_core._api.pools import local_pools
 from pydra_core._api.publisher import Publisher
 from pydra_core._api.rules import is_driver_name
 from pydra_core._node.discovery import Discovery
@@ -35,6 +36,7 @@ from pydra_core._state.journal import Journal
 from pydra_core._state.ledger import Ledger
 from pydra_core._state.spec_files import SpecFiles
 from pydra_core._telemetry.metrics import Metrics
+from pydra_core._values import Pool
 from pydra_core.driver import Driver
 from pydra_core.errors import ConfigError
 from pydra_core.settings import Settings
@@ -94,8 +96,12 @@ async def _serve(
     stack.callback(care.stream.stop)
     await stack.enter_async_context(registration.serve(sockets.registration))
     publisher = _publisher(driver, settings, client, registration, node, care)
-    discovery = reloading.discovery = Discovery(driver, publisher, settings.discover_interval)
-    discovery.on_found = care.found
+
+    async def look() -> Sequence[Pool]:
+        return local_pools(await driver.discover(), settings.node_name)
+
+    discovery = reloading.discovery = Discovery(driver, look, publisher, settings.discover_interval)
+    discovery.on_found = lambda: care.found(publisher.wanted.devices)
     problem = lambda: registration.refusal or discovery.problem or publisher.problem  # noqa: E731 (asked anew by each probe)
     await _probes(stack, settings, metrics, problem)
     for path in remove_dead(settings, driver.name):
