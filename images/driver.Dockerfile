@@ -3,8 +3,8 @@
 #
 # The steps are tools/build_image.py's; tests/contract/test_images.py runs the same ones without Docker. They run on
 # the builder's own platform for every target platform: nothing is compiled, and bytecode is the same everywhere.
-# Files have one fixed time, so a layer
-# changes only with its content. Both digests are those of indexes for all platforms. No `# syntax=` line: that would be one more image to trust.
+# Files have one fixed time, so a layer changes only with its content. Both digests are those of indexes for all
+# platforms. No `# syntax=` line: that would be one more image to trust.
 ARG PYTHON_IMAGE=docker.io/library/python:3.13.15-slim-trixie@sha256:7c61056e61ac89e852de05f3dc6fa51a6dd2181797bceed46aa725dd7cb2cd3b
 ARG UV_IMAGE=ghcr.io/astral-sh/uv:0.13.0@sha256:cdc6093146eb3ff6a40107b38f008b789e050e77ad87865e381d9917da55a168
 ARG CORE_IMAGE=pydra-core
@@ -13,11 +13,11 @@ FROM ${UV_IMAGE} AS uv
 
 FROM --platform=${BUILDPLATFORM} ${PYTHON_IMAGE} AS build
 COPY --from=uv /uv /usr/local/bin/uv
-ENV PYTHONDONTWRITEBYTECODE=1 UV_PYTHON_DOWNLOADS=never
+ENV PYTHONDONTWRITEBYTECODE=1 UV_CACHE_DIR=/uv-cache UV_PYTHON_DOWNLOADS=never
 ARG TARGETPLATFORM
 
 FROM build AS core-layer
-RUN --mount=type=bind,target=/src --mount=type=cache,target=/root/.cache/uv \
+RUN --mount=type=bind,target=/src --mount=type=cache,target=/uv-cache \
     python /src/tools/build_image.py layer --package pydra-core --platform "${TARGETPLATFORM}" \
     --wheels /src/dist --lock /src/images/locks/pydra-core.txt --out /layer
 
@@ -46,7 +46,7 @@ FROM ${CORE_IMAGE} AS core
 FROM build AS driver-layer
 ARG PACKAGE
 RUN --mount=type=bind,target=/src --mount=type=bind,from=core,target=/core \
-    --mount=type=cache,target=/root/.cache/uv \
+    --mount=type=cache,target=/uv-cache \
     python /src/tools/build_image.py layer --package "${PACKAGE}" --platform "${TARGETPLATFORM}" --core /core \
     --wheels /src/dist --lock "/src/images/locks/${PACKAGE}.txt" --out /layer
 

@@ -47,13 +47,15 @@ def compile_site(root: Path, site: Path) -> None:
     _run((path, _cached(path), Path("/") / path.relative_to(root)) for path in sources)
 
 
-def compile_standard_library(root: Path) -> None:
-    """Write below `root` the bytecode of the running Python's library, as it would lie beside the sources.
+def compile_standard_library(root: Path) -> list[Path]:
+    """Write below `root` the bytecode of the running Python's library where it would lie, and return the files.
 
     Raises:
         ImageError: a module is not Python.
     """
-    _run((path, root / _cached(path).relative_to("/"), path) for path in _library())
+    jobs = [(path, root / _cached(path).relative_to("/"), path) for path in _library()]
+    _run(jobs)
+    return [target for _, target, _ in jobs]
 
 
 def _library() -> Iterator[Path]:

@@ -5,25 +5,23 @@ attestation's to say, or a build of the same layer from the same wheels.
 """
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from images.installing import site_packages
+from images.installing import found_site_packages
 from images.programs import ENTRY, programs
-from images.stripping import digest, dist_infos, recorded
-from images.targets import FOLDER
+from images.stripping import digest, dist_infos, read_list, recorded
+from images.targets import FOLDER, LIBRARY
 
 
 def findings(roots: Sequence[Path]) -> list[str]:
     """Return what is not as recorded, a line each; `roots` are one root, or those of an image's layers."""
-    return [each for root in roots for each in _findings(root)]
+    return [each for root in roots for each in (*_findings(root), *_library(root))]
 
 
 def _findings(root: Path) -> Iterator[str]:
     environment = root / FOLDER
-    site = site_packages(environment)
+    site = found_site_packages(root)
     infos = dist_infos(site)
-    if not infos:
-        yield f"{site}: holds no distribution; give the root of an image, made with this version of Python"
     known: set[Path] = set()
     for info in infos:
         for name, told in recorded(info).items():
@@ -41,6 +39,16 @@ def _findings(root: Path) -> Iterator[str]:
             yield f"{path.relative_to(root)}: is of no distribution, or not as it was written"
 
 
+def _library(root: Path) -> Iterator[str]:
+    """Compare the bytecode of Python's library: it is never compared with its source, so it must be what was built."""
+    told = read_list(root / LIBRARY) if (root / LIBRARY).is_file() else {}
+    for name, hashed in told.items():
+        yield from _compare(root / name, hashed, f"{name}, of Python's library")
+    folders = {(root / name).parent for name in told}
+    here = {str(path.relative_to(root)) for folder in folders for path in folder.glob("*.pyc")}
+    yield from (f"{name}: is not of the image" for name in sorted(here - set(told)))
+
+
 def _compare(path: Path, told: str, what: str) -> Iterator[str]:
     if not path.is_file():
         yield f"{what}: is missing"
@@ -54,6 +62,7 @@ def _made(environment: Path) -> set[Path]:
     made = {
         environment / "pyvenv.cfg",
         folder / "python",
+        environment / PurePosixPath(LIBRARY).relative_to(FOLDER),
         *environment.glob("share/sbom/*.cdx.json"),
     }
     if (folder / ENTRY).is_symlink() and "/" not in str((folder / ENTRY).readlink()):

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from images.locks import OwnWheel, Pin
-from images.targets import ImageError, uv_platform
+from images.targets import FOLDER, ImageError, uv_platform
 
 
 def install_third_parties(pins: Iterable[Pin], site: Path, platform: str, lock: Path) -> None:
@@ -100,6 +100,20 @@ def site_packages(environment: Path) -> Path:
     return (
         environment / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
     )
+
+
+def found_site_packages(root: Path) -> Path:
+    """Return the folder of modules in an image of whatever Python.
+
+    Raises:
+        ImageError: there is none, or several.
+    """
+    found = list(root.glob(f"{FOLDER}/lib/python3.*/site-packages"))
+    if len(found) != 1:
+        raise ImageError(
+            f"{root}: has {len(found)} folders {FOLDER}/lib/python3.*/site-packages; give an image's root"
+        )
+    return found[0]
 
 
 def make_environment(environment: Path) -> None:

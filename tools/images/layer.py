@@ -22,8 +22,8 @@ from images.installing import (
 from images.locks import OwnWheel, Pin, closure, normal, read_lock, read_sums
 from images.programs import write_programs
 from images.sbom import sbom, sbom_path
-from images.stripping import dist_infos, strip, write_records
-from images.targets import FOLDER, ImageError
+from images.stripping import dist_infos, strip, write_list, write_records
+from images.targets import FOLDER, LIBRARY, ImageError
 
 T = TypeVar("T", OwnWheel, Pin)
 _TIME = 315_532_800  # 1980, the first that every archive format can write
@@ -72,7 +72,7 @@ def build(order: Order) -> str:
     strip(site)
     compile_site(order.out, site)
     if not below:
-        compile_standard_library(order.out)
+        write_list(order.out / LIBRARY, order.out, compile_standard_library(order.out))
     write_records(site)
     sites = [each for each in (below, site) if each]
     check_ranges(sites, order.platform, order.package)

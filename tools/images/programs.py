@@ -10,7 +10,7 @@ from images.targets import FOLDER, ImageError
 ENTRY = "driver"
 """What an image's ENTRYPOINT names, whatever its package is called."""
 
-_CALL = re.compile(r"([A-Za-z0-9_.]+):([A-Za-z0-9_]+)")
+_CALL = re.compile(r"([A-Za-z0-9_.]+):([A-Za-z0-9_.]+)(?:\s*\[.*\])?")
 
 
 def programs(site: Path, names: frozenset[str]) -> dict[str, str]:
@@ -39,7 +39,10 @@ def _text(info: Path, name: str, call: str) -> str:
         raise ImageError(f"{info.name}: console script {name} = {call!r} must be module:function")
     module, function = match.groups()
     start = f"#!/{FOLDER}/bin/python -IB\n"
-    return start + f"import sys\n\nfrom {module} import {function}\n\nsys.exit({function}())\n"
+    return (
+        start
+        + f"import sys\n\nfrom {module} import {function.partition('.')[0]}\n\nsys.exit({function}())\n"
+    )
 
 
 def write_programs(environment: Path, site: Path, names: frozenset[str], entry: str) -> None:

@@ -10,7 +10,7 @@ import csv
 import hashlib
 import io
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from images.targets import ImageError
@@ -74,7 +74,12 @@ def dist_infos(site: Path) -> list[Path]:
 
 def recorded(info: Path) -> dict[str, str]:
     """Return the files of a distribution, below site-packages, with what RECORD says of each: hash or ""."""
-    with (info / "RECORD").open(encoding="utf-8", newline="") as file:
+    return read_list(info / "RECORD")
+
+
+def read_list(path: Path) -> dict[str, str]:
+    """Return the files of a RECORD with the hash it gives each, or ""."""
+    with path.open(encoding="utf-8", newline="") as file:
         return {row[0]: row[1] for row in csv.reader(file) if row}
 
 
@@ -106,14 +111,20 @@ def _present(site: Path, path: str) -> Iterator[str]:
 
 
 def _write(info: Path, files: list[str]) -> None:
+    write_list(info / "RECORD", info.parent, [info.parent / name for name in files])
+
+
+def write_list(path: Path, base: Path, files: Iterable[Path]) -> None:
+    """Write a RECORD: each file below `base` with hash and size, the list itself without."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    own = f"{info.name}/RECORD"
-    for name in files:
-        path = info.parent / name
-        row = (name, "", "") if name == own else (name, digest(path), path.stat().st_size)
-        writer.writerow(row)
-    (info / "RECORD").write_text(text.getvalue(), encoding="utf-8")
+    for file in files:
+        name = str(file.relative_to(base))
+        writer.writerow(
+            (name, "", "") if file == path else (name, digest(file), file.stat().st_size)
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text.getvalue(), encoding="utf-8")
 
 
 def digest(path: Path) -> str:

@@ -15,6 +15,10 @@ FOLDER = "opt/pydra"
 """Where everything of ours is in an image; a virtual environment."""
 
 
+LIBRARY = f"{FOLDER}/share/standard-library.csv"
+"""A RECORD of the bytecode that pydra-core's image has for Python's own library."""
+
+
 class ImageError(Exception):
     """A step cannot go on; the text names what is wrong with what, and what to do."""
 

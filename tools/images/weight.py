@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from images.installing import site_packages
+from images.installing import found_site_packages
 from images.stripping import dist_infos, recorded
-from images.targets import FOLDER
 
 KINDS = ("native", "bytecode", "source", "other")
 _OF_SUFFIX = {".pyc": "bytecode", ".py": "source"}
@@ -20,7 +19,7 @@ def weights(roots: Sequence[Path]) -> Weights:
     found: Weights = {}
     counted: set[Path] = set()
     for root in roots:
-        site = site_packages(root / FOLDER)
+        site = found_site_packages(root)
         for info in dist_infos(site):
             files = [site / name for name in recorded(info)]
             found[info.name.removesuffix(".dist-info").replace("-", " ")] = _sum(files)
