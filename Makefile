@@ -1,7 +1,7 @@
 # The few commands a contributor types. `.ci/run` runs the same checks.
 UV := $(shell command -v uv || echo .uv/bin/uv)
 
-.PHONY: check test lint types protos wheels locks image demo
+.PHONY: check test lint types protos wheels locks image demo changelog release workflows
 
 check: lint types test  ## all that a pull request must pass
 
@@ -43,3 +43,13 @@ image: wheels
 
 demo:
 	$(UV) run pydra demo
+
+# A release: fold the fragments and merge that, then see that everything is ready. The release workflow makes the tag.
+changelog:
+	$(UV) run python tools/release.py changelog $(PKG)
+
+release:
+	$(UV) run python tools/release.py check $(PKG)
+
+workflows:
+	$(UV) run python tools/check_workflows.py
