@@ -50,7 +50,7 @@ class Death:
 class Process:
     """A worker process. `on_frame` gets each answer, `on_end` is told once how it ended, `on_gone` when it is reaped.
 
-    `kill` sends signals; a test hands in one that a hanging kernel would be.
+    `on_stuck` is told when nothing ends it, before `on_end` is; it may be gone later on. `kill` sends signals; a test hands in one that a hanging kernel would be.
     """
 
     def __init__(
@@ -63,6 +63,7 @@ class Process:
         self.on_frame: Callable[[bytes], None] = lambda _: None
         self.on_end: Callable[[Death], None] = lambda _: None
         self.on_gone: Callable[[], None] = lambda: None
+        self.on_stuck: Callable[[], None] = lambda: None
         self.death: Death | None = None
         self.gone = asyncio.Event()
         self._limits = limits
@@ -143,6 +144,8 @@ class Process:
         self._timer = None if self.gone.is_set() else self._loop.call_later(seconds, then)
 
     def _stuck(self) -> None:
+        if self.death is None:
+            self.on_stuck()
         self._tell(Death(stuck=True))
 
     def _tell(self, death: Death) -> None:
