@@ -6,6 +6,7 @@ lock and wheels add. Equal input gives equal bytes, modes and times, so a layer 
 
 import hashlib
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,31 +55,40 @@ def build(order: Order) -> str:
     """Build a layer and return the digest of its tree, as `digest_of`.
 
     Raises:
-        ImageError: input is missing, not as locked, or does not fit what is below; nothing of use is left in `out`.
+        ImageError: input is missing, not as locked, or does not fit what is below; nothing is left in `out`.
     """
     if order.out.exists() and any(order.out.iterdir()):
         raise ImageError(f"{order.out}: is not empty; give a new folder")
+    try:
+        return _build(order)
+    except (ImageError, OSError):
+        shutil.rmtree(order.out, ignore_errors=True)
+        raise
+
+
+def _build(order: Order) -> str:
     locked = read_lock(order.lock)
     below = site_packages(order.core / FOLDER) if order.core else None
     own = _not_below(closure(order.package, read_sums(order.wheels)), below, order)
+    others = _not_below(locked, below, order)
     environment = order.out / FOLDER
     site = site_packages(environment)
     if below:
         site.mkdir(parents=True)
     else:
         make_environment(environment)
-    install_third_parties(_not_below(locked, below, order), site, order.platform, order.lock)
+    install_third_parties(others, site, order.platform, order.lock)
     install_own(own, site, order.platform)
     strip(site)
-    compile_site(order.out, site)
-    if not below:
-        write_list(order.out / LIBRARY, order.out, compile_standard_library(order.out))
-    write_records(site)
     sites = [each for each in (below, site) if each]
     check_ranges(sites, order.platform, order.package)
     _refuse_overlap(order, site, below)
     names = frozenset(each.name.replace("-", "_") for each in own)
     write_programs(environment, site, names, order.package if below else "")
+    compile_site(order.out, site)
+    write_records(site)
+    if not below:
+        write_list(order.out / LIBRARY, order.out, compile_standard_library(order.out))
     bill = sbom(order.package, sites, frozenset(each.name for each in locked))
     _write(sbom_path(environment, order.package), bill)
     return _settle(order.out)

@@ -62,11 +62,18 @@ def _component(found: tuple[Message, Path], ref: str) -> Json:
     record = hashlib.sha256((info / "RECORD").read_bytes()).hexdigest()
     component: Json = {"type": "library", "bom-ref": ref, "name": normal(about["Name"])}
     component |= {"version": about["Version"], "purl": ref}
-    if about["License-Expression"]:
-        component["licenses"] = [{"expression": about["License-Expression"]}]
-    elif about["License"] and "\n" not in about["License"]:  # some put the whole text there
-        component["licenses"] = [{"license": {"name": about["License"]}}]
+    if licence := _licence(about):
+        component["licenses"] = [licence]
     return component | {"properties": [{"name": PROPERTY, "value": record}]}
+
+
+def _licence(about: Message) -> Json | None:
+    if about["License-Expression"]:
+        return {"expression": about["License-Expression"]}
+    if about["License"] and "\n" not in about["License"]:  # some put the whole text there
+        return {"license": {"name": about["License"]}}
+    told = [each for each in about.get_all("Classifier", []) if each.startswith("License ::")]
+    return {"license": {"name": told[0].rsplit(" :: ", 1)[-1]}} if told else None
 
 
 def _needs(about: Message, refs: dict[str, str]) -> list[str]:
