@@ -63,8 +63,7 @@ def golden_faults(root: Path) -> Iterator[str]:
     known = set()
     for case in cases(root):
         known |= {case.objects, case.notes}
-        text = (root / case.objects).read_text(encoding="utf-8")
-        yield from (f"{case.objects}: {fault}" for fault in faults(list(yaml.safe_load_all(text))))
+        yield from (f"{case.objects}: {fault}" for fault in faults(golden.kept(root, case.name)))
     here = {path.relative_to(root) for path in (root / GOLDEN).iterdir()}
     yield from (f"{path}: belongs to no values file; remove it" for path in sorted(here - known))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from charts.cases import Case, cases
+from charts.cases import GOLDEN, Case, cases
 from charts.rendering import Rendered, Renderer
 
 INSTALL_ORDER = (
@@ -40,6 +40,12 @@ def _place(body: dict[str, Any]) -> tuple[bool, int, int, str, str]:
     weight = int((body["metadata"].get("annotations") or {}).get(WEIGHT, 0))
     known = INSTALL_ORDER.index(kind) if kind in INSTALL_ORDER else len(INSTALL_ORDER)
     return is_hook(body), weight, known, kind, body["metadata"]["name"]
+
+
+def kept(root: Path, case: str) -> list[dict[str, Any]]:
+    """The objects of a golden file, in their order."""
+    text = (root / GOLDEN / f"{case}.yaml").read_text(encoding="utf-8")
+    return list(yaml.safe_load_all(text))
 
 
 def written(rendered: Rendered) -> str:
