@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from pydra_core._api.client import MANAGER, KubeClient
+from pydra_core._api.counters import layout_of
 from pydra_core._api.plan import Body, Owner, Write, plan
 from pydra_core._api.rivals import Rivals, managers
 from pydra_core._api.rules import faults_by_pool, inventory_error
@@ -76,6 +77,9 @@ class Publisher:
         self._existing: dict[str, Body] = {}
         self._deleted: dict[str, int] = {}  # name to the version at which the watch saw it go
         self._newest: dict[str, int] = {}
+        self._laid_out = (
+            False  # as the server's version wants it, which may change with each session
+        )
         self._wake = asyncio.Event()
         self.problem = "nothing was published yet"
         self.leads: Callable[[], bool] = lambda: True
@@ -143,6 +147,7 @@ class Publisher:
         content = await self._client.get(_SLICES, query)
         self._existing, version = checked_list(content, self._driver, self._node)
         self._deleted.clear()
+        self._laid_out = False
         self._wake.set()
         follow = asyncio.ensure_future(self._follow({**query, "resourceVersion": version}))
         write = asyncio.ensure_future(self._write_differences())
@@ -195,6 +200,9 @@ class Publisher:
     async def _write_once(self) -> None:
         """Compare and write; whoever else changes the pool again and again is named and left alone for a while."""
         owner, existing = await self._owner(), list(self._existing.values())
+        if self.wanted.counts and not self._laid_out:
+            self.wanted.cut = await layout_of(self._client)
+            self._laid_out = True
         desired = self.wanted.contents(existing)
         if desired is None:
             return

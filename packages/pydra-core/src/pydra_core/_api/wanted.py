@@ -79,6 +79,7 @@ class Wanted:
         self._dropped: frozenset[str] = frozenset()
         self._remembered: dict[Key, tuple[Mapping[str, Any], Body]] = {}
         self.marks: Callable[[], Marks] = Marks
+        self.cut: Callable[[Rendered, int], list[Body]] = split
         self.tainted = 0
 
     @property
@@ -86,6 +87,11 @@ class Wanted:
         """What is wished for, in order."""
         wishes = (self._wishes or {}).items()
         return tuple((pool, d["name"]) for pool, wish in wishes for d in wish.rendered.devices)
+
+    @property
+    def counts(self) -> bool:
+        """Whether any pool has shared counters."""
+        return any(wish.rendered.counter_sets for wish in (self._wishes or {}).values())
 
     def set(self, pools: Iterable[Pool], kept: Collection[str] = ()) -> bool:
         """Wish for these pools from now on; says whether that is news.
@@ -123,7 +129,7 @@ class Wanted:
             ]
             tainted = tuple(self._tainted((pool, d["name"]), d, marks, published) for d in devices)
             self.tainted += sum("taints" in d for d in tainted)
-            parts = split(Rendered(wish.rendered.counter_sets, tainted), self._most)
+            parts = self.cut(Rendered(wish.rendered.counter_sets, tainted), self._most)
             contents[pool] = [without({**wish.nodes, **p}, self._dropped) for p in parts]
         return contents
 
