@@ -12,7 +12,7 @@ from pydra_testbed.conformance.catalog import select
 
 __all__ = ["library"]
 
-SHIELD = {f"SHIELD-0{n}" for n in range(2, 7)}
+SHIELD = {f"SHIELD-0{n}" for n in range(1, 7)}
 
 
 @pytest.mark.timeout(120)

@@ -14,7 +14,7 @@ from pydra_testbed.conformance.stand import Stand
 from pydra_testbed.kubelet.services import ClaimAnswer
 from pydra_testbed.objects import KubeObject
 
-_ALONE = Conditions(own=True, alone=True)
+_ALONE = Conditions(own=True, alone=True, starts=False)
 _FULL = Conditions(own=True, alone=True, starts=False, release=Release.NEW)
 _MANY = 200
 _ADVANCED = 64
@@ -60,6 +60,8 @@ async def _told(stand: Stand, answer: ClaimAnswer, health: str) -> None:
 
 async def _prepared(stand: Stand) -> tuple[Offered, ClaimAnswer]:
     _check_commands(stand)
+    await stand.start()
+    await stand.published()
     device = stand.devices(1)[0]
     answer = await prepared(stand, await stand.claim(stand.use(device)))
     return device, answer
