@@ -215,7 +215,7 @@ def test_a_lock_that_lacks_a_third_party_ends_the_build(images, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "line", ["--index-url https://example.com", "mdurl==1", "    --hash=md5:1"]
+    "line", ["--no-binary :all:", "mdurl==1", "    --hash=md5:1"]
 )
 def test_a_lock_holds_pins_and_hashes_and_nothing_else(images, tmp_path, line):
     lock = tmp_path / "pydra-core.txt"

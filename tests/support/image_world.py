@@ -118,11 +118,12 @@ def images(tmp_path_factory):
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not world.pizza_root.exists():
             shutil.rmtree(world.folder, ignore_errors=True)
-            _build(world)
+            build_images(world)
     return world
 
 
-def _build(world):
+def build_images(world):
+    """Build wheels and layers as `make image` would have Docker do it."""
     world.folder.mkdir()
     new = (sys.executable, "-P", "-m", "pydra_core", "new", "acme")
     must(run(*new, "--driver-name", "card.acme.example", cwd=world.folder))
