@@ -3,7 +3,8 @@
 `make changelog PKG=…` folds the fragments into CHANGELOG.md and sets the version; the result is a pull request.
 `make release PKG=…` checks everything and builds what a release consists of into `dist/release/<package>`. The
 release workflow asks `due` after each merge, runs the same check and build, and makes the tag: a version is due when
-its changelog has a section for it and no tag exists.
+its changelog has a section for it and no tag exists. `wheels` and `chart` are for its later jobs: which released wheels an
+image is made of, and the chart that runs this image.
 
 Exit codes: 0 fine, 1 refused, with every reason.
 """
@@ -18,8 +19,16 @@ from pathlib import Path
 
 from releasing.artefacts import build
 from releasing.changelog import folded, fragments, next_version, section
+from releasing.chart import chart_name, make_chart
 from releasing.checks import refusals
-from releasing.members import ReleaseError, excluded, member_named, members, released
+from releasing.members import (
+    ReleaseError,
+    excluded,
+    member_named,
+    members,
+    released,
+    wheel_tags,
+)
 
 
 def changelog(root: Path, name: str, day: date) -> None:
@@ -70,6 +79,7 @@ def due(root: Path) -> list[dict[str, str | bool]]:
             "version": str(member.version),
             "tag": member.tag,
             "image": (root / "images" / "locks" / f"{member.name}.txt").is_file(),
+            "chart": chart_name(root, member.name),
         }
         for member in members(root).values()
         if section((member.folder / "CHANGELOG.md").read_text("utf-8"), member.version)
@@ -85,6 +95,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     for action in ("changelog", "check"):
         actions.add_parser(action).add_argument("package")
     actions.add_parser("due")
+    actions.add_parser("wheels").add_argument("package")
+    chart = actions.add_parser("chart")
+    chart.add_argument("package")
+    chart.add_argument("--registry", required=True, help="where the image is: registry and folder")
+    chart.add_argument("--digest", required=True, help="the image's, sha256:…")
     given = parser.parse_args(argv)
     root = given.root.resolve()
     try:
@@ -93,6 +108,10 @@ def main(argv: Sequence[str] | None = None) -> int:
                 changelog(root, given.package, datetime.now(UTC).date())
             case "check":
                 release(root, given.package)
+            case "wheels":
+                print(*wheel_tags(root, given.package), sep="\n")
+            case "chart":
+                print(make_chart(root, given.package, given.registry, given.digest))
             case _:
                 print(json.dumps(due(root)))
     except ReleaseError as error:

@@ -9,7 +9,9 @@ import sys
 import tarfile
 from pathlib import Path
 
+import jsonschema
 import pytest
+import yaml
 from packaging.version import Version
 
 pytestmark = pytest.mark.timeout(240)  # builds a package twice
@@ -82,7 +84,8 @@ def test_a_release_is_folded_checked_built_and_due_until_it_has_its_tag(clone):
     assert "- It bakes calzones,\n  folded. (#900)\n" in news
     assert not list((clone / PIZZA).glob("changes/*"))
     tag = f"pydra-pizza/v{version(clone)}"
-    assert [each["tag"] for each in due(clone)] == [tag]
+    (only,) = due(clone)
+    assert (only["tag"], only["image"], only["chart"]) == (tag, True, "dra-driver-pizza")
 
     done = tool(clone, "check", "pydra-pizza", UV_OFFLINE="1")
     if done.returncode:  # the build backend is in uv's cache, or comes as it did at sync
@@ -154,6 +157,43 @@ def test_a_version_below_the_last_and_a_section_that_is_missing_are_refused(clon
 def test_an_unknown_package_is_refused_with_the_known_ones(original):
     (line,) = refused(original, "pydra-calzone")
     assert line.startswith("'pydra-calzone' is no package: PKG is one of pydra-cdi, pydra-core, ")
+
+
+def test_an_image_is_made_of_the_newest_releases_that_fit_each_other(clone):
+    for tag in ("pydra-cdi/v0.1.0", "pydra-cdi/v0.1.10", "pydra-cdi/v0.1.9", "pydra-cdi/v0.2.0"):
+        git(clone, "tag", tag)
+    git(clone, "tag", "pydra-pizza/v0.1.0")
+    missing = tool(clone, "wheels", "pydra-pizza")
+    assert missing.returncode == 1
+    assert "pydra-core has no release that fits <0.2,>=0.1: release it first" in missing.stderr
+    git(clone, "tag", "pydra-core/v0.1.0")
+    assert tool(clone, "wheels", "pydra-pizza").stdout.split() == [
+        "pydra-cdi/v0.1.10", "pydra-core/v0.1.0", "pydra-pizza/v0.1.0",
+    ]  # fmt: skip
+
+
+def test_the_chart_of_a_release_runs_its_image_and_needs_no_values(clone):
+    digest = "sha256:" + "0" * 64
+    order = ("chart", "pydra-pizza", "--registry", "registry.example.com/acme", "--digest", digest)
+    done = tool(clone, *order)
+    assert (done.returncode, done.stderr) == (0, "")
+    folder = clone / done.stdout.strip()
+    assert folder == clone / "dist/chart/dra-driver-pizza"
+    about, values = (
+        yaml.safe_load((folder / f).read_text()) for f in ("Chart.yaml", "values.yaml")
+    )
+    assert about["name"] == "dra-driver-pizza"
+    assert about["version"] == about["appVersion"] == str(version(clone))
+    image = values["image"]
+    assert f"{image['registry']}/{image['repository']}@{image['digest']}" == (
+        f"registry.example.com/acme/pydra-pizza@{digest}"
+    )
+    assert values["driver"]["name"] == "dra.pizza"
+    jsonschema.validate(values, json.loads((folder / "values.schema.json").read_text()))
+    assert not (folder / "values").exists()
+    refused = tool(clone, *order[:-1], "latest")
+    assert (refused.returncode, refused.stderr.count("is no digest")) == (1, 1)
+    assert "names its image" in tool(clone, "chart", "pydra-cdi", *order[2:]).stderr
 
 
 @pytest.mark.parametrize(

@@ -100,3 +100,28 @@ def excluded(root: Path, member: Member) -> Iterator[str]:
                     f"{user.name} requires {name}{allowed}, which leaves out {version}: "
                     f"widen it in packages/{user.name}/pyproject.toml and release {user.name} too"
                 )
+
+
+def wheel_tags(root: Path, name: str) -> list[str]:
+    """Return the tags of the releases whose wheels a package's image is made of: its own, and what that needs.
+
+    Of each member the newest release is taken that all the others allow.
+
+    Raises:
+        ReleaseError: a member has no such release.
+    """
+    everyone = members(root)
+    wanted, needed = [name], {name}
+    while wanted:
+        more = set(everyone[wanted.pop()].ranges) - needed
+        wanted += sorted(more)
+        needed |= more
+    tags = []
+    for each in (member for member in everyone if member in needed):
+        ranges = [everyone[user].ranges.get(each, SpecifierSet()) for user in needed]
+        fitting = [v for v in released(root, each) if all(v in allowed for allowed in ranges)]
+        if not fitting:
+            asked = ", ".join(str(allowed) for allowed in ranges if allowed) or "any version"
+            raise ReleaseError(f"{each} has no release that fits {asked}: release it first")
+        tags.append(f"{each}/v{fitting[-1]}")
+    return tags
