@@ -39,10 +39,12 @@ def test_both_sockets_of_a_long_driver_name_fit_and_are_the_same_each_time():
     assert sockets.registration.parent == Path(root) / "plugins_registry"
 
 
-def test_the_longest_path_that_fits_is_kept_and_one_byte_more_is_shortened():
-    name = "a-driver-with-a-longer-name.example"
+@pytest.mark.parametrize("letter", ["r", "é"], ids=["ascii", "two-bytes"])
+def test_the_longest_path_that_fits_is_kept_and_one_byte_more_is_shortened(letter):
+    name = "a-driver-with-a-long-name.example"
     tail = len(f"/plugins_registry/{name}-reg.sock")
-    root = "/" + "r" * (MAX_SOCKET_PATH - tail - 1)
+    room = MAX_SOCKET_PATH - tail - 1
+    root = "/" + letter * (room // len(letter.encode())) + "r" * (room % len(letter.encode()))
     assert locate(at(root), name).registration.name == f"{name}-reg.sock"
     assert locate(at(root + "r"), name).registration.name != f"{name}-reg.sock"
 
