@@ -13,10 +13,15 @@ import pytest
 import yaml
 
 from charts.cases import CHART, Case
-from charts.golden import compare
+from charts.copies import compare as copies_behind
+from charts.golden import compare, kept
+from charts.objects import VERSIONS, faults
 from charts.rendering import MISSING, RenderError, renderers
 from charts.schema import schema
 from charts.values_file import ValuesError, read
+from pydra_core._node.sockets import locate
+from pydra_core.errors import ConfigError
+from pydra_core.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 HERE = {renderer.name: renderer for renderer in renderers(ROOT)}
@@ -27,6 +32,50 @@ def test_golden_files_are_what_the_chart_renders_to(name):
     if name not in HERE:
         pytest.skip(f"{name} is not here" if HERE else MISSING)
     assert list(compare(ROOT, HERE[name], write=False)) == []
+
+
+def test_alerts_and_policies_of_parameters_are_what_they_are_copied_from():
+    assert list(copies_behind(ROOT, write=False)) == []
+
+
+def test_what_kubernetes_would_refuse_of_an_object_is_found():
+    (policy, device_class) = (
+        next(b for b in kept(ROOT, "pizza") if b["kind"] == kind)
+        for kind in ("ValidatingAdmissionPolicy", "DeviceClass")
+    )
+    policy["spec"]["validations"][0]["expression"] = "variables.broken0 =="
+    device_class["spec"]["extendedResource"] = "pizza.example.com/whole"
+    found = list(faults([policy, device_class]))
+    strangers = [line for line in found if "('extendedResource' was unexpected)" in line]
+    assert [line.split(": ")[1] for line in strangers] == [f"Kubernetes {v}" for v in VERSIONS]
+    (broken,) = set(found) - set(strangers)
+    assert "spec.validations[0].expression" in broken
+
+
+def test_every_value_is_tried_with_another_one():
+    def paths(values, above=()):
+        for name, value in values.items():
+            yield (*above, name)
+            if isinstance(value, dict):
+                yield from paths(value, (*above, name))
+
+    chart = ROOT / CHART
+    sets = [*(chart / "values").glob("*.yaml"), *(ROOT / "tests/charts/values").glob("*.yaml")]
+    tried = {p for file in sets for p in paths(yaml.safe_load(file.read_text(encoding="utf-8")))}
+    assert {value.path for value in read(chart / "values.yaml")} <= tried
+
+
+def test_the_longest_kubelet_root_is_the_longest_the_driver_takes():
+    made = json.loads((ROOT / CHART / "values.schema.json").read_text(encoding="utf-8"))
+    longest = made["properties"]["kubeletRootDir"]["maxLength"]
+
+    def take(length):
+        uid = "0e7cb5f1-8b51-4a5c-a4a9-d1ab1d3ff2a6"
+        locate(Settings(kubelet_root=Path("/" + "x" * (length - 1)), pod_uid=uid), "dra.pizza")
+
+    take(longest)
+    with pytest.raises(ConfigError, match="1 bytes"):
+        take(longest + 1)
 
 
 @pytest.mark.parametrize(

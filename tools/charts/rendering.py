@@ -59,7 +59,7 @@ class Renderer:
     def _start(self, case: Case) -> list[str]:
         where = ["--namespace", case.namespace, "--kube-version", KUBERNETES]
         if self.name == "helm":
-            return ["template", "--name-template", case.release, *where]
+            return ["template", case.release, *where]
         return ["-release", case.release, *where]
 
 
