@@ -11,7 +11,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 from pydra_core._api.client import MANAGER, KubeClient
@@ -19,6 +19,7 @@ from pydra_core._api.counters import layout_of
 from pydra_core._api.plan import Body, Owner, Write, plan
 from pydra_core._api.rivals import Rivals, managers
 from pydra_core._api.rules import faults_by_pool, inventory_error
+from pydra_core._api.slice_writes import SLICES, SliceWriter
 from pydra_core._api.slices import checked_list, checked_node_uid, checked_slice
 from pydra_core._api.wanted import Wanted
 from pydra_core._telemetry.metrics import Metrics
@@ -26,7 +27,6 @@ from pydra_core._values import Pool
 from pydra_core.errors import ApiError
 
 _log = logging.getLogger(__name__)
-_SLICES = "/apis/resource.k8s.io/v1/resourceslices"
 _NOT_FOUND, _CONFLICT, _GONE = 404, 409, 410
 _FASTEST, _SLOWEST = 0.2, 30.0
 _LOOK = 1.0
@@ -71,6 +71,7 @@ class Publisher:
         self._node = node
         self._registered = registered
         self._metrics = metrics
+        self._writer = SliceWriter(client, metrics)
         self.wanted = Wanted(driver, node, may_taint=may_taint)
         self._settled: object = None  # the wish that was fulfilled last
         self._rivals = Rivals()
@@ -84,6 +85,7 @@ class Publisher:
         self.problem = "nothing was published yet"
         self.leads: Callable[[], bool] = lambda: True
         self.on_wiped: Callable[[], None] = lambda: None
+        self.before: Callable[[Sequence[Body]], Awaitable[None]] = _nothing
         self.on_trouble: Callable[[str, str], None] = lambda _reason, _message: None
 
     def want(self, pools: Sequence[Pool]) -> None:
@@ -144,7 +146,7 @@ class Publisher:
     async def _session(self) -> None:
         """List once, then follow the watch and write differences, until the watch ends or a write fails."""
         query = {"fieldSelector": f"spec.driver={self._driver},spec.nodeName={self._node}"}
-        content = await self._client.get(_SLICES, query)
+        content = await self._client.get(SLICES, query)
         self._existing, version = checked_list(content, self._driver, self._node)
         self._deleted.clear()
         self._laid_out = False
@@ -163,11 +165,11 @@ class Publisher:
 
     async def _follow(self, query: Mapping[str, str]) -> None:
         async for kind, body in self._client.watch(
-            _SLICES, {**query, "allowWatchBookmarks": "true"}
+            SLICES, {**query, "allowWatchBookmarks": "true"}
         ):
             if kind == "BOOKMARK":
                 continue
-            name = checked_slice(f"WATCH {_SLICES}", body)["metadata"]["name"]
+            name = checked_slice(f"WATCH {SLICES}", body)["metadata"]["name"]
             if kind == "DELETED":
                 gone = self._existing.pop(name, None)
                 if gone:
@@ -199,10 +201,12 @@ class Publisher:
 
     async def _write_once(self) -> None:
         """Compare and write; whoever else changes the pool again and again is named and left alone for a while."""
-        owner, existing = await self._owner(), list(self._existing.values())
+        owner = await self._owner()
         if self.wanted.counts and not self._laid_out:
             self.wanted.cut = await layout_of(self._client)
             self._laid_out = True
+        await self.before(tuple(self._existing.values()))
+        existing = list(self._existing.values())
         desired = self.wanted.contents(existing)
         if desired is None:
             return
@@ -253,43 +257,24 @@ class Publisher:
         return Owner(self._node, checked_node_uid(content))
 
     async def _write(self, write: Write) -> None:
-        self._metrics.slice_write(write.verb)
-        body = write.body
-        match write.verb:
-            case "create":
-                stored = await self._client.send("POST", _SLICES, body)
-            case "update":
-                stored = await self._client.send(
-                    "PUT", f"{_SLICES}/{body['metadata']['name']}", body
-                )
-            case _:
-                await self._delete(body)
-                return
-        name, checked = body["metadata"]["name"], checked_slice(f"{write.verb} {_SLICES}", stored)
+        body, name = write.body, write.body["metadata"]["name"]
+        stored = await self._writer.make(write)
+        if stored is None:
+            self._existing.pop(name, None)
+            return
         pool = body["spec"]["pool"]
         self._newest[pool["name"]] = max(self._newest.get(pool["name"], 0), pool["generation"])
-        if int(checked["metadata"]["resourceVersion"]) > self._deleted.get(name, 0):
-            self._existing[name] = checked  # else the watch has already told of its end
+        if int(stored["metadata"]["resourceVersion"]) > self._deleted.get(name, 0):
+            self._existing[name] = stored  # else the watch has already told of its end
         if error := self.wanted.adopt(body, stored):
             self._metrics.background_error(error.reason)
             _log.error("published less than wanted", extra={"why": str(error)})
             self.on_trouble(error.reason, str(error))
             self._wake.set()
 
-    async def _delete(self, body: Body) -> None:
-        metadata = body["metadata"]
-        conditions = {
-            "preconditions": {
-                "uid": metadata["uid"],
-                "resourceVersion": metadata["resourceVersion"],
-            }
-        }
-        try:
-            await self._client.send("DELETE", f"{_SLICES}/{metadata['name']}", conditions)
-        except ApiError as err:
-            if err.status != _NOT_FOUND:
-                raise
-        self._existing.pop(metadata["name"], None)
+
+async def _nothing(_: Sequence[Body]) -> None:
+    """There is nothing to find out before slices are compared."""
 
 
 def _newer(body: Body, known: Body | None) -> bool:

@@ -25,6 +25,7 @@ from pydra_core._node.discovery import Discovery
 from pydra_core._node.health.care import Care
 from pydra_core._node.lifecycle import Stop, background, signals
 from pydra_core._node.prepare import ClaimPath
+from pydra_core._node.probes import serve_probes
 from pydra_core._node.recovery import Recovery
 from pydra_core._node.registration import Registration
 from pydra_core._node.reloading import Reloading
@@ -103,7 +104,7 @@ async def _serve(
     discovery = reloading.discovery = Discovery(driver, look, publisher, settings.discover_interval)
     discovery.on_found = lambda: care.found(publisher.wanted.devices)
     problem = lambda: registration.refusal or discovery.problem or publisher.problem  # noqa: E731 (asked anew by each probe)
-    await _probes(stack, settings, metrics, problem)
+    await serve_probes(stack, settings, metrics, problem)
     for path in remove_dead(settings, driver.name):
         _log.warning("socket of a dead instance removed", extra={"socket": path})
     async with background(
@@ -140,16 +141,6 @@ def _publisher(
     publisher.on_wiped = registration.doubt
     publisher.on_trouble = care.warn
     return publisher
-
-
-async def _probes(
-    stack: AsyncExitStack, settings: Settings, metrics: Metrics, problem: Callable[[], str]
-) -> None:
-    if settings.http_address:
-        from pydra_core._telemetry import http  # noqa: PLC0415 (2 MB that a driver without probes need not hold)
-
-        probe = http.serve(settings.http_address, metrics, problem)
-        _log.info("probes served", extra={"address": await stack.enter_async_context(probe)})
 
 
 @dataclass(frozen=True, slots=True)
