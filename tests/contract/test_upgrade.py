@@ -170,7 +170,7 @@ async def test_of_two_instances_the_younger_registered_one_publishes(world):
     await new.registered()
     await until(lambda: _are(world, 6))
     generations = [s["spec"]["pool"]["generation"] for s in (await world.slices()).values()]
-    await old.says("a younger instance publishes")
+    await old.says("another instance publishes")
     await world.api.delete_collection("resourceslices", Selection())
     await until(lambda: _are(world, 6))
     assert "slice was deleted" in old.logged()

@@ -113,7 +113,7 @@ class Publisher:
         while True:
             await asyncio.sleep(_LOOK)
             if led != (led := self.leads()):
-                _log.info("publishing" if led else "a younger instance publishes")
+                _log.info("publishing" if led else "another instance publishes")
                 self._wake.set()
 
     async def run(self) -> None:

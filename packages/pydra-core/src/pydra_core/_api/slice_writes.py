@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from pydra_core._api.client import KubeClient
 from pydra_core._api.plan import Body, Write
 from pydra_core._api.slices import checked_slice
@@ -9,7 +11,8 @@ from pydra_core._telemetry.metrics import Metrics
 from pydra_core.errors import ApiError
 
 SLICES = "/apis/resource.k8s.io/v1/resourceslices"
-_NOT_FOUND = 404
+_NOT_FOUND, _CONFLICT = 404, 409
+_log = logging.getLogger(__name__)
 
 
 class SliceWriter:
@@ -31,13 +34,27 @@ class SliceWriter:
         path = f"{SLICES}/{write.body['metadata']['name']}"
         match write.verb:
             case "create":
-                stored = await self._client.send("POST", SLICES, write.body)
+                stored = await self._create(write.body)
             case "update":
                 stored = await self._client.send("PUT", path, write.body)
             case _:
                 await self._delete(path, write.body)
                 return None
         return checked_slice(f"{write.verb} {SLICES}", stored)
+
+    async def _create(self, body: Body) -> Body:
+        try:
+            return await self._client.send("POST", SLICES, body)
+        except ApiError as err:
+            if err.status == _CONFLICT:
+                spec, name = body["spec"], body["metadata"]["name"]
+                why = (
+                    f"slice {name}: exists already and is not of these pools; if pool {spec['pool']['name']!r} of driver"
+                    f" {spec['driver']} is called like a node, give it another name"
+                )
+                _log.warning("slice exists already", extra={"slice": name, "why": why})
+                raise ApiError(why, status=_CONFLICT) from err
+            raise
 
     async def _delete(self, path: str, body: Body) -> None:
         known = {key: body["metadata"][key] for key in ("uid", "resourceVersion")}

@@ -167,7 +167,7 @@ async def _claim_path(
     instances = Instances(
         journal.locks, settings.pod_uid or ALONE, read_boot_id(settings.boot_id_file)
     )
-    specs = SpecFiles(settings.cdi_dir, driver.name)
+    specs = SpecFiles(settings.cdi_dir, driver.name, settings.node_name)
     known = Claims(client, driver.name, driver.config)
     claims = ClaimPath(driver, known, journal, instances, specs, metrics)
     stack.push_async_callback(lambda: claims.settle(stop.until))
