@@ -12,8 +12,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from image_world import ROOT, merged, run
 from image_world import images as world_of_images
-from image_world import merged, run
+from shown_pages import execute, items
 
 import pydra_pizza.demo
 
@@ -117,3 +118,18 @@ def test_bytecode_is_of_this_python_is_never_compared_with_its_source_and_shows_
         assert content[:8] == importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little")
         source = f"/{path.relative_to(images.pizza_root).parents[1]}/{path.name.split('.')[0]}.py"
         assert marshal.loads(content[16:]).co_filename == source
+
+
+def test_every_command_of_the_page_prints_what_it_shows(images, tmp_path):
+    for name, there in (
+        ("tools", ROOT / "tools"),
+        ("images", ROOT / "images"),
+        ("dist", images.dist),
+    ):
+        (tmp_path / name).symlink_to(there)
+    (tmp_path / "root").symlink_to(images.pizza_root)
+    (tmp_path / "core").symlink_to(images.core)
+    page = (ROOT / "docs" / "user" / "image.md").read_text(encoding="utf-8")
+    found = list(items(page))
+    assert len(found) == 4
+    execute(found, tmp_path)

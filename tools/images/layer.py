@@ -10,7 +10,6 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from images.bytecode import compile_site, compile_standard_library
 from images.installing import (
@@ -26,7 +25,6 @@ from images.sbom import sbom, sbom_path
 from images.stripping import dist_infos, strip, write_list, write_records
 from images.targets import FOLDER, LIBRARY, ImageError
 
-T = TypeVar("T", OwnWheel, Pin)
 _TIME = 315_532_800  # 1980, the first that every archive format can write
 
 
@@ -69,8 +67,8 @@ def build(order: Order) -> str:
 def _build(order: Order) -> str:
     locked = read_lock(order.lock)
     below = site_packages(order.core / FOLDER) if order.core else None
-    own = _not_below(closure(order.package, read_sums(order.wheels)), below, order)
-    others = _not_below(locked, below, order)
+    there = _versions(below) if below else {}
+    own, others = _own(order, there), _others(order, locked, there)
     environment = order.out / FOLDER
     site = site_packages(environment)
     if below:
@@ -94,15 +92,21 @@ def _build(order: Order) -> str:
     return _settle(order.out)
 
 
-def _not_below(wanted: Sequence[T], below: Path | None, order: Order) -> tuple[T, ...]:
-    there = _versions(below) if below else {}
-    for each in wanted:
+def _others(order: Order, locked: Sequence[Pin], there: dict[str, str]) -> list[Pin]:
+    """Return the third parties to add. One below in another version than locked would be shipped unseen."""
+    for each in locked:
         if there.get(each.name, each.version) != each.version:
             raise ImageError(
-                f"{order.package}: needs {each.name} {each.version}, the image below has {there[each.name]};"
-                " build pydra-core anew from the same commit"
+                f"{order.package}: needs {each.name} {each.version}, the image below has {there[each.name]}; build or"
+                " release pydra-core with the same locks first"
             )
-    return tuple(each for each in wanted if each.name not in there)
+    return [each for each in locked if each.name not in there]
+
+
+def _own(order: Order, there: dict[str, str]) -> list[OwnWheel]:
+    """Return those of ours to add; what is below is as its digest says, and `check_ranges` decides whether it fits."""
+    found = closure(order.package, read_sums(order.wheels))
+    return [each for each in found if each.name not in there]
 
 
 def _versions(site: Path) -> dict[str, str]:
