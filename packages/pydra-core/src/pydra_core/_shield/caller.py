@@ -111,15 +111,17 @@ class Caller:
     ) -> Any:
         mutates = self._table.kind(operation.name) == MUTATES
         started = self._around.now()
+        error: PydraError | None = None
 
         def account(outcome: Outcome) -> None:
+            nonlocal error
             error = failures.of(operation, outcome, seconds, mutates=mutates)
             took = self._around.now() - started
             self._ward.observer.vendor_call(operation.name, error.reason if error else "", took)
             self._note(conversation, operation, outcome, error)
 
         outcome = await conversation.ask(frame, seconds, account)
-        if error := failures.of(operation, outcome, seconds, mutates=mutates):
+        if error:
             raise error
         return outcome.value if isinstance(outcome, wire.Value) else None
 

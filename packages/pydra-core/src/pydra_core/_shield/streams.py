@@ -79,7 +79,7 @@ class EventStream:
             await self._more.wait()
         value = self._values.popleft()
         if self._process and len(self._values) == _MOST_WAITING - 1:
-            self._process.resume()
+            self._process.channel.resume()
         return value
 
     async def aclose(self) -> None:
@@ -102,7 +102,7 @@ class EventStream:
             process.kill()
             return
         self._process = process
-        process.on_frame = self._loaded
+        process.channel.on_frame = self._loaded
         process.on_end = self._ended
         self._loaded_at, self._late = None, False
         self._later(self._ward.around.limits.start, self._too_late)
@@ -135,7 +135,7 @@ class EventStream:
         """Hear no more of the worker."""
         process, self._process = self._process, None
         if process:
-            process.on_frame = lambda _: None
+            process.channel.on_frame = lambda _: None
             process.on_end = lambda _: None
         if self._timer:
             self._timer.cancel()
@@ -157,15 +157,15 @@ class EventStream:
                 return
             self._loaded_at = self._ward.around.now()
             self._later(self._ward.around.limits.healthy, self._look)
-            self._process.on_frame = self._yielded
-            self._process.send(self._frame)
+            self._process.channel.on_frame = self._yielded
+            self._process.channel.send(self._frame)
 
     def _yielded(self, body: bytes) -> None:
         match self._decoded(body):
             case wire.Value(value):
                 self._values.append(value)
                 if self._process and len(self._values) == _MOST_WAITING:
-                    self._process.pause()
+                    self._process.channel.pause()
             case wire.Failure() as failure:
                 self._failed(failure)
             case wire.End():
