@@ -20,6 +20,9 @@ CHART = ROOT / "charts" / "dra-driver"
 DRIVERS = {entry.name: entry for entry in entry_points(group="pydra.drivers")}
 NOT_SET = {"SOCKET_PATH", "KUBELET_SOCKET_PATH", "REGISTRATION_SOCKET_PATH", "BOOT_ID_FILE", "KUBECONFIG"}  # fmt: skip
 
+PUBLISH = {"POD_NAMESPACE", "LEASE_DURATION"}
+"""Settings of `publish`, which does not run on nodes."""
+
 
 def golden(name):
     return kept(ROOT, name)
@@ -102,7 +105,7 @@ def test_a_root_too_long_for_sockets_in_the_drivers_own_folder_is_served_from_th
 
 
 def test_every_setting_is_the_charts_or_left_to_the_admin(rendered):
-    known = {key.env for key in all_keys()}
+    known = {key.env for key in all_keys()} - PUBLISH
     told = set(environment(rendered))
     assert known - NOT_SET <= told
     assert told - known <= {"POD_IP"}

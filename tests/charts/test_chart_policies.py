@@ -69,7 +69,8 @@ ELSEWHERE = {"name": "node-2", "generation": 9, "resourceSliceCount": 1}
 FOREIGN = [
     ({"nodeName": "node-2"}, "slices of node node-1 only, in spec.nodeName"),
     ({"driver": "dra.pasta"}, "slices of driver dra.pizza only, in spec.driver"),
-    ({"pool": ELSEWHERE}, "slices of pool node-1 only, in spec.pool.name"),
+    ({"pool": ELSEWHERE}, "slices of pool node-1 and those below it only, in spec.pool.name"),
+    ({"pool": ELSEWHERE | {"name": "node-10"}}, "slices of pool node-1 and those below it only"),
 ]
 
 
@@ -86,10 +87,12 @@ async def test_a_driver_writes_slices_of_its_own_node_driver_and_pool_only(field
         assert (await session.delete(url)).status == 422
 
 
-async def test_its_own_slices_it_makes_changes_and_deletes():
+@pytest.mark.parametrize("pool", ["node-1", "node-1/oven"])
+async def test_its_own_slices_it_makes_changes_and_deletes(pool):
     server = await cluster("pizza")
+    body = changed(pool=SLICE["spec"]["pool"] | {"name": pool})
     async with driver_of(server, Bound("node", "node-1")) as session:
-        made = await session.post(SLICES, json=SLICE)
+        made = await session.post(SLICES, json=body)
         assert made.status == 201
         body = await made.json()
         body["spec"]["devices"] = []

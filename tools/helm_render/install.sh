@@ -2,7 +2,7 @@
 # Builds helm_render where there is no helm: Go from a wheel, sprig and yaml from Debian. Needs root for the latter.
 # Never fails: without it golden files are not compared with the templates, and the reason is printed.
 set -u
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../.." || exit
 built=.venv-charts/bin/helm_render
 
 skip() { echo "charts are not rendered here: $*"; exit 0; }
@@ -15,9 +15,10 @@ if ! [ -d "$sources/src/github.com/Masterminds/sprig" ] || ! [ -d "$sources/src/
     command -v apt-get >/dev/null || skip "no helm, and no apt-get for sprig's source"
     [ "$(id -u)" = 0 ] || skip "no helm, and only root may install sprig's source"
     export DEBIAN_FRONTEND=noninteractive
-    packages="golang-github-masterminds-sprig-dev golang-k8s-sigs-yaml-dev"
-    install() { timeout 120 apt-get install -qq -y --no-install-recommends $packages >/dev/null 2>&1; }
-    install || { timeout 60 apt-get update -qq >/dev/null 2>&1 && install; } || skip "apt-get cannot install $packages"
+    packages=(golang-github-masterminds-sprig-dev golang-k8s-sigs-yaml-dev)
+    install() { timeout 120 apt-get install -qq -y --no-install-recommends "${packages[@]}" >/dev/null 2>&1; }
+    install || { timeout 60 apt-get update -qq >/dev/null 2>&1 && install; } ||
+        skip "apt-get cannot install ${packages[*]}"
 fi
 
 [ -x .venv-charts/bin/python ] || python3 -m venv .venv-charts || skip "python3 -m venv failed"
