@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
-from inventories import inventories, pools, shared
+from inventories import inventories, pools, reached, shared
 
 from pydra_core._api.access import Access
 from pydra_core._api.client import KubeClient
@@ -16,7 +16,7 @@ from pydra_core._api.plan import Owner, plan
 from pydra_core._api.pools import local_pools
 from pydra_core._api.publisher import Publisher
 from pydra_core._api.render import slice_contents
-from pydra_core._api.rules import check
+from pydra_core._api.rules import check, faults_by_pool
 from pydra_core._telemetry.metrics import Metrics
 from pydra_core.errors import InventoryError
 from pydra_testbed.api import ApiServer
@@ -32,9 +32,9 @@ def contents_of(inventory):
     return slice_contents(local_pools(inventory, NODE), NODE)
 
 
-async def refusal(inventory):
+async def refusal(contents, owner=OWNER):
     """Why the API server refuses what would be published; empty if it takes all."""
-    for write in plan([], contents_of(inventory), DRIVER, OWNER):
+    for write in plan([], contents, DRIVER, owner):
         try:
             await SERVER.local.create("resourceslices", write.body)
         except ApiStatusError as err:
@@ -62,7 +62,7 @@ def compare(inventory):
     event("refused" if faults else "taken")
     if any("no quantity" in fault for fault in faults):
         return  # there is no way to spell it for the server
-    said = asyncio.run(refusal(inventory))
+    said = asyncio.run(refusal(contents_of(inventory)))
     assert bool(said) == bool([f for f in faults if not STRICTER.search(f)]) or (faults and said)
 
 
@@ -76,6 +76,14 @@ def test_an_inventory_passes_the_rules_exactly_if_the_api_server_takes_it(invent
 @given(shared())
 def test_a_capacity_with_a_policy_passes_exactly_if_the_api_server_takes_it(inventory):
     compare(inventory)
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=SLOWLY)
+@given(reached())
+def test_who_reaches_a_pool_passes_the_rules_exactly_if_the_api_server_takes_it(pool):
+    faults = faults_by_pool([pool], "")
+    event("refused" if faults else "taken")
+    assert bool(asyncio.run(refusal(slice_contents([pool]), None))) == bool(faults)
 
 
 class Node:
