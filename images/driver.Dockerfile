@@ -14,9 +14,9 @@ FROM ${UV_IMAGE} AS uv
 FROM --platform=${BUILDPLATFORM} ${PYTHON_IMAGE} AS build
 COPY --from=uv /uv /usr/local/bin/uv
 ENV PYTHONDONTWRITEBYTECODE=1 UV_CACHE_DIR=/uv-cache UV_PYTHON_DOWNLOADS=never
-ARG TARGETPLATFORM
 
 FROM build AS core-layer
+ARG TARGETPLATFORM
 RUN --mount=type=bind,target=/src --mount=type=cache,target=/uv-cache \
     python /src/tools/build_image.py layer --package pydra-core --platform "${TARGETPLATFORM}" \
     --wheels /src/dist --lock /src/images/locks/pydra-core.txt --out /layer
@@ -45,6 +45,7 @@ FROM ${CORE_IMAGE} AS core
 
 FROM build AS driver-layer
 ARG PACKAGE
+ARG TARGETPLATFORM
 RUN --mount=type=bind,target=/src --mount=type=bind,from=core,target=/core \
     --mount=type=cache,target=/uv-cache \
     python /src/tools/build_image.py layer --package "${PACKAGE}" --platform "${TARGETPLATFORM}" --core /core \

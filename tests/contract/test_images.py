@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 import tomllib
 from importlib.metadata import Distribution
 
 import pytest
-from image_world import BUILD, LOCKS, ROOT, UV, acme_lock, layer, merged, must, run
+from image_world import BUILD, LOCKS, ROOT, UV, acme_lock, layer, merged, must, run, run_cached
 from image_world import images as world_of_images
 from packaging.utils import canonicalize_name
 
@@ -240,6 +241,31 @@ def test_each_package_with_a_driver_has_a_lock_without_our_names_or_addresses():
         assert pinned == sorted(set(pinned))
         assert not set(pinned) & {*projects, "pydra", "cel-expr-python"}
         assert not re.search(r"://|@ |^-", text, re.MULTILINE)
+
+
+def test_a_lock_that_was_edited_or_is_of_no_package_is_named_and_written_anew(tmp_path):
+    if not (ROOT / "uv.lock").is_file() or not shutil.which(UV):
+        pytest.skip(
+            "no uv, or no resolution of the workspace: this environment was not made by uv sync"
+        )
+    for name in ("pyproject.toml", "uv.lock", *ROOT.glob("packages/*/pyproject.toml")):
+        target = tmp_path / (ROOT / name).relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, target)
+    shutil.copytree(ROOT / "tools", tmp_path / "tools")
+    locks = shutil.copytree(LOCKS, tmp_path / "images" / "locks")
+    edited, stray = locks / "pydra-core.txt", locks / "nobody.txt"
+    edited.write_text(edited.read_text().replace("mdurl==", "mdurl==9."))
+    stray.write_text("")
+    generator = (sys.executable, tmp_path / "tools" / "gen_locks.py")
+    done = run_cached(*generator, "--check", cwd=tmp_path)
+    assert done.returncode == 1, done.stderr
+    told = "images/locks/pydra-core.txt: stale\nimages/locks/nobody.txt: of no package\n"
+    assert done.stdout == told
+    assert "gen_locks.py" in done.stderr
+    must(run_cached(*generator, cwd=tmp_path))
+    written = {path.name: path.read_text() for path in locks.iterdir()}
+    assert written == {path.name: path.read_text() for path in LOCKS.iterdir()}
 
 
 def test_the_dockerfile_takes_bases_by_digest_runs_the_tool_and_starts_what_a_layer_has(images):
