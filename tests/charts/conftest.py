@@ -30,8 +30,8 @@ def rendered(request):
 class Release:
     """What `helm install`, `helm upgrade`, `helm test` and `helm uninstall` do with a chart's objects."""
 
-    def __init__(self, testbed, objects):
-        self.api, self._resource_of = testbed.api, testbed.server.resource_of
+    def __init__(self, server, objects):
+        self.api, self._resource_of = server.local, server.resource_of
         self.objects = objects
 
     def made(self):
@@ -82,8 +82,8 @@ class Release:
 
 
 @pytest.fixture
-async def chart_on(testbed):
-    """The objects of the golden file `elsewhere`, whose folders become those of the testbed's node.
+async def placed(testbed):
+    """The objects of a golden file, whose folders become those of the testbed's node.
 
     Nothing else is changed but what a process in place of a container lacks: an image's programs, an address of
     its own, the mounted token.
@@ -91,40 +91,51 @@ async def chart_on(testbed):
     (node,) = testbed.nodes.values()
     await testbed.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "drivers"}})
     await testbed.until("nodes", node.name, bool, namespace="")
-    token = await testbed.cluster.account_kubeconfig(node, ACCOUNT)
-    places = {
-        "/data/kubeconfig": str(token),
-        "/data/kubelet": str(node.kubelet_root),
-        "/data/cdi": str(node.cdi_dir),
-        "$(POD_IP):9090": "127.0.0.1:0",
-    }
 
-    def placed(**environ):
-        text = json.dumps(kept(ROOT, "elsewhere"))
+    async def place(case, account, program, **environ):
+        places = {
+            "/data/kubeconfig": str(await testbed.cluster.account_kubeconfig(node, account)),
+            "/data/kubelet": str(node.kubelet_root),
+            "/data/cdi": str(node.cdi_dir),
+            "$(POD_IP):9090": "127.0.0.1:0",
+        }
+        text = json.dumps(kept(ROOT, case))
         for there, here in places.items():
             text = text.replace(there, here)
         objects = json.loads(text)
-        (container,) = driver_set(objects)["spec"]["template"]["spec"]["containers"]
-        container["command"] = [sys.executable, "-m", "pydra_pizza", *container["command"][1:]]
         own = {VARIABLE: str(testbed.cluster.root), **environ}
-        container["env"] += [{"name": name, "value": value} for name, value in own.items()]
+        for container in containers(objects):
+            container["command"] = [*program, *container["command"][1:]]
+            container["env"] += [{"name": name, "value": value} for name, value in own.items()]
         return objects
 
-    return placed
+    return place
+
+
+def containers(objects):
+    """The driver's and the publisher's."""
+    for body in objects:
+        if body["kind"] in ("DaemonSet", "Deployment"):
+            yield from body["spec"]["template"]["spec"]["containers"]
+
+
+@pytest.fixture
+def chart_on(placed):
+    """The chart as an admin has it who says where the kubelet's folders are."""
+
+    async def make(**environ):
+        return await placed("elsewhere", ACCOUNT, [sys.executable, "-m", "pydra_pizza"], **environ)
+
+    return make
 
 
 @pytest.fixture
 async def release(testbed, chart_on):
     """A release that is installed and serves."""
-    made = Release(testbed, chart_on())
+    made = Release(testbed.server, await chart_on())
     await made.install()
     await serves(testbed)
     return made
-
-
-def driver_set(objects):
-    (found,) = [body for body in objects if body["kind"] == "DaemonSet"]
-    return found
 
 
 async def serves(testbed, generation=1):
@@ -144,3 +155,9 @@ async def serves(testbed, generation=1):
 @pytest.fixture
 def serving():
     return serves
+
+
+@pytest.fixture
+def new_release():
+    """Make a release of objects, not yet installed."""
+    return Release

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import json
+import os
+import sys
 
 import pytest
 
@@ -54,6 +57,13 @@ async def drivers(testbed):
     return [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
 
 
+async def first(testbed, resource):
+    """The first object of that sort, once there is one."""
+    async for event in testbed.api.watch(resource, Selection()):
+        yield event.object
+        return
+
+
 async def gone(testbed, resource, selection):
     """Wait until nothing of that sort is left."""
     while (await testbed.api.list(resource, selection)).items:  # noqa: ASYNC110 (controllers are at work)
@@ -89,6 +99,23 @@ async def test_a_release_serves_is_tested_and_leaves_nothing_in_the_cluster(test
     assert spec_files(testbed) == {}
 
 
+@pytest.mark.usefixtures("release")
+async def test_doctor_finds_no_right_missing_in_a_release(testbed):
+    (pod,) = await drivers(testbed)
+    (container,) = pod["spec"]["containers"]
+    given = {e["name"]: e["value"] for e in container["env"] if "value" in e}
+    process = await asyncio.create_subprocess_exec(
+        *(*container["command"][:-1], "doctor", "--laptop", "-o", "json"),
+        env=os.environ | given | {"NODE_NAME": pod["spec"]["nodeName"]},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    told, _ = await process.communicate()
+    rows = json.loads(told)["checks"]
+    rows = [row for row in rows if row["check"].startswith(("rbac", "api"))]
+    assert {row["state"] for row in rows} == {"ok"}, rows
+    assert "rbac: associated-node:patch resourceclaims/driver" in {row["check"] for row in rows}
+
+
 async def test_a_test_pod_that_got_nothing_fails(testbed, release):
     body = copy.deepcopy(next(b for b in release.objects if b["kind"] == "Pod"))
     del body["spec"]["resourceClaims"]
@@ -105,7 +132,7 @@ async def test_an_upgrade_keeps_claims_prepared_before_during_and_after(
 ):
     await eats(testbed, "before")
     files_before = spec_files(testbed)
-    newer = chart_on(LOG_LEVEL="debug")
+    newer = await chart_on(LOG_LEVEL="debug")
     (body,) = [each for each in newer if each["kind"] == "DaemonSet"]
     body["spec"]["template"]["spec"]["containers"][0]["image"] = "registry.example.com/pydra/pydra-pizza:0.3.0"  # fmt: skip
     told = len(testbed.calls)
@@ -126,7 +153,7 @@ async def test_an_upgrade_keeps_claims_prepared_before_during_and_after(
 
 
 async def test_after_an_uninstall_pods_run_on_and_a_new_install_lets_them_go(
-    testbed, release, chart_on, serving, caplog
+    testbed, release, new_release, chart_on, serving, caplog
 ):
     """A claim from before keeps its device; one that comes meanwhile waits, whether it was still allocated or not."""
     await eats(testbed, "before")
@@ -141,7 +168,7 @@ async def test_after_an_uninstall_pods_run_on_and_a_new_install_lets_them_go(
     while "claims not unprepared" not in caplog.text:  # noqa: ASYNC110 (no event tells of it)
         await asyncio.sleep(0.02)
 
-    again = type(release)(testbed, chart_on())
+    again = new_release(testbed.server, await chart_on())
     await again.install()
     await serving(testbed)
     await gone(testbed, "pods", Selection("default", field_selector="metadata.name=before"))
@@ -149,3 +176,42 @@ async def test_after_an_uninstall_pods_run_on_and_a_new_install_lets_them_go(
     for name in ("during", "between"):
         await testbed.pod(name, "Running")
     await eats(testbed, "after")
+
+
+FABRIC = """
+from pydra_core import Device, Driver, Inventory, main
+from pydra_core.values import Nodes, Pool
+
+
+class FabricDriver(Driver):
+    name = "dra.pizza"
+
+    async def discover(self) -> Inventory:
+        return Inventory()
+
+    async def prepare(self, claim):
+        return []
+
+    async def cluster_pools(self):
+        return [Pool("delivery", (Device("scooter"),), nodes=Nodes())]
+
+
+main(FabricDriver)
+"""
+
+
+async def test_the_publisher_publishes_what_several_nodes_reach_with_the_rights_it_has(
+    testbed, placed, new_release, tmp_path
+):
+    (tmp_path / "fabric.py").write_text(FABRIC)
+    program = [sys.executable, str(tmp_path / "fabric.py")]
+    objects = await placed("fabric", "drivers/kitchen-dra-driver-publish", program)
+    made = new_release(testbed.server, [b for b in objects if b["kind"] != "DaemonSet"])
+    await made.install()
+    (found,) = [b async for b in first(testbed, "resourceslices")]
+    assert found["spec"]["pool"]["name"] == "delivery"
+    lease = await testbed.api.get("leases", "dra.pizza-publish", "drivers")
+    assert lease["spec"]["leaseDurationSeconds"] == 15
+    await made.uninstall()
+    await gone(testbed, "pods", Selection("drivers"))
+    assert await made.left() == []

@@ -28,9 +28,24 @@ def golden(name):
     return kept(ROOT, name)
 
 
-def only(objects, kind):
-    (found,) = [body for body in objects if body["kind"] == kind]
+def only(objects, kind, *, publisher=False):
+    (found,) = [
+        body
+        for body in objects
+        if body["kind"] == kind and body["metadata"]["name"].endswith("-publish") == publisher
+    ]
     return found
+
+
+def rights(role):
+    """Group, resource, verb and object of each right a role gives."""
+    return sorted(
+        right
+        for rule in role["rules"]
+        for right in itertools.product(
+            rule["apiGroups"], rule["resources"], rule["verbs"], rule.get("resourceNames", [""])
+        )
+    )
 
 
 def pod_of(objects):
@@ -60,22 +75,39 @@ def test_every_vendors_package_has_values_and_the_policy_of_its_parameters():
 
 @pytest.mark.parametrize("vendor", DRIVERS)
 def test_a_role_allows_exactly_what_doctor_asks_for(vendor):
-    rules = only(golden(vendor), "ClusterRole")["rules"]
-    named = [
-        (group, resource, verb, name)
-        for rule in rules
-        for group, resource, verb, name in itertools.product(
-            rule["apiGroups"], rule["resources"], rule["verbs"], rule.get("resourceNames", [""])
-        )
-    ]
     asked = rights_of(DRIVERS[vendor].load())
-    assert sorted(named) == sorted((r.group, r.resource, r.verb, r.name) for r in asked)
+    wanted = sorted((r.group, r.resource, r.verb, r.name) for r in asked)
+    assert rights(only(golden(vendor), "ClusterRole")) == wanted
 
 
 def test_without_device_status_no_claim_is_written():
-    rules = only(golden("everything"), "ClusterRole")["rules"]
-    assert {tuple(r["verbs"]) for r in rules if "resourceclaims" in r["resources"]} == {("get",)}
-    assert not any(r["resources"] == ["resourceclaims/status"] for r in rules)
+    given = rights(only(golden("everything"), "ClusterRole"))
+    assert {(name, verb) for _, name, verb, _ in given if name.startswith("resourceclaims")} == {
+        ("resourceclaims", "get")
+    }
+
+
+def test_a_publisher_may_write_slices_and_hold_its_lease_and_no_more():
+    group, verbs = "resource.k8s.io", ("list", "watch", "create", "update", "delete")
+    slices = [(group, "resourceslices", verb, "") for verb in verbs]
+    for case, claims in (("fabric", [(group, "resourceclaims", "list", "")]), ("everything", [])):
+        objects = golden(case)
+        assert rights(only(objects, "ClusterRole", publisher=True)) == sorted(slices + claims)
+        assert rights(only(objects, "Role", publisher=True)) == [
+            ("coordination.k8s.io", "leases", "create", ""),
+            ("coordination.k8s.io", "leases", "get", "dra.pizza-publish"),
+            ("coordination.k8s.io", "leases", "update", "dra.pizza-publish"),
+        ]
+        pod = only(objects, "Deployment", publisher=True)["spec"]["template"]["spec"]
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert "volumes" not in pod
+
+
+def test_a_publisher_has_the_settings_it_needs():
+    pod = only(golden("fabric"), "Deployment", publisher=True)["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["command"] == ["pydra-pizza", "publish"]
+    assert {entry["name"] for entry in container["env"]} >= PUBLISH
 
 
 def test_all_mounts_and_settings_follow_from_one_kubelet_root():
@@ -112,7 +144,9 @@ def test_every_setting_is_the_charts_or_left_to_the_admin(rendered):
 
 
 def test_no_pod_has_more_rights_than_it_says(rendered):
-    pods = [pod_of(rendered), *(b["spec"] for b in rendered if b["kind"] == "Pod")]
+    others = [b["spec"] for b in rendered if b["kind"] == "Pod"]
+    deployed = [b["spec"]["template"]["spec"] for b in rendered if b["kind"] == "Deployment"]
+    pods = [pod_of(rendered), *others, *deployed]
     for pod in pods:
         assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
         assert pod["securityContext"]["seccompProfile"]["type"] in ("RuntimeDefault", "Localhost")
@@ -123,7 +157,7 @@ def test_no_pod_has_more_rights_than_it_says(rendered):
                 assert context["capabilities"] == {"drop": ["ALL"]}
                 assert context["allowPrivilegeEscalation"] is False
             assert container["resources"]["limits"]["memory"]
-    assert all(pod["automountServiceAccountToken"] is False for pod in pods[1:])
+    assert all(pod["automountServiceAccountToken"] is False for pod in others)
 
 
 def test_only_who_asks_and_says_why_is_privileged():

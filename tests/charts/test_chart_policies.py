@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import aiohttp
@@ -46,9 +46,9 @@ async def cluster(case):
 
 
 @asynccontextmanager
-async def driver_of(server, *bound):
+async def driver_of(server, *bound, account="kube-system/dra-driver-pizza"):
     """HTTP as the driver of the release speaks it, with a token bound to these."""
-    token = server.tokens.for_service_account("kube-system", "dra-driver-pizza", bound=bound)
+    token = server.tokens.for_service_account(*account.split("/"), bound=bound)
     headers = {"Authorization": f"Bearer {token.text}"}
     async with server.listen() as url, aiohttp.ClientSession(url, headers=headers) as session:
         yield session
@@ -118,6 +118,28 @@ async def test_a_token_that_is_bound_to_no_node_writes_no_slice():
     assert "bound to no node" in message
 
 
+EVERYWHERE = {"nodeName": None, "allNodes": True, "pool": ELSEWHERE | {"name": "delivery"}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        (EVERYWHERE, ""),
+        (EVERYWHERE | {"driver": "dra.pasta"}, "slices of driver dra.pizza only"),
+        ({}, "slices of no single node"),
+    ],
+)
+async def test_a_publisher_writes_slices_of_its_driver_that_belong_to_no_node(fields, told):
+    server = await cluster("fabric")
+    body = changed(**fields)
+    body["spec"] = {name: value for name, value in body["spec"].items() if value}
+    publisher = "drivers/kitchen-dra-driver-publish"
+    async with driver_of(server, Bound("node", "node-1"), account=publisher) as session:
+        status, message = await says(await session.post(SLICES, json=body))
+    assert status == (422 if told else 201)
+    assert told in message
+
+
 async def test_who_is_not_the_driver_is_left_alone():
     server = await cluster("pizza")
     body = await server.local.create("resourceslices", changed(nodeName="node-2"))
@@ -152,3 +174,33 @@ async def test_an_admin_may_be_content_with_a_warning():
     ]
     assert binding["spec"]["validationActions"] == ["Warn"]
     await server.local.create("resourceclaims", claim(GOOD | {"cheese": 1}), "default")
+
+
+def custom(kind):
+    """The definition of a kind of the Prometheus operator, without its schema."""
+    plural = f"{kind.lower()}s"
+    shape = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": shape}}
+    return {
+        "metadata": {"name": f"{plural}.monitoring.coreos.com"},
+        "spec": {
+            "group": "monitoring.coreos.com",
+            "names": {"kind": kind, "plural": plural},
+            "scope": "Namespaced",
+            "versions": [version],
+        },
+    }
+
+
+async def test_an_api_server_takes_every_rendering_and_none_of_it_stays(rendered, new_release):
+    server = ApiServer(RealClock(), cel_check=selector_check)
+    for kind in ("PodMonitor", "PrometheusRule"):
+        await server.local.create("customresourcedefinitions", custom(kind))
+    for name in ("kube-system", "drivers"):
+        with suppress(ApiStatusError):  # it has the first of them
+            await server.local.create("namespaces", {"metadata": {"name": name}})
+    made = new_release(server, rendered)
+    await made.install()
+    await made.upgrade(rendered)
+    await made.uninstall()
+    assert await made.left() == []

@@ -36,6 +36,46 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
+{{- define "dra-driver.publisher" -}}
+{{- printf "%s-publish" (include "dra-driver.fullname" . | trunc 55 | trimSuffix "-") -}}
+{{- end -}}
+
+{{/* Settings both programs have. */}}
+{{- define "dra-driver.settings" -}}
+- name: POD_IP
+  valueFrom: {fieldRef: {fieldPath: status.podIP}}
+- name: HTTP_ADDRESS
+  value: "$(POD_IP):{{ .Values.httpPort }}"
+{{- with .Values.settings }}
+- name: LOG_LEVEL
+  value: {{ .logLevel | quote }}
+- name: LOG_FORMAT
+  value: {{ .logFormat | quote }}
+- name: DISCOVER_INTERVAL
+  value: {{ .discoverInterval | quote }}
+- name: DRAIN_TIMEOUT
+  value: {{ .drainTimeout | quote }}
+{{- end }}
+{{- with .Values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* The port both programs serve, and who asks it. */}}
+{{- define "dra-driver.probes" -}}
+ports:
+  - name: http
+    containerPort: {{ .Values.httpPort }}
+readinessProbe:
+  httpGet: {path: /readyz, port: http}
+  periodSeconds: 5
+livenessProbe:
+  httpGet: {path: /healthz, port: http}
+  initialDelaySeconds: 10
+  periodSeconds: 20
+  timeoutSeconds: 5
+{{- end -}}
+
 {{- define "dra-driver.driver" -}}
 {{- required "driver.name: which driver? give a vendor's values: -f values/<vendor>.yaml" .Values.driver.name -}}
 {{- end -}}
