@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from saboteurs import QUICK, SUPPORT, is_gone, library, make, sabotage
 
-from pydra_core.errors import VendorQuarantinedError, VendorStuckError
+from pydra_core.errors import VendorCrashedError, VendorQuarantinedError, VendorStuckError
 
 __all__ = ["library", "sabotage"]
 
@@ -139,6 +139,29 @@ async def test_a_stream_that_is_closed_while_it_hangs_is_still_counted(library):
     os.kill(pid, signal.SIGKILL)
     await made.until(lambda: made.stuck == 0)
     assert is_gone(pid)
+
+
+async def test_calls_go_on_with_the_worker_they_have_while_none_may_be_started(library):
+    made = make(library, kill=lambda _pid, _number: None)
+    worker = await made.shield(made.card.pid)
+    hung = []
+    for _ in range(QUICK.stuck):
+        stream = made.shield.events(made.card.blocked)
+        hung.append(await anext(stream))
+        await stream.aclose()
+    await made.until(lambda: made.stuck == QUICK.stuck)
+    with pytest.raises(VendorStuckError):
+        await anext(made.shield.events(made.card.two))
+    assert await made.shield(made.card.pid) == worker
+    with pytest.raises(VendorCrashedError):
+        await made.shield(made.card.change, "null")
+    with pytest.raises(VendorStuckError):
+        await made.shield(made.card.pid)
+    for pid in hung:
+        os.kill(pid, signal.SIGKILL)
+    await made.until(lambda: made.stuck == 0)
+    assert await made.shield(made.card.pid) != worker
+    await made.shield.close()
 
 
 WATCHING = f"""

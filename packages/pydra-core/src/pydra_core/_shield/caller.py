@@ -57,7 +57,6 @@ class Caller:
     async def load(self) -> Sequence[str]:
         """Have a worker, and return the names of the operations it found."""
         async with self._turn:
-            self._ward.admit(self._ward.loading)
             await self._ready()
             return self._table.names()
 
@@ -90,6 +89,7 @@ class Caller:
             await self._conversation.idle()
         if self._conversation is None or self._conversation.process.death:
             self._conversation = None
+            self._ward.admit_worker()
             self._conversation = await self._start()
         return self._conversation
 

@@ -94,6 +94,7 @@ class EventStream:
     def _refuse_if_held(self) -> None:
         try:
             self._ward.admit(self._operation)
+            self._ward.admit_worker()
         except PydraError as err:
             self._problem = self._problem or err
 

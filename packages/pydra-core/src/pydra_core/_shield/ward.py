@@ -43,15 +43,22 @@ class Ward:
         self._stuck = 0
 
     def admit(self, operation: Operation) -> None:
-        """Let an operation through that may use a worker, or start one.
+        """Let an operation through, to a worker that is there.
 
         Raises:
-            VendorQuarantinedError: it, or the import, crashed or hung too often.
+            VendorQuarantinedError: it crashed or hung too often.
+        """
+        if wait := self.quarantine(operation):
+            raise failures.quarantined(operation, wait)
+
+    def admit_worker(self) -> None:
+        """Let another worker start.
+
+        Raises:
+            VendorQuarantinedError: the import crashed or hung too often.
             VendorStuckError: too many workers hang in the kernel.
         """
-        for named in (operation, self.loading):
-            if wait := self.quarantine(named):
-                raise failures.quarantined(named, wait)
+        self.admit(self.loading)
         if self._stuck >= self.around.limits.stuck:
             raise failures.stuck(self.spec, self._stuck)
 
