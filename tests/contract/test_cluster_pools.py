@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 
 import pytest
 from driver_world import DRIVER, NODE
@@ -142,6 +143,34 @@ async def test_who_lost_the_lease_stops_writing_until_it_has_it_again(world, fab
     assert version > int(freed["metadata"]["resourceVersion"])
 
 
+async def test_a_holder_that_was_frozen_wakes_up_and_writes_nothing(world, fabric):
+    newer = Fabric(world, "newer")
+    newer.say(rack_a=RACK | {"devices": ["box-2"]})
+    frozen = await fabric.publish()
+    await reads(world, rack_a=["box-0", "box-1"], seats=["seat-0"])
+    frozen.process.send_signal(signal.SIGSTOP)
+    second = await newer.publish()
+    await reads(world, rack_a=["box-2"])
+    frozen.process.send_signal(signal.SIGCONT)
+    await frozen.says("another instance publishes")
+    await world.api.delete(ObjectRef("resourceslices", f"rack-a-{DRIVER}-0000"))
+    ((_, body),) = (await reads(world, rack_a=["box-2"])).items()
+    assert body["metadata"]["generation"] == 1  # made anew by one, changed by none
+    assert second.logged().count("lease taken") == 1
+
+
+async def test_devices_may_each_name_their_node_where_the_server_knows_how(world, fabric):
+    world.server.faults.drop_fields("resourceslices", "spec.perDeviceNodeSelection")
+    fabric.say(fabric={"at": {"box-0": NODE}})
+    publisher = await fabric.publish()
+    await publisher.says("feature gate DRAPartitionableDevices is off")
+    world.server.faults.clear()
+    slices = await reads(world, fabric=["box-0"])
+    ((_, body),) = slices.items()
+    assert body["spec"]["perDeviceNodeSelection"] is True
+    assert body["spec"]["devices"] == [{"name": "box-0", "nodeName": NODE}]
+
+
 async def test_slices_of_nodes_and_of_other_drivers_are_left_alone(world, fabric):
     def theirs(name, driver, **where):
         pool = {"name": name, "generation": 1, "resourceSliceCount": 1}
@@ -230,7 +259,7 @@ async def ready(publisher):
 @pytest.fixture
 def program(world, capsys):
     """The driver's own program; returns exit code and what it said."""
-    source = {"__name__": "fabric", "__file__": str(world.root / "fabric.py")}
+    source = {"__name__": "fabric", "__file__": str(world.root / "fabric/fabric.py")}
     exec(FABRIC, source)
 
     def run(driver, *arguments):

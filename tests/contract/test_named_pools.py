@@ -52,9 +52,6 @@ async def test_a_claim_on_a_device_of_a_further_pool_is_prepared_and_survives_re
     claim = await world.claim(PART)
     answer = (await driver.prepare(claim)).claims[claim.uid]
     assert [(d.pool_name, d.device_name) for d in answer.devices] == [(INNER, "part-0")]
-    second = await world.claim(PART)
-    refused = (await driver.prepare(second)).claims[second.uid].error
-    assert f"device 'part-0' of pool '{INNER}': still in the hands of claim" in refused
     (content,) = world.spec_files().values()
     assert f"PART={INNER}/part-0".encode() in content
     await driver.stop()
@@ -73,7 +70,8 @@ async def test_a_lost_journal_is_read_back_from_spec_files_with_the_pool(world):
     world.dra_socket.with_name("journal").unlink()
     again = await world.start(PARTS)
     second = await world.claim(PART)
-    assert "still in the hands" in (await again.prepare(second)).claims[second.uid].error
+    refused = (await again.prepare(second)).claims[second.uid].error
+    assert f"device 'part-0' of pool '{INNER}': still in the hands of claim" in refused
     assert (await again.prepare(claim)).claims[claim.uid] == answer
 
 
@@ -103,6 +101,30 @@ async def test_a_sick_device_of_a_further_pool_is_tainted_refused_and_told(world
     assert entries[0]["conditions"][0]["status"] == "False"
     parts.say(**{"inner/part_0": "healthy"})
     await until(world, lambda s: pools(s)[INNER]["part-0"] == [])
+
+
+async def test_the_health_of_a_clusters_device_is_told_while_a_claim_of_the_node_has_it(
+    world, parts
+):
+    driver = await world.start(PARTS)
+    await driver.registered()
+    before = await both(world)
+    claim = await world.claim({"driver": DRIVER, "pool": "rack-a", "device": "box-0"})
+    assert (await driver.prepare(claim)).claims[claim.uid].error == ""
+    parts.say(**{"rack-a/box-0": "unhealthy Hot"})
+    async with health_stream(driver.dra_socket) as call:
+        async for message in call:
+            told = {(d.device.pool_name, d.device.device_name): d.health for d in message.devices}
+            if told.get(("rack-a", "box-0")) == 2:
+                break
+    async for _ in world.api.watch("resourceclaims"):
+        body = await world.api.get("resourceclaims", claim.name, "default")
+        if entries := body["status"].get("devices"):
+            break
+    assert (entries[0]["pool"], entries[0]["conditions"][0]["status"]) == ("rack-a", "False")
+    assert pools(await world.slices()) == pools(
+        before
+    )  # what is not the node's is not its to publish
 
 
 async def test_a_held_device_stays_tainted_when_its_whole_pool_vanishes(world, parts):

@@ -70,6 +70,8 @@ class FabricDriver(Driver):
         found = json.loads((HERE / "pools.json").read_text())
         return [
             Pool(name, tuple(map(Device, pool["devices"])), nodes=Nodes(labels=pool.get("labels", {})))
+            if "devices" in pool
+            else Pool(name, tuple(Device(d, nodes=Nodes(name=node)) for d, node in pool["at"].items()))
             for name, pool in found.items()
         ]
 
@@ -85,16 +87,18 @@ if __name__ == "__main__":
 class Fabric:
     """Starts publishers of one fabric, and says what it consists of."""
 
-    def __init__(self, world, source=FABRIC):
+    def __init__(self, world, name="fabric"):
         self._world = world
-        self._program = world.root / "fabric.py"
-        self._program.write_text(textwrap.dedent(source))
+        self._folder = world.root / name
+        self._folder.mkdir()
+        self._program = self._folder / "fabric.py"
+        self._program.write_text(textwrap.dedent(FABRIC))
 
     def say(self, **pools):
         """Set pools: `say(rack_a={"devices": ["box-0"], "labels": {"rack": "a"}})`."""
-        new = self._world.root / ".pools"
+        new = self._folder / ".pools"
         new.write_text(json.dumps({n.replace("_", "-"): p for n, p in pools.items()}))
-        new.rename(self._world.root / "pools.json")
+        new.rename(self._folder / "pools.json")
 
     async def publish(self, **environ):
         """Start one publisher."""

@@ -11,7 +11,7 @@ from pydra_core._telemetry.metrics import Metrics
 from pydra_core.errors import ApiError
 
 SLICES = "/apis/resource.k8s.io/v1/resourceslices"
-_NOT_FOUND, _CONFLICT = 404, 409
+_NOT_FOUND, _CONFLICT, _INVALID = 404, 409, 422
 _log = logging.getLogger(__name__)
 
 
@@ -46,6 +46,9 @@ class SliceWriter:
         try:
             return await self._client.send("POST", SLICES, body)
         except ApiError as err:
+            if err.status == _INVALID and body["spec"].get("perDeviceNodeSelection"):
+                told = f"{err} (a server whose feature gate DRAPartitionableDevices is off takes no nodes of devices)"
+                raise ApiError(told, status=_INVALID) from err
             if err.status == _CONFLICT:
                 spec, name = body["spec"], body["metadata"]["name"]
                 why = (

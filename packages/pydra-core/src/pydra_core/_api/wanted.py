@@ -28,8 +28,6 @@ Key: TypeAlias = tuple[str, str]
 """Pool, as the API knows it, and device."""
 
 _MOST_TAINTS = 16
-_Published: TypeAlias = Mapping[Key, tuple[Mapping[str, Any], Body]]
-"""Devices the API holds, each with the nodes that reach its slice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +47,29 @@ class Marks:
 
 @dataclass(frozen=True, slots=True)
 class _Wish:
-    """One pool: which nodes reach it, and what is in it."""
+    """One pool: which nodes reach it, what is in it, and the names of its devices."""
 
     nodes: Mapping[str, Any]
     rendered: Rendered
+    names: frozenset[str] = frozenset()
 
-    def names(self) -> set[str]:
-        return {d["name"] for d in self.rendered.devices}
+
+class _Published:
+    """The devices the API holds, by pool and name, and which nodes reach the pools."""
+
+    def __init__(self, existing: Iterable[Body]) -> None:
+        self.devices: dict[str, dict[str, Body]] = {}
+        self._nodes: dict[str, Mapping[str, Any]] = {}
+        for spec in (body["spec"] for body in existing):
+            pool = spec["pool"]["name"]
+            self._nodes[pool] = {f: spec[f] for f in SELECTIONS if spec.get(f) is not None}
+            devices = self.devices.setdefault(pool, {})
+            devices.update((device["name"], device) for device in spec.get("devices") or [])
+
+    def get(self, key: Key) -> tuple[Mapping[str, Any], Body] | None:
+        """Who reaches a device, and the device."""
+        body = self.devices.get(key[0], {}).get(key[1])
+        return None if body is None else (self._nodes[key[0]], body)
 
 
 class Wanted:
@@ -99,7 +113,12 @@ class Wanted:
         `kept` are pools that exist and whose wish cannot be fulfilled: they stay as they are.
         """
         before, were = self._wishes, self._kept
-        wishes = {pool.name: _Wish(selection(pool, self._node), render(pool)) for pool in pools}
+        wishes = {
+            pool.name: _Wish(
+                selection(pool, self._node), render(pool), frozenset(d.name for d in pool.devices)
+            )
+            for pool in pools
+        }
         wishes |= {name: wish for name, wish in (before or {}).items() if name in kept}
         self._wishes, self._kept = wishes, frozenset(kept)
         return (wishes, self._kept) != (before, were)
@@ -111,7 +130,7 @@ class Wanted:
         """
         if self._wishes is None:
             return None
-        marks, published = self.marks(), _published(existing)
+        marks, published = self.marks(), _Published(existing)
         vanished = self._vanished(marks.held, published)
         homes = self._homes(vanished, published)
         wishes = self._wishes | {
@@ -133,11 +152,13 @@ class Wanted:
             contents[pool] = [without({**wish.nodes, **p}, self._dropped) for p in parts]
         return contents
 
-    def _homes(self, vanished: Iterable[Key], published: Iterable[Key]) -> dict[str, str]:
+    def _homes(self, vanished: Iterable[Key], published: _Published) -> dict[str, str]:
         """The devices that are still in a pool others may have taken them to: no device is in two."""
-        homes = {name: pool for pool, name in published if pool in self._kept}
-        for pool in self._kept & (self._wishes or {}).keys():
-            homes |= dict.fromkeys((self._wishes or {})[pool].names(), pool)
+        homes: dict[str, str] = {}
+        for pool in self._kept:
+            wish = (self._wishes or {}).get(pool)
+            homes |= dict.fromkeys(published.devices.get(pool, ()), pool)
+            homes |= dict.fromkeys(wish.names if wish else (), pool)
         return homes | {name: pool for pool, name in vanished}
 
     def adopt(self, sent: Body, stored: Body) -> DroppedFieldsError | None:
@@ -153,14 +174,14 @@ class Wanted:
     ) -> dict[Key, tuple[Mapping[str, Any], Body]]:
         """Devices a claim holds that `discover` finds no more: they stay, tainted, until they are released."""
         wished = self._wishes or {}
-        found = {key for key in self.devices if key[0] not in self._kept}
         before, self._remembered = self._remembered, {}
-        for key in sorted(set(held) - found):
-            if key[0] in self._kept:
+        for key in sorted(held):
+            pool, name = key
+            wish = wished.get(pool)
+            if pool in self._kept or (wish and name in wish.names):
                 continue
-            nodes, body = published.get(key) or before.get(key) or ({}, {"name": key[1]})
-            wish = wished.get(key[0])
-            nodes = wish.nodes if wish else nodes or selection(Pool(key[0]), self._node)
+            nodes, body = published.get(key) or before.get(key) or ({}, {"name": name})
+            nodes = wish.nodes if wish else nodes or selection(Pool(pool), self._node)
             self._remembered[key] = (nodes, body)
         return self._remembered
 
@@ -185,23 +206,12 @@ class Wanted:
     ) -> Body:
         """The device with the taints the framework gives it, before its own."""
         given = taint_bodies(marks.taints.get(key, ()))
-        if marks.is_unobserved(key) and key in published:
+        if marks.is_unobserved(key) and (known := published.get(key)):
             given += [
                 {k: v for k, v in taint.items() if k != "timeAdded"}
-                for taint in published[key][1].get("taints") or []
+                for taint in known[1].get("taints") or []
                 if taint["key"] == self.unhealthy_key
             ]
         if not given:
             return device
         return {**device, "taints": [*given, *device.get("taints", [])][:_MOST_TAINTS]}
-
-
-def _published(existing: Iterable[Body]) -> dict[Key, tuple[Mapping[str, Any], Body]]:
-    """The devices the API holds, each with the nodes that reach its slice."""
-    found: dict[Key, tuple[Mapping[str, Any], Body]] = {}
-    for body in existing:
-        spec = body["spec"]
-        nodes = {f: spec[f] for f in SELECTIONS if spec.get(f) is not None}
-        for device in spec.get("devices") or []:
-            found[spec["pool"]["name"], device["name"]] = (nodes, device)
-    return found
