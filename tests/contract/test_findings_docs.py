@@ -10,7 +10,9 @@ import pytest
 from pydra_core._commands.doctor.findings import MEANINGS, Finding
 
 PAGE = Path(__file__).parents[2] / "docs/user/doctor-findings.md"
-SECTIONS = dict(re.findall(r"^## (\S+)\n\n(.+?)(?=^## |\Z)", PAGE.read_text(), re.MULTILINE | re.DOTALL))
+SECTIONS = dict(
+    re.findall(r"^## (\S+)\n\n(.+?)(?=^## |\Z)", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+)
 
 
 def test_every_finding_has_its_section_and_no_section_is_left_over():
