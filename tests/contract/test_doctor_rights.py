@@ -27,6 +27,10 @@ EVERY_DRIVER = {
 }
 FINER = "rbac: associated-node:patch resourceclaims/driver"
 ACCOUNT = "card"
+CLUSTER_POOLS = """    async def cluster_pools(self):
+        return []
+
+"""
 
 
 def rules(done):
@@ -105,6 +109,16 @@ async def test_the_finer_right_is_asked_for_where_it_counts(node, version, allow
         done = await node.doctor()
     assert done.says(FINER, state, seen)
     assert done.code == 0
+
+
+async def test_a_driver_of_pools_that_belong_to_no_node_needs_it_for_claims_of_no_node(node):
+    node.program(
+        SICKLY.replace("    async def watch_health", f"{CLUSTER_POOLS}    async def watch_health")
+    )
+    Sickly(node.root)
+    _, review = asking(lambda a: a["verb"] != "arbitrary-node:patch")
+    done = await examined(node, {"token": bound_to(NODE)}, selfsubjectaccessreviews=review)
+    assert [rule["verbs"] for rule in rules(done)] == [["arbitrary-node:patch"]]
 
 
 @contextlib.asynccontextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydra_core._commands.doctor.findings import Finding
 from pydra_core._commands.doctor.results import Result, finding, ok, skipped
@@ -22,6 +22,7 @@ _NO_REVIEWS = (404, 405)
 _GROUP = "resource.k8s.io"
 _FINER = (1, 36)
 """From here on a driver's entries in a claim's status need a right of their own (KEP-4817)."""
+_HERE, _ANYWHERE = "associated-node:patch", "arbitrary-node:patch"
 PREPARE, SLICES, EVENTS, STATUS = (
     "preparing claims",
     "publishing slices",
@@ -80,19 +81,13 @@ def rights_of(driver: type[Driver]) -> tuple[Right, ...]:
     """All that this driver uses."""
     if driver.watch_health is Driver.watch_health:
         return RIGHTS
-    return (
-        *RIGHTS,
-        Right(_GROUP, "resourceclaims/status", "patch", STATUS),
-        Right(
-            _GROUP,
-            "resourceclaims/driver",
-            "associated-node:patch",
-            STATUS,
-            name=driver.name,
-            instead="arbitrary-node:patch",
-            since=_FINER,
-        ),
+    status = Right(_GROUP, "resourceclaims/status", "patch", STATUS)
+    anywhere = Right(
+        _GROUP, "resourceclaims/driver", _ANYWHERE, STATUS, name=driver.name, since=_FINER
     )
+    if driver.cluster_pools is not Driver.cluster_pools:  # their claims are bound to no node
+        return (*RIGHTS, status, anywhere)
+    return (*RIGHTS, status, replace(anywhere, verb=_HERE, instead=_ANYWHERE))
 
 
 async def look(server: Server, driver: type[Driver], version: tuple[int, int]) -> Sequence[Result]:
