@@ -86,10 +86,11 @@ async def test_a_release_serves_is_tested_and_leaves_nothing_in_the_cluster(test
     assert "A pizza margherita with vegetarian, basil." in await testbed.log(
         tester, namespace="drivers"
     )
-    await testbed.delete("pods", tester, "drivers")
+    await gone(testbed, "resourceclaims", Selection("drivers"))
     assert spec_files(testbed) == {}
 
     await release.uninstall()
+    await testbed.delete("pods", tester, "drivers")
     await gone(testbed, "pods", Selection("drivers"))
     await gone(testbed, "resourceslices", Selection())
     assert await release.left() == []

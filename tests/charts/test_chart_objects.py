@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from charts.golden import kept
+from charts.golden import is_hook, kept
 from pydra_core._commands.doctor.rights import rights_of
 from pydra_core._node.sockets import locate
 from pydra_core.settings import Settings, all_keys
@@ -232,6 +232,15 @@ def test_what_prometheus_is_told_comes_only_when_asked_for():
     assert endpoint["port"] in {port["name"] for port in driver_of(objects)["ports"]}
     alerts = yaml.safe_load((ROOT / "docs" / "alerts.yaml").read_text(encoding="utf-8"))
     assert only(objects, "PrometheusRule")["spec"] == alerts["spec"]
+
+
+def test_hooks_are_pods_that_stay_for_their_logs(rendered):
+    """`helm test --logs` of Helm 3 takes each hook for a pod and asks after hooks have been deleted."""
+    hooks = [body for body in rendered if is_hook(body)]
+    assert {body["kind"] for body in hooks} <= {"Pod"}
+    for body in hooks:
+        policy = body["metadata"]["annotations"]["helm.sh/hook-delete-policy"]
+        assert policy == "before-hook-creation"
 
 
 def test_as_little_as_can_be_is_the_driver_alone():
