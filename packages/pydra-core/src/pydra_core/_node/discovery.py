@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from pydra_core._api.publisher import Publisher
+from pydra_core._node.lifecycle import is_cancelled
 from pydra_core._values import Pool
 from pydra_core.driver import Driver
-from pydra_core.errors import HostError, PydraError
+from pydra_core.errors import DriverFailedError, HostError, PydraError
 
 _DEADLINE = 120.0
 """Seconds a discovery may take; a vendor library that hangs must be seen, not waited for."""
@@ -67,10 +68,19 @@ class Discovery:
 
     async def _discover(self) -> Sequence[Pool]:
         try:
-            async with asyncio.timeout(_DEADLINE):
+            async with asyncio.timeout(_DEADLINE) as limit:
                 return await self._look()
         except TimeoutError as err:
+            if not limit.expired():  # the driver's own
+                raise
             raise HostError(
                 f"driver {self._driver.name}: discover has not finished within {_DEADLINE:.0f} seconds; look at the"
                 " vendor's library and the kernel log"
+            ) from err
+        except (asyncio.CancelledError, SystemExit) as err:
+            if is_cancelled():
+                raise
+            raise DriverFailedError(
+                f"driver {self._driver.name}: discover ended with {type(err).__name__} in its own code (a bug of the"
+                " driver); the log has the trace"
             ) from err
