@@ -118,3 +118,14 @@ def test_every_kind_node_is_pinned_and_named_as_the_version_it_has():
     ]  # fmt: skip
     for node in nodes:
         assert node["image"].startswith(f"docker.io/kindest/node:{node['kubernetes']}@sha256:")
+
+
+def test_the_page_on_support_claims_the_versions_that_ci_has():
+    page = (ROOT / "docs/user/support-matrix.md").read_text()
+    e2e = yaml.safe_load((ROOT / ".github/workflows/e2e.yml").read_text())["jobs"]
+    for node in e2e["kind"]["strategy"]["matrix"]["include"]:
+        assert node["kubernetes"].removeprefix("v") in page
+    jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]
+    pythons = jobs["everything"]["strategy"]["matrix"]["python"]
+    assert f"| Python {', '.join(pythons)} |" in page
+    assert jobs["arm64"]["runs-on"].endswith("-arm")
