@@ -103,6 +103,14 @@ def test_a_file_in_the_way_is_never_removed(short):
     assert [p.name for p in short.iterdir()] == ["s.sock"]
 
 
+def test_a_link_that_leads_nowhere_is_in_the_way_too(short):
+    path = short / "s.sock"
+    path.symlink_to(short / "gone")
+    with pytest.raises(ConfigError, match="no socket"):
+        remove_stale(path)
+    assert path.is_symlink()
+
+
 POD, OTHER_POD = "8d9c29c2-6a0c-4a4c-8d0e-0d2b7f3f0a01", "8d9c29c2-6a0c-4a4c-8d0e-0d2b7f3f0a02"
 
 

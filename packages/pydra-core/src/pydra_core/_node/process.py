@@ -30,7 +30,7 @@ from pydra_core._node.recovery import Recovery
 from pydra_core._node.registration import Registration
 from pydra_core._node.reloading import Reloading
 from pydra_core._node.service import DraService
-from pydra_core._node.sockets import locate, remove_dead, remove_stale
+from pydra_core._node.sockets import bind, locate, remove_dead, remove_stale
 from pydra_core._shield.guard import worker_only
 from pydra_core._state.instances import ALONE, Instances, read_boot_id
 from pydra_core._state.journal import Journal
@@ -200,7 +200,7 @@ async def dra_server(
     remove_stale(path)
     server = grpc.aio.server()
     server.add_generic_rpc_handlers(handlers)
-    server.add_insecure_port(f"unix:{path}")
+    bind(server, path)
     await server.start()
     try:
         yield
