@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
-from pydra_core._commands.doctor import bearer, node, rights
+from pydra_core._api import access
+from pydra_core._commands.doctor import bearer, node, reviews, rights
 from pydra_core._commands.doctor.findings import Finding
 from pydra_core._commands.doctor.results import Result, finding, ok, skipped
 from pydra_core._commands.doctor.server import Answer, NoAnswerError, Server, connect
@@ -46,10 +47,21 @@ async def _examine(subject: Subject, server: Server) -> Sequence[Result]:
         return [_unauthorized(server), *token, _clock(answer)]
     group, allowed, known = await asyncio.gather(
         _resource_api(server),
-        rights.look(server, subject.driver, _numbers(answer)),
-        node.look(subject, server),
+        reviews.look(server, _rights(subject), _numbers(answer)),
+        _nothing() if subject.cluster else node.look(subject, server),
     )
     return [_version(server, answer), group, *token, _clock(answer), *allowed, *known]
+
+
+async def _nothing() -> Sequence[Result]:
+    return ()
+
+
+def _rights(subject: Subject) -> Sequence[rights.Right]:
+    if subject.cluster:
+        namespace = subject.settings.lease_namespace or access.own_namespace()
+        return rights.rights_to_publish(subject.driver, namespace)
+    return rights.rights_of(subject.driver)
 
 
 def _unreachable(server: Server, err: NoAnswerError) -> Result:

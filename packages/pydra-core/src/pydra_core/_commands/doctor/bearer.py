@@ -45,7 +45,8 @@ def look(subject: Subject, server: Server) -> Iterator[Result]:
         yield skipped("api: token", "it is no JWT, so it says neither its expiry nor its node")
         return
     yield _expiry(claims, subject.now())
-    yield _node(claims, subject.settings.node_name)
+    if not subject.cluster:
+        yield _node(claims, subject.settings.node_name)
 
 
 def _claims(token: str) -> dict[str, Any] | None:
