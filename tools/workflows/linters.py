@@ -34,10 +34,9 @@ class Verdict:
 
 
 def zizmor(files: Sequence[Path]) -> Verdict:
-    """Ask zizmor, which looks for what an attacker would."""
-    return _tool(
-        ZIZMOR, "zizmor", "--offline", "--quiet", "--persona", "pedantic", *map(str, files)
-    )
+    """Ask zizmor, which looks for what an attacker would, also in what lies beside the workflows."""
+    where = sorted({str(file.parents[1]) for file in files})
+    return _tool(ZIZMOR, "zizmor", "--offline", "--quiet", "--persona", "pedantic", *where)
 
 
 def schema(files: Sequence[Path]) -> Verdict:
