@@ -75,8 +75,10 @@ def _tool(package: str, *command: str) -> Verdict:
     if there.returncode:
         return Verdict(package, skipped=f"uv could not fetch it: {_last(there)}")
     done = _run([*start, *command])
+    if not done.returncode:
+        return Verdict(package)
     said = (done.stdout + done.stderr).strip().splitlines()
-    return Verdict(package, tuple(said) if done.returncode else ())
+    return Verdict(package, tuple(said) or (_last(done),))
 
 
 def _run(command: Sequence[str], folder: Path | None = None) -> subprocess.CompletedProcess[str]:
