@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+from http import HTTPStatus
 
+import aiohttp
 import pytest
 from driver_world import DRIVER, NODE
 from pool_drivers import FABRIC, Fabric
@@ -240,20 +242,23 @@ async def test_an_instance_that_waits_for_the_lease_is_ready(world, fabric):
     }
     await world.api.create("leases", lease_of_another, "default")
     standby = await fabric.publish(HTTP_ADDRESS="127.0.0.1:0")
-    assert await ready(standby) == 200
+    assert 'pydra_publishes{driver="card.acme.example"} 0.0' in await metrics(standby)
+    await world.api.delete(LEASE)
+    await reads(world, rack_a=["box-0", "box-1"], seats=["seat-0"])
+    told = await metrics(standby)
+    assert 'pydra_publishes{driver="card.acme.example"} 1.0' in told
+    assert "pydra_registered{" not in told  # its alert is for nodes
 
 
-async def ready(publisher):
-    """Ask its probe until it says so."""
-    import aiohttp
-
+async def metrics(publisher):
+    """What it tells once it is ready."""
     await publisher.says("probes served")
     address = publisher.logged().partition("address=")[2].split()[0]
     async with aiohttp.ClientSession() as session:
-        while True:
-            async with session.get(f"http://{address}/readyz") as answer:
-                if answer.status == 200:
-                    return 200
+        while (await session.get(f"http://{address}/readyz")).status != HTTPStatus.OK:
+            continue
+        async with session.get(f"http://{address}/metrics") as answer:
+            return await answer.text()
 
 
 @pytest.fixture

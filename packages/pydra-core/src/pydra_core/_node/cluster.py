@@ -64,6 +64,7 @@ async def publish(
         stack.push_async_callback(lease.release)
         publisher = Publisher(client, driver.name, "", lease, metrics)
         publisher.leads = lease.holds
+        metrics.serve_cluster(lease.holds)
         holders = Holders(client, driver.name, publisher.wanted)
         publisher.before, holders.look_again = holders.before, publisher.look_again
         discovery = reloading.discovery = Discovery(
