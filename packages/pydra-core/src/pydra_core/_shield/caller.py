@@ -7,15 +7,13 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from pydra_core._shield import failures, wire
 from pydra_core._shield.conversation import Conversation, Late, Outcome
 from pydra_core._shield.process import Death
 from pydra_core._shield.table import Table
 from pydra_core._shield.ward import Ward
 from pydra_core._shield.workers import Workers
-from pydra_core.errors import PydraError, VendorCrashedError, VendorReloadError
+from pydra_core.errors import PydraError, VendorCrashedError, VendorError, VendorReloadError
 from pydra_core.sdk import MUTATES, READS, Operation
 
 _log = logging.getLogger(__name__)
@@ -98,9 +96,13 @@ class Caller:
         loading, seconds = self._ward.loading, self._around.limits.start
         try:
             said = await self._ask(conversation, loading, b"", seconds)
-            self._table = Table(self._ward.spec, said)
-        except (asyncio.CancelledError, msgspec.ValidationError):
+        except asyncio.CancelledError:
             conversation.process.kill()
+            raise
+        try:
+            self._table = Table(self._ward.spec, said)
+        except VendorError as err:
+            self._discard(conversation, err.reason)
             raise
         details = {"sdk": self._ward.spec.module, "pid": conversation.process.pid}
         _log.info("vendor worker started", extra=details)

@@ -144,6 +144,8 @@ class EventStream:
 
     def _loaded(self, body: bytes) -> None:
         """The worker's first words: which operations there are."""
+        if self._timer:
+            self._timer.cancel()
         answer = self._decoded(body)
         if answer:
             self._ward.succeeded(self._ward.loading)
