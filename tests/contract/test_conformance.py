@@ -94,9 +94,15 @@ BROKEN = (
     ),
     (
         "raw_driver",
-        ["sweeps-all-sockets", "lists-health-it-does-not-serve"],
+        [
+            "sweeps-all-sockets",
+            "lists-health-it-does-not-serve",
+            "serves-its-first-kubelet-alone",
+            "refuses-a-stale-socket",
+            "dies-of-garbage",
+        ],
         ["REG"],
-        {"REG-06", "REG-07", "REG-10"},
+        {"REG-02", "REG-03", "REG-04", "REG-06", "REG-07", "REG-10"},
     ),
     (
         "raw_driver",

@@ -6,9 +6,11 @@ came of it. What an older Kubernetes does differently is `older`'s matter.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import aiohttp
 import msgspec
@@ -51,6 +53,12 @@ class Front:
     _host: str = ""
     _port: int = 0
     _client: aiohttp.ClientSession | None = None
+    _calls: set[asyncio.Task[Any]] = field(default_factory=set)
+
+    @property
+    def refusals(self) -> list[str]:
+        """Why slices were refused, in order."""
+        return [one.refusal for one in self.written if one.refusal]
 
     @asynccontextmanager
     async def listen(self, url: str) -> AsyncIterator[str]:
@@ -67,9 +75,22 @@ class Front:
                 host, own = runner.addresses[0][:2]
                 yield f"http://{host}:{own}"
             finally:
+                await self._end_calls()
                 await runner.cleanup()
 
+    async def _end_calls(self) -> None:
+        """End what is under way, watches above all: aiohttp would leave it to the garbage collector."""
+        for call in self._calls:
+            call.cancel()
+        await asyncio.gather(*self._calls, return_exceptions=True)
+
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        if (call := asyncio.current_task()) is not None:
+            self._calls.add(call)
+            call.add_done_callback(self._calls.discard)
+        return await self._answer(request)
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         document = older.document(self.release, request.path)
         if document is not None:
             return _json(200, document)

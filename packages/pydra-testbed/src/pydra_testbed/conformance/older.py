@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator
-from typing import Any
 
 import msgspec
 
@@ -95,12 +94,14 @@ def read_back(told: bytes) -> bytes:
         return told
     found = msgspec.json.decode(told)
     for body in (found, found.get("object"), *(found.get("items") or [])):
-        _restore(body)
+        if isinstance(body, dict):
+            restore(body)
     return msgspec.json.encode(found) + (b"\n" if told.endswith(b"\n") else b"")
 
 
-def _restore(body: Any) -> None:
-    metadata = (body or {}).get("metadata") or {}
+def restore(body: KubeObject) -> None:
+    """Make of a slice as it is stored what 1.34 would show."""
+    metadata = body.get("metadata") or {}
     annotations = metadata.get("annotations") or {}
     if kept := annotations.pop(_KEPT, None):
         body["spec"]["sharedCounters"] = msgspec.json.decode(kept)

@@ -76,8 +76,14 @@ async def until(stand: Stand, what: str, holds: Callable[[Usable], bool]) -> Usa
 
 
 async def until_devices(stand: Stand, what: str, wanted: Usable) -> None:
-    """Wait for complete pools of these devices."""
+    """Wait for complete pools of these devices, and for no slice beside them."""
     await until(stand, what, lambda found: found == wanted)
+
+    async def alone() -> bool:
+        slices = await slices_of(stand)
+        return sum(map(len, newest(slices).values())) == len(slices)
+
+    await stand.eventually(f"{what}, and none of older generations", alone, stand.limits.notice)
 
 
 def shortly(found: Usable) -> str:

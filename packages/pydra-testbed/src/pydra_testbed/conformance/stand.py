@@ -70,6 +70,11 @@ class Stand:
         return Cdi(self.root / "cdi")
 
     @property
+    def refusals(self) -> list[str]:
+        """Why slices were refused that the driver wrote, as far as somebody looks."""
+        return self.front.refusals if self.front else []
+
+    @property
     def boot_id(self) -> Path:
         """The file that holds the node's boot ID."""
         return self.root / "boot_id"

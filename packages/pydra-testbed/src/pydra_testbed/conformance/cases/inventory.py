@@ -34,7 +34,7 @@ async def _published(stand: Stand, what: str, wanted: int, *, too_many: bool) ->
     """Wait for that many devices, and look why the server refused slices: as too large, or otherwise."""
 
     def done(found: Usable) -> bool:
-        return _count(found) >= wanted or any(w.refusal for w in _written(stand))
+        return _count(found) >= wanted or bool(stand.refusals)
 
     found = await until(stand, what, done)
     if said := _refusal(_written(stand), too_many=too_many):

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from pydra_core._api.gates import GATES
+from pydra_testbed.conformance import older
 from pydra_testbed.conformance.model import Case, Conditions, NotMetError, UnsuitedError
 from pydra_testbed.conformance.older import Release
 from pydra_testbed.conformance.pools import RESOURCE, Usable, devices_of, slices_of, until, usable
@@ -39,23 +40,22 @@ async def _lays_out_counters(stand: Stand) -> None:
 
 async def _complete(stand: Stand, when: str, wanted: list[str]) -> None:
     """Wait for the devices, whose counters must be there for those who read the pool."""
+    what = f"the same devices as ever {when}"
 
-    def whole(found: Usable) -> bool:
-        return sorted(name for names in found.values() for name in names) == sorted(wanted)
+    def done(found: Usable) -> bool:
+        names = sorted(name for pool in found.values() for name in pool)
+        return names == sorted(wanted) or bool(stand.refusals)
 
-    try:
-        await until(stand, f"the same devices as ever {when}", whole)
-    except NotMetError as err:
-        written = stand.front.written if stand.front else []
-        refused = [one.refusal for one in written if one.refusal]
-        raise NotMetError(err.expected, refused[-1] if refused else err.seen) from None
-    sets = {
-        s["name"] for b in await slices_of(stand) for s in b["spec"].get("sharedCounters") or []
-    }
-    for body in await slices_of(stand):
-        for name in _consumed(body["spec"]):
-            if name not in sets:
-                raise NotMetError(f"the counter sets of all devices {when}", f"{name} is missing")
+    await until(stand, what, done)
+    if refused := stand.refusals:
+        raise NotMetError(what, f"the API server refused a slice: {refused[-1]}")
+    slices = await slices_of(stand)
+    for body in slices:
+        older.restore(body)
+    sets = {s["name"] for b in slices for s in b["spec"].get("sharedCounters") or []}
+    for body in slices:
+        if missing := sorted(set(_consumed(body["spec"])) - sets):
+            raise NotMetError(f"the counter sets of all devices {when}", f"{missing} are missing")
 
 
 def _consumed(spec: KubeObject) -> Iterator[str]:

@@ -97,11 +97,15 @@ async def _unkillable(stand: Stand) -> None:
 
 async def _loop(stand: Stand) -> None:
     _worker(stand)
-    ref = await stand.claim(stand.use(stand.devices(1)[0]))
+    kept, other = stand.devices(2)
+    ref = await stand.claim(stand.use(kept))
+    await prepared(stand, ref)
     for _ in range(_CRASHES):
-        await prepared(stand, ref)
-        with contextlib.suppress(UnsuitedError):  # it is not needed to answer once more
+        short = await stand.claim(stand.use(other))
+        await prepared(stand, short)
+        with contextlib.suppress(UnsuitedError):  # it was not needed
             await _kill(stand)
+        await unprepared(stand, short)
     await unprepared(stand, ref)
 
 

@@ -5,6 +5,9 @@ The kit cannot make hardware sick: `--sicken` and `--heal` are commands that can
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from pydra_testbed.conformance.asking import prepared
 from pydra_testbed.conformance.model import Case, Conditions, NotMetError, UnsuitedError
 from pydra_testbed.conformance.offer import Offered
@@ -67,29 +70,38 @@ async def _prepared(stand: Stand) -> tuple[Offered, ClaimAnswer]:
     return device, answer
 
 
+@asynccontextmanager
+async def _sick(stand: Stand, device: str) -> AsyncIterator[None]:
+    """Within the block the device is sick."""
+    await stand.change(stand.subject.sicken, device)
+    try:
+        yield
+    finally:
+        await stand.change(stand.subject.heal, device)
+
+
 async def _falls_ill(stand: Stand) -> None:
     device, answer = await _prepared(stand)
     await _told(stand, answer, "Healthy")
-    await stand.change(stand.subject.sicken, device.name)
-    try:
+    async with _sick(stand, device.name):
         await _told(stand, answer, "Unhealthy")
         await _tainted(stand, device.name, yes=True)
-    finally:
-        await stand.change(stand.subject.heal, device.name)
 
 
 async def _recovers(stand: Stand) -> None:
     device, answer = await _prepared(stand)
-    sicken, heal = stand.subject.sicken, stand.subject.heal
-    await stand.change(sicken, device.name)
-    try:
-        await _tainted(stand, device.name, yes=True)
-        await stand.change(heal, device.name)
-        await _stays_tainted(stand, device.name)
-    finally:
-        await stand.change(heal, device.name)
+    async with _sick(stand, device.name):
+        await _waits_for_a_taint(stand, device.name)
+    await _stays_tainted(stand, device.name)
     await _tainted(stand, device.name, yes=False)
     await _told(stand, answer, "Healthy")
+
+
+async def _waits_for_a_taint(stand: Stand, device: str) -> None:
+    try:
+        await _tainted(stand, device, yes=True)
+    except NotMetError as err:
+        raise UnsuitedError("the driver taints no sick device: see HEALTH-02") from err
 
 
 async def _stays_tainted(stand: Stand, device: str) -> None:
@@ -109,23 +121,22 @@ async def _stays_tainted(stand: Stand, device: str) -> None:
 async def _splits_on_a_taint(stand: Stand) -> None:
     _check_commands(stand)
     await stand.start(devices=_MANY)
-    await stand.published()
+    many = f"{_MANY} devices" if stand.subject.counts else "devices"
+    await until(stand, many, lambda found: any(found.values()) or bool(stand.refusals))
+    if stand.refusals:
+        raise UnsuitedError(f"{many} are not published: see SLICE-05")
     slices = await slices_of(stand)
     wanted = usable(slices)
     full = [b for b in slices if len(b["spec"].get("devices") or []) >= _ADVANCED]
     if not full:
         raise UnsuitedError(f"no slice of the driver holds {_ADVANCED} devices")
     device = full[0]["spec"]["devices"][0]["name"]
-    async with watched(stand, wanted):
-        await stand.change(stand.subject.sicken, device)
+    async with watched(stand, wanted), _sick(stand, device):
         try:
             await _tainted(stand, device, yes=True)
             await until(stand, "all devices, one of them tainted", lambda found: found == wanted)
         except NotMetError as err:
-            refused = [w.refusal for w in stand.front.written if w.refusal] if stand.front else []
-            raise NotMetError(err.expected, refused[-1] if refused else err.seen) from None
-        finally:
-            await stand.change(stand.subject.heal, device)
+            raise NotMetError(err.expected, [err.seen, *stand.refusals][-1]) from None
 
 
 CASES = (
