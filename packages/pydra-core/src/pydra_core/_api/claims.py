@@ -131,7 +131,8 @@ def _claim(ref: ClaimRef, body: bytes, driver: str, config: Model | None) -> Cla
         raise ClaimNotAllocatedError(
             f"claim {ref}: has no allocation; the scheduler allocates it with its pod"
         )
-    ours = [r for r in allocation.devices.results or [] if r.driver == driver]
+    results = enumerate(allocation.devices.results or [])
+    ours = {index: r for index, r in results if r.driver == driver}
     if not ours:
         raise ClaimNotAllocatedError(
             f"claim {ref}: its allocation holds no device of driver {driver}"
