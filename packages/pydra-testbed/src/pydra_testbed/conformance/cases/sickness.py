@@ -118,8 +118,14 @@ async def _stays_tainted(stand: Stand, device: str) -> None:
     )
 
 
+def _is_full(spec: KubeObject) -> bool:
+    return len(spec.get("devices") or []) >= _ADVANCED
+
+
 async def _splits_on_a_taint(stand: Stand) -> None:
     _check_commands(stand)
+    if not stand.subject.counts and not any(map(_is_full, stand.profile.slices)):
+        raise UnsuitedError(f"no slice of the driver holds {_ADVANCED} devices")
     await stand.start(devices=_MANY)
     many = f"{_MANY} devices" if stand.subject.counts else "devices"
     await until(stand, many, lambda found: any(found.values()) or bool(stand.refusals))
@@ -127,7 +133,7 @@ async def _splits_on_a_taint(stand: Stand) -> None:
         raise UnsuitedError(f"{many} are not published: see SLICE-05")
     slices = await slices_of(stand)
     wanted = usable(slices)
-    full = [b for b in slices if len(b["spec"].get("devices") or []) >= _ADVANCED]
+    full = [body for body in slices if _is_full(body["spec"])]
     if not full:
         raise UnsuitedError(f"no slice of the driver holds {_ADVANCED} devices")
     device = full[0]["spec"]["devices"][0]["name"]
