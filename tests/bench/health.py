@@ -16,6 +16,7 @@ import grpc
 
 from pydra_core import Device, DeviceHealth, Health, HealthPolicy, Inventory, Taint
 from pydra_core._api.plan import Owner, plan
+from pydra_core._api.pools import local_pools
 from pydra_core._api.wanted import Marks, Wanted
 from pydra_core._node.health.board import Board
 from pydra_core._node.health.stream import HealthStream
@@ -98,14 +99,15 @@ async def main() -> None:
 
 def slices() -> None:
     """What one sick device costs the publisher."""
-    wanted = Wanted("card.acme.example", may_taint=True)
-    wanted.set(Inventory(*(Device(f"card-{n}", attributes={"index": n}) for n in range(COUNT))))
+    wanted = Wanted("card.acme.example", "node-1", may_taint=True)
+    cards = (Device(f"card-{n}", attributes={"index": n}) for n in range(COUNT))
+    wanted.set(local_pools(Inventory(*cards), "node-1"))
     owner = Owner("node-1", "uid")
-    existing = [w.body for w in plan([], wanted.contents([]) or [], owner, "card.acme.example")]
-    sick = Marks(taints={"card-7": (Taint(key="card.acme.example/unhealthy"),)})
+    existing = [w.body for w in plan([], wanted.contents([]) or {}, "card.acme.example", owner)]
+    sick = Marks(taints={("node-1", "card-7"): (Taint(key="card.acme.example/unhealthy"),)})
     wanted.marks = lambda: sick
     started = time.perf_counter()
-    writes = plan(existing, wanted.contents(existing) or [], owner, "card.acme.example")
+    writes = plan(existing, wanted.contents(existing) or {}, "card.acme.example", owner)
     took = time.perf_counter() - started
     print(f"one of 10 000 devices tainted: {took * 1e3:.1f} ms to plan {len(writes)} write")
 

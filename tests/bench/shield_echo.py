@@ -6,5 +6,5 @@ import os
 import sys
 
 _in, _out = int(sys.argv[1]), int(sys.argv[2])
-while data := os.read(_in, 1 << 20):
+while data := os.read(_in, 1 << 16):
     os.write(_out, data)

@@ -219,6 +219,36 @@ async def test_a_driver_that_raises_fails_one_claim_logs_the_trace_and_serves_th
     assert f"uid={bad.uid}" in log
 
 
+ENDING = RAISING.replace("from pydra_cdi", "import asyncio\nfrom pydra_cdi", 1)
+CANCELLED = (
+    "cancelled = asyncio.get_running_loop().create_future(); cancelled.cancel(); await cancelled"
+)
+
+
+@pytest.mark.parametrize(
+    ("ending", "name"),
+    [
+        (CANCELLED, "CancelledError"),
+        ("asyncio.current_task().cancel(); await asyncio.sleep(0)", "CancelledError"),
+        ("raise SystemExit(1)", "SystemExit"),
+        ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+    ],
+)
+async def test_a_driver_whose_code_ends_its_task_or_the_process_fails_one_claim(
+    world, ending, name
+):
+    driver = await world.start(ENDING.replace('raise RuntimeError("the card is on fire")', ending))
+    bad, good, other = [await world.claim(f"card-{n}") for n in (3, 0, 3)]
+    answer = (await driver.prepare(bad, good)).claims
+    assert name in answer[bad.uid].error
+    assert "the driver's log has the trace" in answer[bad.uid].error
+    assert answer[good.uid].error == ""
+    told = (await driver.prepare(other)).claims[other.uid].error
+    assert name in told  # and not that the device is in the hands of the first one
+    assert list(world.spec_files()) == [f"{DRIVER}-claim_{good.uid}.json"]
+    assert await driver.stop() == 0
+
+
 FORGETFUL = CARDS.replace("for a in claim.allocations]", "for a in claim.allocations[1:]]")
 
 
@@ -248,6 +278,8 @@ async def test_a_terminal_error_says_so(world):
 
 SLOW = CARDS.replace("class CardDriver", "import asyncio, pathlib\n\n\nclass CardDriver").replace(
     "        return [a.prepared",
+    '        with pathlib.Path(__file__).with_name("begun").open("a") as begun:\n'
+    '            begun.write(f"{claim.name}\\n")\n'
     '        while not pathlib.Path(__file__).with_name("go").exists():\n'
     "            await asyncio.sleep(0.01)\n"
     "        return [a.prepared",
@@ -264,6 +296,7 @@ async def test_work_that_outlives_the_deadline_goes_on_and_the_retry_finds_it_do
     await driver.says("service: call", after=before)  # it has arrived, and joins the work
     (world.root / "go").touch()
     assert (await retry).claims[claim.uid].error == ""
+    assert (world.root / "begun").read_text() == f"{claim.name}\n"
     await driver.stop()
     assert driver.logged().count("claim prepared") == 1
 

@@ -311,6 +311,13 @@ async def test_a_wrong_command_line_exits_with_2(temp, arguments, says):
     assert says in err
 
 
+async def test_grpc_is_loaded_by_the_cluster_alone():
+    """It writes to standard error when a process ends in which it was merely loaded."""
+    code = "import sys, pydra_testbed._commands.demo; sys.exit('grpc' in sys.modules)"
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code)
+    assert await process.wait() == 0
+
+
 async def test_a_pod_that_fails_is_told_with_its_reason(temp, tmp_path):
     for file in PIZZAS.glob("[12]*.yaml"):
         shutil.copy(file, tmp_path)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import yaml
 
-from pydra_core._commands.doctor.rights import RIGHTS
+from pydra_core._commands.doctor.rights import rights_of
+from pydra_pizza.driver import PizzaDriver
 
 PAGE = Path(__file__).parents[2] / "docs" / "user" / "testbed-permissions.md"
 
@@ -40,10 +41,11 @@ def test_the_rules_on_the_page_are_those_that_doctor_asks_for():
     )
     role, _ = yaml.safe_load_all(text)
     named = {
-        (group, resource, verb)
+        (group, resource, verb, *rule.get("resourceNames", [""]))
         for rule in role["rules"]
         for group in rule["apiGroups"]
         for resource in rule["resources"]
         for verb in rule["verbs"]
     }
-    assert named == {(right.group, right.resource, right.verb) for right in RIGHTS}
+    asked = rights_of(PizzaDriver)
+    assert named == {(right.group, right.resource, right.verb, right.name) for right in asked}

@@ -117,6 +117,9 @@ async def test_a_second_driver_of_the_same_name_is_refused_and_the_first_goes_on
         ({"NODE_NAME": ""}, "NODE_NAME from the downward API"),
         ({"KUBECONFIG": "/does/not/exist"}, "kubeconfig /does/not/exist: cannot be used"),
         ({"KUBELET_ROOT": "/tmp/" + "x" * 100}, "shorten the kubelet root by"),
+        ({"KUBELET_ROOT": "kubelet"}, "dra.sock: is not absolute"),
+        ({"SOCKET_PATH": "/proc/self/x.sock"}, "/proc/self/x.sock: cannot be bound: No such file"),
+        ({"REGISTRATION_SOCKET_PATH": "/proc/self/x.sock"}, "/proc/self/x.sock: cannot be bound"),
         ({"LOG_LEVEL": "loud"}, "must be one of debug"),
     ],
 )

@@ -339,3 +339,25 @@ def test_the_worker_of_an_empty_module_is_small_and_carries_nothing_of_the_drive
     heavy = {"grpc", "aiohttp", "asyncio", "msgspec", "pydra_cdi", "yaml", "subprocess", "logging"}
     assert not heavy & set(loaded)
     assert done.stderr == ""
+
+
+FORGER = """
+import json, os, sys
+from pydra_core.sdk import events, reads
+frame = json.dumps({"t": "value", "value": ["no", "table"]}).encode()
+os.write(int(sys.argv[2]), len(frame).to_bytes(4, "big") + frame)
+@reads
+def count(): return 4
+@events
+def two(): yield 1
+"""
+
+
+async def test_a_library_that_forges_what_its_worker_says_first_costs_its_worker(library, tmp_path):
+    (tmp_path / "forger_sdk.py").write_text(FORGER)
+    made = make(library, module="forger_sdk", PYTHONPATH=str(tmp_path))
+    err = await failing(made.shield(made.card.count))
+    assert "SDK module forger_sdk: its worker told rubbish of its operations" in str(err)
+    again = await failing(anext(made.shield.events(made.card.two)))
+    assert str(again) == str(err)
+    await made.shield.close()

@@ -8,14 +8,15 @@ from contextlib import asynccontextmanager
 
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
-from inventories import inventories, pools, shared
+from inventories import inventories, pools, reached, shared
 
 from pydra_core._api.access import Access
 from pydra_core._api.client import KubeClient
 from pydra_core._api.plan import Owner, plan
+from pydra_core._api.pools import local_pools
 from pydra_core._api.publisher import Publisher
 from pydra_core._api.render import slice_contents
-from pydra_core._api.rules import check
+from pydra_core._api.rules import check, faults_by_pool
 from pydra_core._telemetry.metrics import Metrics
 from pydra_core.errors import InventoryError
 from pydra_testbed.api import ApiServer
@@ -27,9 +28,13 @@ OWNER = Owner(NODE, "11111111-1111-4111-8111-111111111111")
 SLOWLY = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
-async def refusal(inventory):
+def contents_of(inventory):
+    return slice_contents(local_pools(inventory, NODE), NODE)
+
+
+async def refusal(contents, owner=OWNER):
     """Why the API server refuses what would be published; empty if it takes all."""
-    for write in plan([], slice_contents(inventory), OWNER, DRIVER):
+    for write in plan([], contents, DRIVER, owner):
         try:
             await SERVER.local.create("resourceslices", write.body)
         except ApiStatusError as err:
@@ -57,7 +62,7 @@ def compare(inventory):
     event("refused" if faults else "taken")
     if any("no quantity" in fault for fault in faults):
         return  # there is no way to spell it for the server
-    said = asyncio.run(refusal(inventory))
+    said = asyncio.run(refusal(contents_of(inventory)))
     assert bool(said) == bool([f for f in faults if not STRICTER.search(f)]) or (faults and said)
 
 
@@ -71,6 +76,14 @@ def test_an_inventory_passes_the_rules_exactly_if_the_api_server_takes_it(invent
 @given(shared())
 def test_a_capacity_with_a_policy_passes_exactly_if_the_api_server_takes_it(inventory):
     compare(inventory)
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=SLOWLY)
+@given(reached())
+def test_who_reaches_a_pool_passes_the_rules_exactly_if_the_api_server_takes_it(pool):
+    faults = faults_by_pool([pool], "")
+    event("refused" if faults else "taken")
+    assert bool(asyncio.run(refusal(slice_contents([pool]), None))) == bool(faults)
 
 
 class Node:
@@ -107,10 +120,10 @@ class Node:
         assert found is None or found in self.allowed, "a pool that was never wished for"
 
     async def publish(self, inventory):
-        contents = slice_contents(inventory)
-        wish = [strip(d) for c in contents for d in c.get("devices") or []]
+        contents = contents_of(inventory)
+        wish = [strip(d) for c in contents[NODE] for d in c.get("devices") or []]
         self.allowed.append(wish)
-        self.publisher.want(inventory)
+        self.publisher.want(local_pools(inventory, NODE))
         await self.until(wish)
         self.allowed[:] = [wish]
 

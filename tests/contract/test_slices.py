@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from driver_world import CARDS, DRIVER, NODE
 from slice_watching import published, until
 
@@ -142,6 +143,36 @@ async def test_discovery_follows_the_hardware_and_survives_its_errors(world):
     assert len((await world.slices())[name]["spec"]["devices"]) == 3
     (world.root / "count").write_text("1")
     await until(world, lambda s: len(s[name]["spec"]["devices"]) == 1)
+
+
+ENDING = HOTPLUG.replace(
+    "        return Inventory(",
+    "        if Path(__file__).with_name('count').read_text() == '5':\n            ENDING\n        return Inventory(",
+).replace("from pydra_cdi", "import asyncio\nfrom pathlib import Path\nfrom pydra_cdi", 1)
+
+
+@pytest.mark.parametrize(
+    ("ending", "says"),
+    [
+        (
+            "gone = asyncio.Future(); gone.cancel(); await gone",
+            "discover ended with CancelledError",
+        ),
+        ("raise SystemExit(1)", "discover ended with SystemExit"),
+        ("raise TimeoutError('no word of the card')", "TimeoutError: no word of the card"),
+    ],
+)
+async def test_a_discovery_that_ends_early_is_told_and_done_again(world, ending, says):
+    (world.root / "count").write_text("2")
+    driver = await world.start(ENDING.replace("ENDING", ending), DISCOVER_INTERVAL="0.05")
+    await published(world, driver)
+    (world.root / "count").write_text("5")
+    await driver.says("background job failed")
+    await driver.says(says)
+    assert "120 seconds" not in driver.logged()
+    (world.root / "count").write_text("3")
+    name = f"{NODE}-{DRIVER}-0000"
+    await until(world, lambda s: len(s[name]["spec"]["devices"]) == 3)
 
 
 async def test_an_inventory_that_breaks_a_limit_is_logged_and_the_old_one_stays(world):

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 
@@ -170,10 +171,11 @@ async def test_interrupted_it_says_what_is_left(world):
 
 
 async def test_without_a_journal_it_serves_when_it_is_told_to(world):
-    stranger = await world.claim("card-0", name="ada")
+    stranger, another = [await world.claim("card-0", name=name) for name in ("ada", "eve")]
     async with Unstick(on(world), "--keep") as unstick:
         kubelet = DriverUnderTest(world, unstick.process)
         assert (await kubelet.unprepare(stranger)).claims[stranger.uid].error == ""
+        assert (await kubelet.unprepare(another)).claims[another.uid].error == ""
         unstick.process.send_signal(signal.SIGTERM)
         code, out = await unstick.finished(kubelet)
     assert code == 0
@@ -199,8 +201,21 @@ async def test_it_refuses_while_any_instance_of_the_driver_lives(world):
             code, _, err = await unstick.ended()
         assert code == 2
         assert f"driver {DRIVER}: runs on this node" in err
-        for socket in (driver.dra_socket, driver.registration_socket):
-            socket.unlink(missing_ok=True)  # its locks still tell
+        driver.dra_socket.unlink(missing_ok=True)  # its locks still tell
+        in_the_way = world.root / "in-the-way"
+        in_the_way.touch()
+        in_the_way.replace(driver.registration_socket)  # or it would be shown again
+
+
+async def test_it_refuses_while_a_driver_that_knows_no_locks_answers(world):
+    world.dra_socket.parent.mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX) as alive:
+        alive.bind(str(world.dra_socket))
+        alive.listen()
+        async with Unstick(on(world), "--keep") as unstick:
+            code, _, err = await unstick.ended()
+    assert code == 2
+    assert f"runs on this node ({world.dra_socket})" in err
 
 
 HARDWARE = CARDS.replace(

@@ -56,12 +56,14 @@ async def both(world, source=CARDS):
 
 
 async def test_each_instance_has_sockets_of_its_own_and_answers_for_both(world):
-    old, new = await both(world)
+    (world.root / "gate").touch()
+    old, new = await both(world, GATED)
     claim = await world.claim("card-0")
     first = await old.prepare(claim)
     files = world.spec_files()
     assert await new.prepare(claim) == first
     assert world.spec_files() == files
+    assert (world.root / "gate").read_text() == f"{claim.name}\n"  # the second one did nothing
     assert (await new.unprepare(claim)).claims[claim.uid].error == ""
     assert world.spec_files() == {}
     assert await old.prepare(claim) == first
@@ -170,13 +172,27 @@ async def test_of_two_instances_the_younger_registered_one_publishes(world):
     await new.registered()
     await until(lambda: _are(world, 6))
     generations = [s["spec"]["pool"]["generation"] for s in (await world.slices()).values()]
-    await old.says("a younger instance publishes")
+    await old.says("another instance publishes")
     await world.api.delete_collection("resourceslices", Selection())
     await until(lambda: _are(world, 6))
     assert "slice was deleted" in old.logged()
     await new.stop()
     await until(lambda: _are(world, 4))
     assert [s["spec"]["pool"]["generation"] for s in (await world.slices()).values()] >= generations
+
+
+@pytest.mark.timeout(60)
+async def test_the_older_instance_publishes_again_when_the_kubelet_refuses_the_younger(world):
+    old = await world.start(CARDS, POD_UID=OLD)
+    await old.registered()
+    new = await world.start(MORE, POD_UID=NEW)
+    await new.registered()
+    await until(lambda: _are(world, 6))
+    refused = registration.RegistrationStatus(plugin_registered=False, error="name is taken")
+    await new.call(
+        new.registration_socket, registration, "Registration", "NotifyRegistrationStatus", refused
+    )
+    await until(lambda: _are(world, 4))
 
 
 async def _are(world, count):

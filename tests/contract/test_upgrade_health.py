@@ -23,7 +23,7 @@ async def test_both_instances_hear_of_a_sick_device_and_one_of_them_writes(world
     await until(world, len)
     new = await world.start(SICKLY, POD_UID=NEW)
     await new.registered()
-    await old.says("a younger instance publishes")
+    await old.says("another instance publishes")
     before = (await world.slices())[NAME]["metadata"]["generation"]
     sickly.say(card_0="unhealthy Hot")
     slices = await until(world, is_sick)

@@ -8,13 +8,17 @@ import contextlib
 import json
 import os
 import sys
+import tempfile
 import textwrap
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 import yaml
 from aiohttp import web
+
+from pydra_core._state import frames, records
 
 DRIVER = "card.acme.example"
 NODE = "node-1"
@@ -43,6 +47,13 @@ for capability in range(41):  # what root may beyond its own files; anybody else
     prctl(24, capability, 0, 0, 0)
 os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 """
+
+SPEC = {
+    "cdiVersion": "0.5.0",
+    "kind": f"{DRIVER}/claim",
+    "devices": [{"name": "a", "containerEdits": {"env": ["A=1"]}}],
+}
+"""A spec file of the driver."""
 
 NOT_PERMITTED = 77
 
@@ -250,3 +261,29 @@ def cluster(**changes):
         "selfsubjectaccessreviews": review,
         "node_1": node_object(),
     } | changes
+
+
+@pytest.fixture
+def node():
+    with tempfile.TemporaryDirectory(prefix="pd-", dir="/tmp") as folder:
+        yield DoctorNode(Path(folder))
+
+
+async def examined(node, user=None, environ=None, **changes):
+    async with answering(**cluster(**changes)) as url:
+        node.kubeconfig(url, user)
+        return await node.doctor(**(environ or {}))
+
+
+def prepared(uid="0b8c", spec=records.NO_SPEC):
+    record = records.Prepared(uid=uid, namespace="ns", name="c", uses=(), answers=(), spec=spec)
+    return frames.frame(records.encode(record))
+
+
+async def with_journal(node, data):
+    node.data.mkdir()
+    (node.data / "journal").write_bytes(data)
+    done = await node.doctor()
+    assert (node.data / "journal").read_bytes() == data
+    assert [p.name for p in node.data.iterdir()] == ["journal"]
+    return done

@@ -257,6 +257,17 @@ def _request(name):
     return {"name": base, "exactly": {"deviceClassName": "card"}}
 
 
+@contextlib.asynccontextmanager
+async def stopped(made):
+    """At the end, kill the drivers that were started."""
+    try:
+        yield
+    finally:
+        for driver in made.drivers:
+            await driver.stop(kill=True)
+            sys.stderr.write(driver.logged())  # pytest shows it when the test failed
+
+
 @pytest.fixture
 async def world():
     with tempfile.TemporaryDirectory(prefix="pd-", dir="/tmp") as folder:
@@ -266,9 +277,5 @@ async def world():
         await server.local.create("nodes", node)
         async with server.listen() as url:
             made = World(root, server, write_kubeconfig(root / "kubeconfig", url))
-            try:
+            async with stopped(made):
                 yield made
-            finally:
-                for driver in made.drivers:
-                    await driver.stop(kill=True)
-                    sys.stderr.write(driver.logged())  # pytest shows it when the test failed

@@ -15,6 +15,7 @@ from pydra_core import (
     ValidRange,
     Version,
 )
+from pydra_core.values import NodeRequirement, Nodes, Pool
 
 
 def edge(limit):
@@ -103,6 +104,49 @@ sets = st.lists(
 def inventories(draw):
     """One or two devices, each of which may break a limit."""
     return Inventory(*draw(st.lists(devices, max_size=2)), counter_sets=draw(sets))
+
+
+good_wishes = st.sampled_from(
+    (
+        NodeRequirement("rack", "In", ("a", "", "x" * 63)), NodeRequirement("a.b/rack", "NotIn", ("5",)),
+        NodeRequirement("x" * 63), NodeRequirement("Rack", "DoesNotExist"), NodeRequirement("n", "Gt", ("5",)),
+    )
+)  # fmt: skip
+wishes = st.builds(
+    NodeRequirement,
+    labels,
+    st.sampled_from(("In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt", "Has", "")),
+    st.lists(st.sampled_from(("a", "5", "", "a b", "x" * 64)), max_size=2).map(tuple),
+)
+good_labels = st.sampled_from(({}, {"rack": "a"}, {"a.b/c": "", "x" * 63: "x" * 63}))
+good_nodes = st.builds(
+    Nodes,
+    labels=good_labels,
+    requirements=st.lists(good_wishes, max_size=2).map(tuple),
+    name=st.sampled_from(("", "node-1", "a.b")),
+)
+nodes = good_nodes | st.builds(
+    Nodes,
+    labels=good_labels
+    | st.dictionaries(labels, st.sampled_from(("a", "a b", "x" * 64)), max_size=1),
+    requirements=st.lists(wishes, max_size=1).map(tuple),
+    name=st.sampled_from(("", "Node", "x" * 254)),
+)
+
+
+@st.composite
+def reached(draw):
+    """A pool of the cluster, and who reaches it or its devices."""
+    everybody = draw(st.none() | nodes)
+    own = draw(st.lists(nodes if everybody is None else st.none(), max_size=2))
+    if draw(st.integers(0, 9)) == 0:
+        own.append(None if everybody is None else draw(nodes))
+    name = draw(
+        st.sampled_from(("rack-a", "a/b", "a.b/c", "x" * 253))
+        | st.sampled_from(("rack-a", "a/b", "A", "", "/a", "x" * 254))
+    )
+    cards = tuple(Device(f"box-{n}", nodes=each) for n, each in enumerate(own))
+    return Pool(name, cards, nodes=everybody)
 
 
 steps = st.sampled_from(("1", "2", "4", "8", "10", "16Gi", "1500m", "0"))

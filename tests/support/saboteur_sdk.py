@@ -1,6 +1,6 @@
 """The SDK module of a library that misbehaves (`c/saboteur.c`); the worker of the shield runs it, tests name it.
 
-Environment: SABOTEUR is the library's file.
+Environment: SABOTEUR is the library's file; with SABOTEUR_HANGS the import does not end.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from pydra_core.sdk import events, mutates, reads
 
 _card = ctypes.CDLL(os.environ["SABOTEUR"])
 _card.card_open()
+if "SABOTEUR_HANGS" in os.environ:
+    _card.card_hang()
 _loads = 0
 
 
@@ -162,6 +164,15 @@ def ticks(path, crash_at=0):
 def blocked():
     yield os.getpid()
     _card.card_hang()
+
+
+@events
+def doomed(path):
+    """Yield the present state, and crash when the file is there."""
+    yield os.getpid()
+    while not Path(path).exists():
+        time.sleep(0.005)
+    _card.card_null()
 
 
 @events

@@ -14,7 +14,7 @@ import pytest
 
 from pydra_core._shield.limits import Limits
 from pydra_core._shield.shield import Shield
-from pydra_core._shield.workers import Surroundings
+from pydra_core._shield.ward import Surroundings
 from pydra_core.sdk import MIB, Sdk
 
 SUPPORT = Path(__file__).parent
@@ -54,6 +54,7 @@ class Sabotage:
 
     def vendor_quarantined(self, _module, operations):
         self.quarantined.append(operations)
+        self.changed.set()
 
     def vendor_stuck(self, _module, change):
         self.stuck += change

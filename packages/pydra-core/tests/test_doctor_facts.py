@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 
-from pydra_core._commands.doctor import folders, kubelet, runtime_versions
+from pydra_core._commands.doctor import findings, folders, kubelet, runtime_versions
+from pydra_core._commands.doctor.findings import MEANINGS, Finding
 
 MOUNTS = """\
 22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
@@ -91,3 +93,13 @@ def test_the_node_object_names_runtime_and_version():
 def test_the_default_root_is_known_and_each_root_only_once():
     assert kubelet.KNOWN_ROOTS[0] == "/var/lib/kubelet"
     assert len(set(kubelet.KNOWN_ROOTS)) == len(kubelet.KNOWN_ROOTS)
+
+
+def test_each_finding_has_a_plain_name_a_meaning_and_a_place_where_it_is_found():
+    assert list(MEANINGS) == list(Finding)
+    assert all(re.fullmatch(r"[a-z]+(-[a-z]+)+", name) for name in Finding)
+    sources = Path(findings.__file__).parent.glob("*.py")
+    text = "".join(p.read_text() for p in sources if p.name != "findings.py")
+    assert {
+        f.name for f in Finding if f"finding(Finding.{f.name}," not in "".join(text.split())
+    } == set()

@@ -13,6 +13,7 @@ from pydra_core import (
     ValidRange,
     Version,
 )
+from pydra_core._api.pools import local_pools
 from pydra_core._api.render import slice_contents
 from pydra_core._api.rules import check, is_driver_name
 from pydra_core.errors import InventoryError
@@ -85,9 +86,14 @@ def test_everything_the_api_knows_is_rendered_as_it_spells_it():
         counter_sets=(CounterSet("set", {"mem": "40Gi"}),),
     )
     check(inventory)
-    assert slice_contents(inventory) == [
-        {"sharedCounters": [{"name": "set", "counters": {"mem": {"value": "40Gi"}}}]},
+    (contents,) = slice_contents(local_pools(inventory, "node-1"), "node-1").values()
+    assert contents == [
         {
+            "nodeName": "node-1",
+            "sharedCounters": [{"name": "set", "counters": {"mem": {"value": "40Gi"}}}],
+        },
+        {
+            "nodeName": "node-1",
             "devices": [
                 {
                     "name": "card-0",
@@ -113,7 +119,7 @@ def test_everything_the_api_knows_is_rendered_as_it_spells_it():
                     ],
                     "taints": [{"key": "acme.example/hot", "effect": "NoSchedule", "value": "yes"}],
                 }
-            ]
+            ],
         },
     ]
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 
 import pytest
 
@@ -122,6 +123,34 @@ async def test_a_flipped_header_costs_nothing(tmp_path, place):
     data[place] ^= 1
     path.write_bytes(data)
     assert await uids(path) == ["a", "b", "c"]
+    (aside,) = tmp_path.glob("*.damaged-*")
+    assert aside.read_bytes() == data
+
+
+def zeroed(data, start, end):
+    return data[:start] + bytes(end - start) + data[end:]
+
+
+def grown_and_flipped(data, start, end):
+    return data[: start + 1] + b"\x7f" + data[start + 2 : end - 1] + b"!" + data[end:]
+
+
+def foreign(data, start, end):
+    return data[:start] + frames.frame(b'{"op":"moved","uid":"b"}') + data[end:]
+
+
+@pytest.mark.parametrize("damage", [zeroed, grown_and_flipped, foreign])
+async def test_a_record_lost_in_the_middle_is_no_torn_write(tmp_path, damage):
+    """What was answered is gone: spec files are asked, and the file is kept for a person."""
+    path = tmp_path / "journal"
+    data = await three(path)
+    first, second, _ = (f.end for f in frames.read(data, frames.HEADER_SIZE))
+    data = damage(data, first, second)
+    path.write_bytes(data)
+    journal = Journal(path)
+    assert [r.uid for r in journal.ledger.all_prepared()] == ["a", "c"]
+    assert journal.adopts
+    await journal.close()
     (aside,) = tmp_path.glob("*.damaged-*")
     assert aside.read_bytes() == data
 
@@ -274,6 +303,34 @@ async def test_what_an_instance_left_half_written_when_it_died_is_cut_off_by_the
     await journal.close()
     assert await uids(path) == ["a", "c"]
     assert list(tmp_path.glob("*.damaged-*")) == []
+
+
+async def test_nothing_is_written_behind_what_a_dead_instance_left_half_written(tmp_path):
+    path = tmp_path / "journal"
+    journal = Journal(path)
+    with path.open("ab") as dying:
+        dying.write(frames.frame(records.encode(prepared("b", "card-1")))[:-3])
+    reserved = Intent("c", "ns", "c", (DeviceUse("node", "card-2"),))
+    await journal.transact(lambda _: [reserved], durable=False)
+    (item,) = frames.read(path.read_bytes(), frames.HEADER_SIZE)
+    assert records.decode(item.payload) == reserved
+    await journal.close()
+
+
+async def test_a_write_that_breaks_off_leaves_nothing_behind(tmp_path):
+    path = tmp_path / "journal"
+    journal = Journal(path)
+    await journal.transact(lambda _: [prepared("a")], durable=True)
+    before = path.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 30, hard))
+    try:
+        with pytest.raises(HostError, match="cannot be written"):
+            await journal.transact(lambda _: [prepared("b", "card-1")], durable=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() == before
+    await journal.close()
 
 
 async def test_a_journal_somebody_removed_is_written_anew_with_all_it_held(tmp_path):

@@ -225,6 +225,16 @@ def test_what_admission_cannot_judge_is_named_and_still_decoded(model, path):
     assert read({"name": "ab"}, Looked) == Looked("ab")
 
 
+class Stepped(msgspec.Struct):
+    share: Annotated[float, Meta(multiple_of=0.25)]
+
+
+def test_what_admission_cannot_judge_is_decoded_strictly_too():
+    assert read({"share": 0.5}, Stepped) == Stepped(0.5)
+    with pytest.raises(ParametersError, match="at share: "):
+        read({"share": "0.5"}, Stepped)
+
+
 def test_the_policy_leaves_old_claims_alone():
     made, binding = policy("card.acme.example", CONFIG, action="Warn")
     rules = made["spec"]["matchConstraints"]["resourceRules"]

@@ -4,6 +4,7 @@ import pytest
 
 from pydra_core import Device, Inventory, Taint
 from pydra_core._api.plan import Owner, plan, slice_name
+from pydra_core._api.pools import local_pools
 from pydra_core._api.render import slice_contents
 
 NODE = Owner("node-1", "uid-1")
@@ -11,7 +12,11 @@ DRIVER = "card.acme.example"
 
 
 def contents(*names, **kwargs):
-    return slice_contents(Inventory(*(Device(n, **kwargs) for n in names)))
+    return of(Inventory(*(Device(n, **kwargs) for n in names)))
+
+
+def of(inventory):
+    return slice_contents(local_pools(inventory, NODE.name), NODE.name)
 
 
 def apply(existing, writes):
@@ -27,7 +32,7 @@ def apply(existing, writes):
 
 
 def published(desired, newest=0):
-    return apply([], plan([], desired, NODE, DRIVER, newest=newest))
+    return apply([], plan([], desired, DRIVER, NODE, {NODE.name: newest}))
 
 
 def verbs(writes):
@@ -41,7 +46,7 @@ def pools(existing):
 
 
 def test_the_first_publication_creates_one_slice_owned_by_the_node():
-    (write,) = plan([], contents("card-0"), NODE, DRIVER)
+    (write,) = plan([], contents("card-0"), DRIVER, NODE)
     assert write.verb == "create"
     assert write.body["metadata"]["ownerReferences"][0]["uid"] == "uid-1"
     assert write.body["spec"] == {
@@ -54,19 +59,19 @@ def test_the_first_publication_creates_one_slice_owned_by_the_node():
 
 def test_an_unchanged_inventory_writes_nothing():
     existing = published(contents("card-0", "card-1"))
-    assert plan(existing, contents("card-0", "card-1"), NODE, DRIVER) == []
+    assert plan(existing, contents("card-0", "card-1"), DRIVER, NODE) == []
 
 
 def test_a_changed_slice_keeps_the_generation():
     existing = published(contents("card-0"))
-    writes = plan(existing, contents("card-0", "card-1"), NODE, DRIVER)
+    writes = plan(existing, contents("card-0", "card-1"), DRIVER, NODE)
     assert verbs(writes) == ["update"]
     assert pools(apply(existing, writes)) == {(1, 1)}
 
 
 def test_the_order_of_devices_is_a_change():
     existing = published(contents("card-0", "card-1"))
-    assert verbs(plan(existing, contents("card-1", "card-0"), NODE, DRIVER)) == ["update"]
+    assert verbs(plan(existing, contents("card-1", "card-0"), DRIVER, NODE)) == ["update"]
 
 
 def test_129_devices_make_two_slices_of_one_generation_and_count():
@@ -78,7 +83,7 @@ def test_129_devices_make_two_slices_of_one_generation_and_count():
 def test_growing_by_a_slice_moves_all_slices_to_the_next_generation():
     names = [f"card-{i}" for i in range(129)]
     existing = published(contents(*names[:128]))
-    writes = plan(existing, contents(*names), NODE, DRIVER)
+    writes = plan(existing, contents(*names), DRIVER, NODE)
     assert verbs(writes) == ["update", "create"]
     assert pools(apply(existing, writes)) == {(2, 2)}
 
@@ -89,13 +94,13 @@ def test_a_taint_in_a_full_slice_splits_it_at_64():
     devices = [
         Device(n, taints=(Taint(key="acme.example/hot"),) if n == "card-5" else ()) for n in names
     ]
-    after = apply(existing, plan(existing, slice_contents(Inventory(*devices)), NODE, DRIVER))
+    after = apply(existing, plan(existing, of(Inventory(*devices)), DRIVER, NODE))
     assert [len(e["spec"]["devices"]) for e in after] == [64, 64]
     assert pools(after) == {(2, 2)}
 
 
 def test_the_time_the_server_sets_on_a_taint_is_no_change():
-    desired = slice_contents(Inventory(Device("card-0", taints=(Taint(key="acme.example/hot"),))))
+    desired = of(Inventory(Device("card-0", taints=(Taint(key="acme.example/hot"),))))
     existing = published(desired)
     stored = [
         {
@@ -113,13 +118,13 @@ def test_the_time_the_server_sets_on_a_taint_is_no_change():
         }
         for e in existing
     ]
-    assert plan(stored, desired, NODE, DRIVER) == []
+    assert plan(stored, desired, DRIVER, NODE) == []
 
 
 def test_a_slice_somebody_deleted_comes_back_as_it_was():
     desired = contents(*(f"card-{i}" for i in range(200)))
     existing = published(desired)
-    writes = plan(existing[1:], desired, NODE, DRIVER, newest=1)
+    writes = plan(existing[1:], desired, DRIVER, NODE, {NODE.name: 1})
     assert verbs(writes) == ["create"]
     assert writes[0].body == existing[0]
 
@@ -132,14 +137,14 @@ def test_after_a_wipe_the_generation_still_grows():
 def test_slices_of_another_naming_are_deleted_first():
     existing = published(contents("card-0"))
     foreign = {**existing[0], "metadata": {**existing[0]["metadata"], "name": "00000-old-x7k2p"}}
-    writes = plan([foreign], contents("card-0"), NODE, DRIVER)
+    writes = plan([foreign], contents("card-0"), DRIVER, NODE)
     assert verbs(writes) == ["delete", "create"]
     assert writes[1].body["spec"]["pool"]["generation"] == 2
 
 
 def test_a_node_recreated_under_its_name_owns_the_slices_anew():
     existing = published(contents("card-0"))
-    (write,) = plan(existing, contents("card-0"), Owner("node-1", "uid-2"), DRIVER)
+    (write,) = plan(existing, contents("card-0"), DRIVER, Owner("node-1", "uid-2"))
     assert write.verb == "update"
     assert write.body["metadata"]["ownerReferences"][0]["uid"] == "uid-2"
 
@@ -150,11 +155,11 @@ def test_an_empty_inventory_is_one_empty_slice():
 
 
 def test_names_sort_as_their_indexes_and_fit():
-    owner = Owner("n" * 250, "uid")
-    names = [slice_name(owner, DRIVER, i) for i in (0, 1, 15, 16, 255)]
+    pool = "n" * 250
+    names = [slice_name(pool, DRIVER, i) for i in (0, 1, 15, 16, 255)]
     assert names == sorted(names)
     assert all(len(n) <= 253 for n in names)
-    assert slice_name(Owner("n" * 249 + "x", "uid"), DRIVER, 0) != names[0]
+    assert slice_name("n" * 249 + "x", DRIVER, 0) != names[0]
 
 
 @pytest.mark.parametrize("count", [0, 1, 128, 129, 300])
@@ -164,4 +169,4 @@ def test_a_second_plan_after_the_first_is_empty(count):
         attributes={"model": "A1"},
         capacity={"memory": 1 << 30},
     )
-    assert plan(published(desired), desired, NODE, DRIVER) == []
+    assert plan(published(desired), desired, DRIVER, NODE) == []

@@ -39,10 +39,12 @@ def test_both_sockets_of_a_long_driver_name_fit_and_are_the_same_each_time():
     assert sockets.registration.parent == Path(root) / "plugins_registry"
 
 
-def test_the_longest_path_that_fits_is_kept_and_one_byte_more_is_shortened():
-    name = "a-driver-with-a-longer-name.example"
+@pytest.mark.parametrize("letter", ["r", "é"], ids=["ascii", "two-bytes"])
+def test_the_longest_path_that_fits_is_kept_and_one_byte_more_is_shortened(letter):
+    name = "a-driver-with-a-long-name.example"
     tail = len(f"/plugins_registry/{name}-reg.sock")
-    root = "/" + "r" * (MAX_SOCKET_PATH - tail - 1)
+    room = MAX_SOCKET_PATH - tail - 1
+    root = "/" + letter * (room // len(letter.encode())) + "r" * (room % len(letter.encode()))
     assert locate(at(root), name).registration.name == f"{name}-reg.sock"
     assert locate(at(root + "r"), name).registration.name != f"{name}-reg.sock"
 
@@ -99,6 +101,14 @@ def test_a_file_in_the_way_is_never_removed(short):
         remove_stale(path)
     assert path.read_text() == "precious"
     assert [p.name for p in short.iterdir()] == ["s.sock"]
+
+
+def test_a_link_that_leads_nowhere_is_in_the_way_too(short):
+    path = short / "s.sock"
+    path.symlink_to(short / "gone")
+    with pytest.raises(ConfigError, match="no socket"):
+        remove_stale(path)
+    assert path.is_symlink()
 
 
 POD, OTHER_POD = "8d9c29c2-6a0c-4a4c-8d0e-0d2b7f3f0a01", "8d9c29c2-6a0c-4a4c-8d0e-0d2b7f3f0a02"

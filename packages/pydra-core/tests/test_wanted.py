@@ -4,33 +4,35 @@ import copy
 
 import pytest
 
-from pydra_core import Consumption, CounterSet, Device, Inventory, Taint
+from pydra_core import Consumption, CounterSet, Device, Taint
 from pydra_core._api.gates import GATES, dropped_error, dropped_fields, without
 from pydra_core._api.rivals import Rivals, managers
 from pydra_core._api.wanted import Marks, Wanted
+from pydra_core.values import Nodes, Pool
 
 DRIVER = "card.acme.example"
+NODE = "node-1"
 SICK = Taint(key=f"{DRIVER}/unhealthy", value="Hot")
 SICK_BODY = {"key": SICK.key, "effect": "NoSchedule", "value": "Hot"}
 
 
 def wanted(*names, may_taint=False, marks=None, **kwargs):
-    made = Wanted(DRIVER, may_taint=may_taint)
-    made.set(Inventory(*(Device(n, **kwargs) for n in names)))
+    made = Wanted(DRIVER, NODE, may_taint=may_taint)
+    made.set([Pool(NODE, tuple(Device(n, **kwargs) for n in names))])
     made.marks = lambda: marks or Marks()
     return made
 
 
 def slices(*devices):
-    return [{"spec": {"devices": list(devices)}}]
+    return [{"spec": {"pool": {"name": NODE}, "nodeName": NODE, "devices": list(devices)}}]
 
 
-def devices(contents):
-    return {d["name"]: d for c in contents for d in c.get("devices", [])}
+def devices(contents, pool=NODE):
+    return {d["name"]: d for c in contents[pool] for d in c.get("devices", [])}
 
 
 def sizes(contents):
-    return [len(c["devices"]) for c in contents]
+    return [len(c["devices"]) for c in contents[NODE]]
 
 
 def test_nothing_is_wanted_before_the_first_discovery():
@@ -39,7 +41,7 @@ def test_nothing_is_wanted_before_the_first_discovery():
 
 def test_a_mark_taints_one_device_and_only_its_block_is_cut_in_two():
     names = [f"card-{n}" for n in range(300)]
-    made = wanted(*names, marks=Marks(taints={"card-200": (SICK,)}))
+    made = wanted(*names, marks=Marks(taints={(NODE, "card-200"): (SICK,)}))
     contents = made.contents([])
     assert sizes(contents) == [128, 64, 64, 44]
     assert devices(contents)["card-200"]["taints"] == [SICK_BODY]
@@ -49,13 +51,13 @@ def test_a_mark_taints_one_device_and_only_its_block_is_cut_in_two():
 def test_slices_of_a_driver_that_watches_health_have_room_for_taints_from_the_start():
     names = [f"card-{n}" for n in range(150)]
     well = wanted(*names, may_taint=True)
-    sick = wanted(*names, may_taint=True, marks=Marks(taints={"card-5": (SICK,)}))
+    sick = wanted(*names, may_taint=True, marks=Marks(taints={(NODE, "card-5"): (SICK,)}))
     assert sizes(well.contents([])) == sizes(sick.contents([])) == [64, 64, 22]
 
 
 def test_the_framework_s_taints_come_before_the_driver_s_own_and_sixteen_are_kept():
     own = tuple(Taint(key=f"acme.example/{n}") for n in range(16))
-    made = wanted("card-0", taints=own, marks=Marks(taints={"card-0": (SICK,)}))
+    made = wanted("card-0", taints=own, marks=Marks(taints={(NODE, "card-0"): (SICK,)}))
     found = devices(made.contents([]))["card-0"]["taints"]
     assert len(found) == 16
     assert found[:2] == [SICK_BODY, {"key": "acme.example/0", "effect": "NoSchedule"}]
@@ -70,7 +72,7 @@ def test_a_taint_of_an_earlier_process_stays_until_somebody_has_looked():
 
 
 def test_a_vanished_device_in_the_hands_of_a_claim_stays_tainted_as_it_was_published():
-    held = Marks(held=frozenset({"card-9"}))
+    held = Marks(held=frozenset({(NODE, "card-9")}))
     existing = slices({"name": "card-9", "attributes": {"index": {"int": 9}}})
     made = wanted("card-0", marks=held)
     gone = {
@@ -85,13 +87,13 @@ def test_a_vanished_device_in_the_hands_of_a_claim_stays_tainted_as_it_was_publi
 
 
 def test_a_vanished_device_draws_on_no_counters_that_vanished_with_it():
-    held = Marks(held=frozenset({"a", "b"}))
+    held = Marks(held=frozenset({(NODE, "a"), (NODE, "b")}))
     existing = slices(
         {"name": "a", "consumesCounters": [{"counterSet": "old", "counters": {}}]},
         {"name": "b", "consumesCounters": [{"counterSet": "set", "counters": {}}]},
     )
-    made = Wanted(DRIVER)
-    made.set(Inventory(counter_sets=(CounterSet("set", {"m": "1"}),)))
+    made = Wanted(DRIVER, NODE)
+    made.set([Pool(NODE, counter_sets=(CounterSet("set", {"m": "1"}),))])
     made.marks = lambda: held
     found = devices(made.contents(existing))
     assert "consumesCounters" not in found["a"]
@@ -99,26 +101,36 @@ def test_a_vanished_device_draws_on_no_counters_that_vanished_with_it():
 
 
 def test_what_the_server_dropped_is_named_with_its_gate_and_not_wanted_again():
-    made = wanted("card-0", marks=Marks(taints={"card-0": (SICK,)}))
-    (content,) = made.contents([])
+    made = wanted("card-0", marks=Marks(taints={(NODE, "card-0"): (SICK,)}))
+    (content,) = made.contents([])[NODE]
     sent = {"metadata": {"name": "s"}, "spec": content}
     stored = copy.deepcopy(sent)
     del stored["spec"]["devices"][0]["taints"]
     error = made.adopt(sent, stored)
     assert error.fields["gates"] == ("DRADeviceTaints",)
     assert "spec.devices[].taints (feature gate DRADeviceTaints)" in str(error)
-    assert made.contents([]) == [stored["spec"]]
+    assert made.contents([]) == {NODE: [stored["spec"]]}
     assert made.adopt({**sent, "spec": stored["spec"]}, stored) is None
 
 
 def test_every_gated_field_the_framework_can_send_is_found_when_dropped():
-    inventory = Inventory(
-        Device("card-0", shareable=True, taints=(SICK,), consumes=(Consumption("s", {"m": "1"}),)),
-        counter_sets=(CounterSet("s", {"m": "1"}),),
+    rack = Nodes(labels={"rack": "a"})
+    pool = Pool(
+        "rack-a",
+        (
+            Device(
+                "card-0",
+                shareable=True,
+                taints=(SICK,),
+                consumes=(Consumption("s", {"m": "1"}),),
+                nodes=rack,
+            ),
+        ),
+        (CounterSet("s", {"m": "1"}),),
     )
     made = Wanted(DRIVER)
-    made.set(inventory)
-    counters, cards = made.contents([])
+    made.set([pool])
+    counters, cards = made.contents([])["rack-a"]
     bare = {"devices": [{"name": "card-0"}]}
     fields = dropped_fields(cards, bare) | dropped_fields(counters, {})
     assert {GATES[f] for f in fields} == {

@@ -193,3 +193,12 @@ async def test_more_devices_than_a_claim_can_hold_are_refused(served):
     many = [f"card-{n}" for n in range(10_000)]
     answer = await judge(served, lambda name, uid: encode(allocated(name, uid, *many)))
     assert "10000 devices" in answer.error
+
+
+async def test_a_request_of_three_names_is_refused(served):
+    body = document()
+    results = body["status"]["allocation"]["devices"]["results"]
+    results[1]["request"] = "r1/sub/sub"
+    results.insert(0, results[0] | {"driver": "other.example"})
+    answer = await judge(served, lambda name, uid: filled(encode(body), name, uid))
+    assert "results[2].request: 'r1/sub/sub' is not a request's name" in answer.error

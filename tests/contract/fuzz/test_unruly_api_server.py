@@ -9,11 +9,12 @@ import pytest
 from driver_world import DRIVER, NODE
 from unruly_api import cuts, says, streams
 
-from pydra_core import Device, Inventory
+from pydra_core import Device
 from pydra_core._api.access import Access
 from pydra_core._api.client import KubeClient
 from pydra_core._api.publisher import Publisher
 from pydra_core._telemetry.metrics import Metrics
+from pydra_core.values import Pool
 from pydra_testbed.objects import Selection
 
 NAME = f"{NODE}-{DRIVER}-0000"
@@ -117,7 +118,7 @@ async def publishing(unruly):
     """The publisher as it runs in a driver, without a driver's start for each of many cases."""
     client = KubeClient(Access(unruly.url, lambda: "", None))
     publisher = Publisher(client, DRIVER, NODE, Registered(), Metrics(DRIVER))
-    publisher.want(Inventory(Device("card-0"), Device("card-1")))
+    publisher.want([Pool(NODE, (Device("card-0"), Device("card-1")))])
     running = []
 
     def start():

@@ -1,10 +1,12 @@
 """A driver on our framework: `python framework_driver.py` behaves, with FAULT... it is sabotaged from below.
 
-Two cards that one claim may have.
+Two cards that one claim may have, or as many as a number among the arguments says. `counting` gives them shared
+counters, `watching` health: a card is sick while there is a file `sick-CARD` in the kubelet's root.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import logging
@@ -15,13 +17,29 @@ from pathlib import Path
 
 import msgspec
 import yaml
+from publishing_faults import sabotage
 
 from pydra_cdi import ContainerEdits
-from pydra_core import Claim, Device, DeviceGoneError, Driver, Inventory, PreparedDevice, main
+from pydra_core import (
+    Claim,
+    Consumption,
+    CounterSet,
+    Device,
+    DeviceGoneError,
+    DeviceHealth,
+    Driver,
+    Health,
+    HealthPolicy,
+    Inventory,
+    PreparedDevice,
+    main,
+)
 from pydra_core._state import frames, log_file, reading
 
 MADE = set(sys.argv[1:])
-CARDS = ("card-0", "card-1")
+COUNT = next((int(word) for word in MADE if word.isdigit()), 2)
+CARDS = tuple(f"card-{n}" for n in range(COUNT))
+ROOT = Path(os.environ["KUBELET_ROOT"])
 
 
 class Mode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,7 +51,9 @@ class FrameworkDriver(Driver):
     config = Mode
 
     async def discover(self) -> Inventory:
-        return Inventory(*(Device(card) for card in CARDS))
+        if "keeps-what-was" in MADE and not CARDS:
+            raise DeviceGoneError("no card: all are gone; plug one in")
+        return Inventory(*map(card, CARDS), counter_sets=counters())
 
     async def prepare(self, claim: Claim) -> list[PreparedDevice]:
         if "logs-parameters" in MADE:
@@ -42,6 +62,41 @@ class FrameworkDriver(Driver):
             if allocation.device not in CARDS:
                 raise DeviceGoneError(f"device {allocation.device}: is gone; plug it in again")
         return [a.prepared(ContainerEdits(env=[f"MODE={mode(a)}"])) for a in claim.allocations]
+
+
+class Watching(FrameworkDriver):
+    health_policy = HealthPolicy(
+        recovers_after={"recovers-at-once": 0.0, "never-recovers": 1e6}.get(
+            next((word for word in MADE if "recovers" in word), ""), 1.5
+        )
+    )
+
+    async def watch_health(self):
+        while True:
+            for name in CARDS:
+                is_sick = (ROOT / f"sick-{name}").exists() and "sees-no-illness" not in MADE
+                yield DeviceHealth(
+                    device=name, health=Health.UNHEALTHY if is_sick else Health.HEALTHY
+                )
+            await asyncio.sleep(0.05)
+
+
+def card(name: str) -> Device:
+    attributes = {"index": int(name.partition("-")[2])}
+    if "contradicts-itself" in MADE:
+        attributes["ours.example.com/index"] = 0
+    if "breaks-a-limit" in MADE:
+        attributes["card-index"] = 0
+    if "both-publish" in MADE:
+        attributes["pod"] = os.environ.get("POD_UID", "")
+    if "writes-at-each-start" in MADE and not os.environ.get("POD_UID"):
+        attributes["started"] = os.getpid()
+    consumes = (Consumption("slots", {"slots": "1"}),) if "counting" in MADE else ()
+    return Device(name, attributes=attributes, consumes=consumes)
+
+
+def counters() -> tuple[CounterSet, ...]:
+    return (CounterSet("slots", {"slots": str(COUNT)}),) if "counting" in MADE else ()
 
 
 def mode(allocation) -> str:
@@ -86,5 +141,6 @@ if "lists-all-claims" in MADE:
 if "needs-privileges" in MADE:
     os.chroot("/")
 
+sabotage(MADE, ROOT)
 sys.argv[1:] = ["run"]
-main(FrameworkDriver)
+main(Watching if "watching" in MADE else FrameworkDriver)

@@ -54,6 +54,9 @@ FAULTS = {
     "works-in-the-call",
     "fails-on-unknown-claims",
     "asks-before-undoing",
+    "serves-its-first-kubelet-alone",
+    "refuses-a-stale-socket",
+    "dies-of-garbage",
 }
 MADE = set(sys.argv[1:])
 assert MADE <= FAULTS, MADE - FAULTS
@@ -61,6 +64,8 @@ ROOT, CDI = Path(os.environ["KUBELET_ROOT"]), Path(os.environ["CDI_DIR"])
 POD = os.environ.get("POD_UID", "")
 DATA = ROOT / "plugins" / NAME
 COUNTER = itertools.count()
+PREFACE = b"PRI * HTTP/2.0"
+REGISTERED = []
 
 
 class ClaimError(Exception):
@@ -274,6 +279,8 @@ async def answers(claims, work) -> dict[str, object]:
 
 def dra(api):
     async def prepare(request, _):
+        if "serves-its-first-kubelet-alone" in MADE and len(REGISTERED) > 1:
+            raise RuntimeError("another kubelet")
         found = await answers(request.claims, prepare_one)
         return api.NodePrepareResourcesResponse(
             claims={uid: prepared(api, answer) for uid, answer in found.items()}
@@ -359,6 +366,7 @@ def registrar(endpoint: Path, stop: asyncio.Event):
 
     async def notified(status, _):
         if status.plugin_registered:
+            REGISTERED.append(status)
             await asyncio.to_thread(publish)
         elif "dies-of-a-refusal" in MADE:
             stop.set()
@@ -370,6 +378,8 @@ def registrar(endpoint: Path, stop: asyncio.Event):
 
 
 def make_room(path: Path) -> None:
+    if "refuses-a-stale-socket" in MADE and path.exists():
+        sys.exit(f"{path}: address already in use")
     path.parent.mkdir(parents=True, exist_ok=True)
     if "sweeps-all-sockets" in MADE:
         for other in path.parent.glob("*.sock"):
@@ -386,6 +396,29 @@ async def listening(path: Path, *handlers) -> grpc.aio.Server:
     return server
 
 
+async def listening_to_all(path: Path, *handlers) -> grpc.aio.Server:
+    """What comes to the socket is looked at first, and garbage is the end."""
+    behind = path.parent.parent / f"{os.getpid()}.sock"
+    server = await listening(behind, *handlers)
+
+    async def pump(reader, writer):
+        while part := await reader.read(1 << 16):
+            writer.write(part)
+        writer.close()
+
+    async def come(reader, writer):
+        first = await reader.read(1 << 16)
+        if not first.startswith(PREFACE):
+            os._exit(4)
+        inner, outer = await asyncio.open_unix_connection(behind)
+        outer.write(first)
+        await asyncio.gather(pump(reader, outer), pump(inner, writer), return_exceptions=True)
+
+    make_room(path)
+    server.front = await asyncio.start_unix_server(come, path)
+    return server
+
+
 async def main() -> None:
     if "loses-its-journal" in MADE:
         for path in DATA.glob("*.json"):
@@ -395,9 +428,10 @@ async def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     reg, endpoint = sockets()
+    open_to = listening_to_all if "dies-of-garbage" in MADE else listening
     servers = [
         await listening(endpoint, dra(dra_v1_pb2), dra(dra_v1beta1_pb2), health()),
-        await listening(reg, registrar(endpoint, stop)),
+        await open_to(reg, registrar(endpoint, stop)),
     ]
     await stop.wait()
     for server, path in zip(reversed(servers), (reg, endpoint), strict=True):

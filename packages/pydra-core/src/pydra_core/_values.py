@@ -78,13 +78,36 @@ class Consumption:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeRequirement:
+    """One requirement of nodes' labels: `operator` is In, NotIn, Exists, DoesNotExist, Gt or Lt."""
+
+    key: str
+    operator: str = "Exists"
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nodes:
+    """Which nodes reach a pool, or one device of it; `Nodes()` is all of them.
+
+    `labels` must be on a node with these values, `requirements` say more about labels, `name` is one node. A node
+    must meet all that is given.
+    """
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+    requirements: tuple[NodeRequirement, ...] = ()
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Device:
     """One allocatable thing.
 
     `name` is a DNS label of at most 63 characters, stable over restarts. Attribute and capacity names are C
     identifiers of at most 32 characters, optionally behind `domain/`; without one they belong to the driver.
     A device with `shareable` may be allocated to several claims as long as its capacities last. Leave an
-    attribute out rather than publish "unknown" or -1: selectors would match it by accident.
+    attribute out rather than publish "unknown" or -1: selectors would match it by accident. `nodes` is only for
+    devices of a pool that each node reaches a part of (`Pool`).
     """
 
     name: str
@@ -93,18 +116,54 @@ class Device:
     shareable: bool = False
     taints: tuple[Taint, ...] = ()
     consumes: tuple[Consumption, ...] = ()
+    nodes: Nodes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Devices that are published together: a scheduler uses all of them or, while they change, none.
+
+    In an `Inventory`, `name` is a DNS subdomain of the driver's choice and `nodes` is left out: the API and claims
+    know the pool of node-1 as `node-1/<name>`, so that the pools of two nodes are never taken for one.
+
+    In `Driver.cluster_pools`, `name` is the pool's name in the API, one or more DNS subdomains joined by `/`, and
+    `nodes` says who reaches it. Without `nodes`, each device says so itself (KEP-4815).
+
+    The names of devices are unique over all pools that are returned together: a device that moves to another pool
+    is known by its name, and is nowhere until the claim that holds it lets it go.
+    """
+
+    name: str
+    devices: tuple[Device, ...] = ()
+    counter_sets: tuple[CounterSet, ...] = ()
+    nodes: Nodes | None = None
 
 
 @dataclass(frozen=True, slots=True, init=False)
 class Inventory:
-    """All devices of this node, in order of preference: the scheduler tries them first to last."""
+    """All devices of this node, in order of preference: the scheduler tries them first to last.
+
+    `devices` and `counter_sets` are the pool that is named like the node; `pools` are further ones of this node.
+    """
 
     devices: tuple[Device, ...]
     counter_sets: tuple[CounterSet, ...]
+    pools: tuple[Pool, ...]
 
-    def __init__(self, *devices: Device, counter_sets: tuple[CounterSet, ...] = ()) -> None:
+    def __init__(
+        self,
+        *devices: Device,
+        counter_sets: tuple[CounterSet, ...] = (),
+        pools: tuple[Pool, ...] = (),
+    ) -> None:
         object.__setattr__(self, "devices", devices)
         object.__setattr__(self, "counter_sets", counter_sets)
+        object.__setattr__(self, "pools", pools)
+
+    @property
+    def all_devices(self) -> tuple[Device, ...]:
+        """The devices of all pools."""
+        return (*self.devices, *(d for pool in self.pools for d in pool.devices))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

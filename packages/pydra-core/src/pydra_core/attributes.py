@@ -32,7 +32,7 @@ def schema_faults(schema: Schema, inventory: Inventory) -> tuple[str, ...]:
     """Where devices differ from what their driver declares; nothing for a driver that declares nothing."""
     if not schema:
         return ()
-    return tuple(fault for device in inventory.devices for fault in _faults(schema, device))
+    return tuple(fault for device in inventory.all_devices for fault in _faults(schema, device))
 
 
 def _faults(schema: Schema, device: Device) -> Iterator[str]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import ClassVar
 
 from pydra_core._shield.shield import Shield
-from pydra_core._values import Claim, Inventory, PreparedClaim, PreparedDevice
+from pydra_core._values import Claim, Inventory, Pool, PreparedClaim, PreparedDevice
 from pydra_core.attributes import Schema
 from pydra_core.health import DeviceHealth, HealthPolicy
 
@@ -54,6 +54,16 @@ class Driver(ABC):
     async def discover(self) -> Inventory:
         """Report what is there now. Pure reading, any time; the framework publishes the difference."""
 
+    async def cluster_pools(self) -> Sequence[Pool]:
+        """Report the pools that several nodes reach: a fabric's, a storage box's, a licence server's.
+
+        They belong to no node, so one process publishes them, away from the nodes: `publish`, which calls this and
+        nothing else, and `discover` is not asked for them. Each pool has a name that is unique in the cluster for
+        this driver, and says who reaches it (`Pool`). What is no longer returned is deleted. Implement it only if
+        there are such pools.
+        """
+        return ()
+
     @abstractmethod
     async def prepare(self, claim: Claim) -> list[PreparedDevice]:
         """Return one prepared device for each allocation of the claim: data, where the hardware allows."""
@@ -83,6 +93,11 @@ class Driver(ABC):
     def on_rediscover(self, callback: Callable[[], None]) -> None:
         """Set what `rediscover` calls. Called by the framework, once."""
         self._on_rediscover = callback
+
+    @property
+    def has_cluster_pools(self) -> bool:
+        """Whether `cluster_pools` is implemented."""
+        return type(self).cluster_pools is not Driver.cluster_pools
 
     @property
     def watches_health(self) -> bool:

@@ -174,6 +174,12 @@ class ApiError(PydraError):
         return math.inf if passing else 0.0
 
 
+class ApiNotServedError(ApiError):
+    """The API server does not serve resource.k8s.io/v1: it is older than Kubernetes 1.34, or told not to."""
+
+    reason = "ApiNotServed"
+
+
 class DroppedFieldsError(ApiError):
     """The API server stored less than was sent because a feature gate is off. Fields: `gates`."""
 

@@ -21,7 +21,7 @@ class DeviceHealth:
     `reason` is one CamelCase word or a label value (`DoubleBitError`): the taint's value and the condition's
     reason. `message` is for people, of at most 1024 characters. `effect` is that of the taint while the device is
     unhealthy: `NoSchedule` keeps new pods away, `NoExecute` also evicts those that use it, `None` only tells.
-    `pool` is empty for the node's own pool.
+    `pool` is empty for the node's own pool; a further one, or one of the cluster, is named as the driver named it.
     """
 
     device: str

@@ -39,6 +39,13 @@ def _seconds(text: str) -> float:
     return value
 
 
+def _whole_seconds(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError("must be 1 second or more")
+    return value
+
+
 def _pod_uid(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9-]{0,63}", text):  # it becomes part of file names
         raise ValueError("must be letters, digits and dashes, at most 63: metadata.uid of the pod")
@@ -110,6 +117,17 @@ class Settings:
         "HTTP_ADDRESS",
         "host:port for /healthz, /readyz and /metrics; empty: not served",
         _address,
+    )
+    lease_namespace: str = _key(
+        "",
+        "POD_NAMESPACE",
+        "where `publish` keeps its Lease, from the downward API; empty: the service account's namespace",
+    )
+    lease_duration: int = _key(
+        15,
+        "LEASE_DURATION",
+        "seconds after which another `publish` takes over from one that is heard of no more",
+        _whole_seconds,
     )
     log_format: str = _key("text", "LOG_FORMAT", "text or json", _choice("text", "json"))
     log_level: str = _key(

@@ -1,4 +1,4 @@
-"""From what vendor libraries say to what the resource API takes: versions, names, quantities, PCI and NUMA.
+"""From what vendor libraries say to what the resource API takes: versions, names, quantities, PCI and NUMA; pools.
 
 For driver authors, in `discover`. What cannot be said exactly is left out: a selector would match "unknown" or -1
 by accident.
@@ -10,7 +10,21 @@ import hashlib
 import re
 from pathlib import Path
 
-from pydra_core._values import AttributeValue, Version
+from pydra_core._values import AttributeValue, NodeRequirement, Nodes, Pool, Version
+
+__all__ = [
+    "NUMA_NODE",
+    "PCIE_ROOT",
+    "PCI_BUS_ID",
+    "NodeRequirement",
+    "Nodes",
+    "Pool",
+    "binary",
+    "device_name",
+    "pci_attributes",
+    "pci_bus_id",
+    "semver",
+]
 
 PCI_BUS_ID = "resource.kubernetes.io/pciBusID"
 PCIE_ROOT = "resource.kubernetes.io/pcieRoot"

@@ -57,6 +57,14 @@ def find(kubeconfig: str, environ: Mapping[str, str]) -> Access:
     return Access(f"https://{address}:{port}", _file_token(SERVICE_ACCOUNT / "token"), tls)
 
 
+def own_namespace() -> str:
+    """The pod's namespace, `default` outside of a cluster."""
+    try:
+        return (SERVICE_ACCOUNT / "namespace").read_text(encoding="ascii").strip() or "default"
+    except (OSError, UnicodeDecodeError):
+        return "default"
+
+
 def _from_kubeconfig(file: Path) -> Access:
     import yaml  # noqa: PLC0415 (1 MB that a driver in a cluster need not hold)
 

@@ -43,9 +43,9 @@ class Result(msgspec.Struct, rename="camel"):
 
 
 def allocations(
-    ref: ClaimRef, results: Sequence[Result], configs: Configs
+    ref: ClaimRef, results: Mapping[int, Result], configs: Configs
 ) -> tuple[Allocation, ...]:
-    """Turn the results of one driver into what its `prepare` gets.
+    """Turn the results of one driver, by their place among all, into what its `prepare` gets.
 
     Raises:
         ClaimError: a field breaks a limit of `resource.k8s.io/v1`, or one result is there twice; names it.
@@ -55,13 +55,13 @@ def allocations(
             f"claim {ref}: allocated to {len(results)} devices, a claim holds at most {_MOST_RESULTS};"
             " delete it and let it be allocated again"
         )
-    for index, result in enumerate(results):
+    for index, result in results.items():
         for field, problem in _problems(result):
             raise ClaimError(
                 f"claim {ref}: status.allocation.devices.results[{index}].{field}: {problem};"
                 " delete the claim and let it be allocated again"
             )
-    found = tuple(_allocation(result, configs) for result in results)
+    found = tuple(_allocation(result, configs) for result in results.values())
     _check_unique(ref, found)
     return found
 

@@ -17,7 +17,13 @@ from pydra_core._api.client import KubeClient
 from pydra_core._api.config import Configs, RawConfig
 from pydra_core._parameters.models import Model
 from pydra_core._values import Claim, ClaimRef
-from pydra_core.errors import ApiError, ClaimError, ClaimNotAllocatedError, ClaimReplacedError
+from pydra_core.errors import (
+    ApiError,
+    ApiNotServedError,
+    ClaimError,
+    ClaimNotAllocatedError,
+    ClaimReplacedError,
+)
 
 _NOT_FOUND = 404
 
@@ -95,7 +101,7 @@ class Claims:
         try:
             return await self._client.get(path)
         except ApiError as err:
-            if err.status == _NOT_FOUND:
+            if err.status == _NOT_FOUND and not isinstance(err, ApiNotServedError):
                 raise ClaimReplacedError(
                     f"claim {ref}: does not exist (UID {ref.uid} was asked for); delete the pod that waits for it",
                     uid=ref.uid,
@@ -125,7 +131,8 @@ def _claim(ref: ClaimRef, body: bytes, driver: str, config: Model | None) -> Cla
         raise ClaimNotAllocatedError(
             f"claim {ref}: has no allocation; the scheduler allocates it with its pod"
         )
-    ours = [r for r in allocation.devices.results or [] if r.driver == driver]
+    results = enumerate(allocation.devices.results or [])
+    ours = {index: r for index, r in results if r.driver == driver}
     if not ours:
         raise ClaimNotAllocatedError(
             f"claim {ref}: its allocation holds no device of driver {driver}"

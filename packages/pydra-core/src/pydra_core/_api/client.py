@@ -15,7 +15,7 @@ import msgspec
 
 from pydra_core._api.access import Access
 from pydra_core._api.tls import certificates_where_checked
-from pydra_core.errors import ApiError
+from pydra_core.errors import ApiError, ApiNotServedError
 
 with certificates_where_checked():
     import aiohttp
@@ -23,7 +23,8 @@ with certificates_where_checked():
 
 MANAGER = "pydra-core"
 """What we are in `managedFields`: the API server takes it from the user agent."""
-_UNAUTHORIZED = 401
+_UNAUTHORIZED, _NOT_FOUND = 401, 404
+_RESOURCE = "/apis/resource.k8s.io/v1/"
 _MESSAGE_LIMIT = 1000
 _NO_ANSWER = (aiohttp.ClientError, HttpProcessingError, TimeoutError, OSError, ValueError)
 """What aiohttp raises on broken connections and broken HTTP; a line that is too long is no `ClientError`."""
@@ -175,6 +176,14 @@ def _refused(method: str, path: str, response: aiohttp.ClientResponse, answer: b
         message = str(decode_object(method, answer)["message"])[:_MESSAGE_LIMIT]
     except (ApiError, KeyError):
         message = answer[:200].decode("utf-8", "replace")
+        if status == _NOT_FOUND and path.startswith(
+            _RESOURCE
+        ):  # an object that is missing is a Status
+            return ApiNotServedError(
+                f"API {method} {path}: this API server does not serve resource.k8s.io/v1, which begins with"
+                " Kubernetes 1.34; upgrade the cluster, `doctor` says what it serves",
+                status=status,
+            )
     remedy = {
         401: "; the token is not accepted: check the service account",
         403: "; grant this in the driver's ClusterRole",

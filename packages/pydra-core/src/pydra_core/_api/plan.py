@@ -2,19 +2,25 @@
 
 Rules: consumers use a pool only when all its slices carry its highest generation, so a change
 to more than one slice moves all of them to the next; a change to one keeps it, and a slice that was merely
-deleted is put back as it was. Order of devices is meaning: the scheduler tries them first to last.
+deleted is put back as it was. Order of devices is meaning: the scheduler tries them first to last. A device that
+moves to another pool is never in both.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from pydra_core._api.pools import SELECTIONS
+
 Body: TypeAlias = dict[str, Any]
+Contents: TypeAlias = Sequence[Mapping[str, Any]]
+"""What each slice of one pool shall hold, and which nodes reach it."""
 
 _NAME_LENGTH = 253
+_OURS = (*SELECTIONS, "devices", "sharedCounters")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,36 +39,69 @@ class Write:
     body: Body
 
 
-def slice_name(owner: Owner, driver: str, index: int) -> str:
-    """A stable name whose order is the slice's order: the scheduler sorts slices of a pool by name."""
-    stem, suffix = f"{owner.name}-{driver}", f"-{index:04x}"
+def slice_name(pool: str, driver: str, index: int) -> str:
+    """A stable name whose order is the slice's order: the scheduler sorts slices of a pool by name.
+
+    Pools whose names hold a `/` get a digest, for the name of a slice cannot hold one.
+    """
+    stem, suffix = f"{pool}-{driver}", f"-{index:04x}"
+    digest = hashlib.sha256(stem.encode()).hexdigest()[:16]
+    if "/" in pool:
+        stem = f"{stem.replace('/', '-')}-{digest}"
     if len(stem) + len(suffix) > _NAME_LENGTH:
-        digest = hashlib.sha256(stem.encode()).hexdigest()[:16]
         stem = stem[: _NAME_LENGTH - len(suffix) - 17].rstrip("-.") + "-" + digest
     return stem + suffix
 
 
 def plan(
-    existing: Sequence[Body],
-    desired: Sequence[Mapping[str, Any]],
-    owner: Owner,
+    existing: Iterable[Body],
+    desired: Mapping[str, Contents | None],
     driver: str,
-    *,
-    newest: int = 0,
+    owner: Owner | None,
+    newest: Mapping[str, int] | None = None,
 ) -> list[Write]:
     """Return the fewest writes from `existing` to `desired`, in an order that is safe at each step.
 
     Args:
-        existing: this driver's slices of this node as the API has them.
-        desired: contents of each slice in order (`slice_contents`).
-        owner: the node.
+        existing: this driver's slices that are ours to write, as the API has them.
+        desired: contents of each slice in order (`slice_contents`), by pool; None leaves a pool as it is. Pools that
+            are not desired are deleted.
         driver: the driver's name.
-        newest: the highest generation this process has written, in case the API holds none any more.
+        owner: the node; None for slices that belong to no node.
+        newest: the highest generation this process has written to each pool, in case the API holds none any more.
     """
+    pools: dict[str, list[Body]] = {}
+    for body in existing:
+        pools.setdefault(body["spec"]["pool"]["name"], []).append(body)
+    writes = [Write("delete", e) for p, found in pools.items() if p not in desired for e in found]
+    left = {pool: contents for pool, contents in desired.items() if contents is not None}
+    first, order = _order({pool: pools.get(pool, []) for pool in left}, left)
+    writes += [Write("delete", body) for body in first]
+    gone = {body["metadata"]["name"] for body in first}
+    for pool in order:
+        found = pools.get(pool, [])
+        least = max(
+            [(newest or {}).get(pool, 0), *(e["spec"]["pool"]["generation"] for e in found)]
+        )
+        stay = [e for e in found if e["metadata"]["name"] not in gone]
+        writes += plan_pool(pool, stay, left[pool], driver, owner, newest=least)
+    return writes
+
+
+def plan_pool(
+    name: str,
+    existing: Sequence[Body],
+    contents: Contents,
+    driver: str,
+    owner: Owner | None,
+    *,
+    newest: int = 0,
+) -> list[Write]:
+    """Return the writes for one pool. `newest` is the highest generation it is known to have had."""
     by_name = {e["metadata"]["name"]: e for e in existing}
-    wanted = {slice_name(owner, driver, i): content for i, content in enumerate(desired)}
-    stale = [e for name, e in by_name.items() if not _keeps(e, name in wanted, owner)]
-    kept = {n: e for n, e in by_name.items() if n in wanted and _keeps(e, True, owner)}
+    wanted = {slice_name(name, driver, i): content for i, content in enumerate(contents)}
+    kept = {n: e for n, e in by_name.items() if n in wanted and _keeps(e, wanted[n])}
+    stale = [e for n, e in by_name.items() if n not in kept]
     generation = max([newest, *(e["spec"]["pool"]["generation"] for e in existing)], default=0)
     changed = {
         n for n, e in kept.items() if not _same(e["spec"], wanted[n]) or not _owned(e, owner)
@@ -70,13 +109,46 @@ def plan(
     if not _may_keep(generation, kept, changed, len(wanted), stale):
         generation += 1
     writes = [Write("delete", e) for e in stale]
-    for name, content in wanted.items():
-        pool = {"name": owner.name, "generation": generation, "resourceSliceCount": len(wanted)}
-        if name not in kept:
-            writes.append(Write("create", _new(name, content, pool, owner, driver)))
-        elif name in changed or kept[name]["spec"]["pool"] != pool:
-            writes.append(Write("update", _updated(kept[name], content, pool, owner)))
+    for each, content in wanted.items():
+        pool = {"name": name, "generation": generation, "resourceSliceCount": len(wanted)}
+        if each not in kept:
+            writes.append(Write("create", _new(each, content, pool, owner, driver)))
+        elif each in changed or kept[each]["spec"]["pool"] != pool:
+            writes.append(Write("update", _updated(kept[each], content, pool, owner)))
     return writes
+
+
+def _order(
+    pools: Mapping[str, Sequence[Body]], desired: Mapping[str, Contents]
+) -> tuple[list[Body], list[str]]:
+    """The pools in an order in which each loses its devices before another gains them.
+
+    Where two wait for each other, the slices that hold what moves must go first; they are returned too.
+    """
+    if len(desired) == 1:
+        return [], list(desired)
+    after = {pool: _names(contents) for pool, contents in desired.items()}
+    before = {pool: _names(e["spec"] for e in bodies) for pool, bodies in pools.items()}
+    losses = {pool: before[pool] - after[pool] for pool in desired}
+    gains = {pool: after[pool] - before[pool] for pool in desired}
+    first: list[Body] = []
+    order: list[str] = []
+    left = list(desired)
+    while left:
+        moving = {p: {d for q in left if q != p for d in losses[q] & gains[p]} for p in left}
+        ready = [p for p in left if not moving[p]]
+        if not ready:
+            every = set().union(*moving.values())
+            holders = [e for p in left for e in pools[p] if _names([e["spec"]]) & every & losses[p]]
+            first += holders
+            ready = left
+        order += ready
+        left = [p for p in left if p not in ready]
+    return first, order
+
+
+def _names(contents: Iterable[Mapping[str, Any]]) -> set[str]:
+    return {device["name"] for content in contents for device in content.get("devices") or []}
 
 
 def _may_keep(
@@ -98,10 +170,10 @@ def _may_keep(
     )
 
 
-def _keeps(body: Body, wanted: bool, owner: Owner) -> bool:  # noqa: FBT001 (a predicate over both)
-    """A slice is reused if its name is wanted and nothing immutable about it is wrong."""
-    spec = body["spec"]
-    return wanted and spec.get("nodeName") == owner.name and spec["pool"]["name"] == owner.name
+def _keeps(body: Body, content: Mapping[str, Any]) -> bool:
+    """A slice can be reused if nothing immutable about it is wrong: its node; name and pool are right."""
+    kept: bool = body["spec"].get("nodeName") == content.get("nodeName")
+    return kept
 
 
 def _same(spec: Mapping[str, Any], content: Mapping[str, Any]) -> bool:
@@ -113,6 +185,7 @@ def _same(spec: Mapping[str, Any], content: Mapping[str, Any]) -> bool:
         len(spec.get("devices") or []) == len(content.get("devices", []))
         and devices == content.get("devices", [])
         and (spec.get("sharedCounters") or []) == content.get("sharedCounters", [])
+        and all(spec.get(field) == content.get(field) for field in SELECTIONS)
     )
 
 
@@ -128,33 +201,40 @@ def _comparable(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> Mapping
     return {**stored, "taints": taints}
 
 
-def _owned(body: Body, owner: Owner) -> bool:
-    """A node re-created under its old name has a new UID, and the collector would take slices of the old one."""
-    return [r.get("uid") for r in body["metadata"].get("ownerReferences") or []] == [owner.uid]
+def _owned(body: Body, owner: Owner | None) -> bool:
+    """A node re-created under its old name has a new UID, and the collector would take slices of the old one.
+
+    Of slices without a node the owner is nobody's business but the administrator's.
+    """
+    references = body["metadata"].get("ownerReferences") or []
+    return owner is None or [r.get("uid") for r in references] == [owner.uid]
 
 
-def _references(owner: Owner) -> list[Body]:
-    return [
-        {
-            "apiVersion": "v1",
-            "kind": "Node",
-            "name": owner.name,
-            "uid": owner.uid,
-            "controller": True,
-        }
-    ]
+def _owners(owner: Owner | None) -> Body:
+    if owner is None:
+        return {}
+    reference = {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "name": owner.name,
+        "uid": owner.uid,
+        "controller": True,
+    }
+    return {"ownerReferences": [reference]}
 
 
-def _new(name: str, content: Mapping[str, Any], pool: Body, owner: Owner, driver: str) -> Body:
+def _new(
+    name: str, content: Mapping[str, Any], pool: Body, owner: Owner | None, driver: str
+) -> Body:
     return {
         "apiVersion": "resource.k8s.io/v1",
         "kind": "ResourceSlice",
-        "metadata": {"name": name, "ownerReferences": _references(owner)},
-        "spec": {"driver": driver, "nodeName": owner.name, "pool": pool, **content},
+        "metadata": {"name": name, **_owners(owner)},
+        "spec": {"driver": driver, "pool": pool, **content},
     }
 
 
-def _updated(body: Body, content: Mapping[str, Any], pool: Body, owner: Owner) -> Body:
-    spec = {k: v for k, v in body["spec"].items() if k not in ("devices", "sharedCounters")}
-    metadata = {**body["metadata"], "ownerReferences": _references(owner)}
+def _updated(body: Body, content: Mapping[str, Any], pool: Body, owner: Owner | None) -> Body:
+    spec = {k: v for k, v in body["spec"].items() if k not in _OURS}
+    metadata = {**body["metadata"], **_owners(owner)}
     return {**body, "metadata": metadata, "spec": {**spec, "pool": pool, **content}}

@@ -11,21 +11,22 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 from pydra_core._api.client import MANAGER, KubeClient
+from pydra_core._api.counters import layout_of
 from pydra_core._api.plan import Body, Owner, Write, plan
 from pydra_core._api.rivals import Rivals, managers
-from pydra_core._api.rules import check
+from pydra_core._api.rules import faults_by_pool, inventory_error
+from pydra_core._api.slice_writes import SLICES, SliceWriter
 from pydra_core._api.slices import checked_list, checked_node_uid, checked_slice
 from pydra_core._api.wanted import Wanted
 from pydra_core._telemetry.metrics import Metrics
-from pydra_core._values import Inventory
+from pydra_core._values import Pool
 from pydra_core.errors import ApiError
 
 _log = logging.getLogger(__name__)
-_SLICES = "/apis/resource.k8s.io/v1/resourceslices"
 _NOT_FOUND, _CONFLICT, _GONE = 404, 409, 410
 _FASTEST, _SLOWEST = 0.2, 30.0
 _LOOK = 1.0
@@ -43,7 +44,7 @@ class Registered(Protocol):
 
 
 class Publisher:
-    """Publishes one driver's node-local pool. `want` may be called at any time; `run` does the work."""
+    """Publishes one driver's pools of a node, or of the cluster. `want` may be called at any time; `run` works."""
 
     def __init__(
         self,
@@ -55,32 +56,52 @@ class Publisher:
         *,
         may_taint: bool = False,
     ) -> None:
+        """Begin with nothing to publish.
+
+        Args:
+            client: of the API server.
+            driver: the driver's name.
+            node: whose pools; empty for pools that belong to no node.
+            registered: when publishing makes sense.
+            metrics: of this process.
+            may_taint: taints will come and go.
+        """
         self._client = client
         self._driver = driver
         self._node = node
         self._registered = registered
         self._metrics = metrics
-        self.wanted = Wanted(driver, may_taint=may_taint)
+        self._writer = SliceWriter(client, metrics)
+        self.wanted = Wanted(driver, node, may_taint=may_taint)
         self._settled: object = None  # the wish that was fulfilled last
         self._rivals = Rivals()
         self._existing: dict[str, Body] = {}
         self._deleted: dict[str, int] = {}  # name to the version at which the watch saw it go
-        self._newest = 0
+        self._newest: dict[str, int] = {}
+        self._laid_out = (
+            False  # as the server's version wants it, which may change with each session
+        )
         self._wake = asyncio.Event()
         self.problem = "nothing was published yet"
         self.leads: Callable[[], bool] = lambda: True
         self.on_wiped: Callable[[], None] = lambda: None
+        self.before: Callable[[Sequence[Body]], Awaitable[None]] = _nothing
+        self.on_trouble: Callable[[str, str], None] = lambda _reason, _message: None
 
-    def want(self, inventory: Inventory) -> None:
-        """Set what shall be published.
+    def want(self, pools: Sequence[Pool]) -> None:
+        """Set what shall be published, by the names the API knows the pools by (`local_pools`).
 
         Raises:
-            InventoryError: it breaks a limit of the API; what was published before stays.
+            InventoryError: pools break limits of the API; what was published of them before stays, others are
+                published.
         """
-        check(inventory)
-        self._metrics.devices.set(len(inventory.devices))
-        if self.wanted.set(inventory):
+        faults = faults_by_pool(pools, self._node)
+        changed = self.wanted.set([p for p in pools if p.name not in faults], faults.keys())
+        self._metrics.devices.set(len(self.wanted.devices))
+        if changed:
             self._wake.set()
+        if faults:
+            raise inventory_error(faults)
 
     def look_again(self) -> None:
         """Compare anew: what is known of the devices (`wanted.marks`) has changed. Cheap, never blocks."""
@@ -92,7 +113,7 @@ class Publisher:
         while True:
             await asyncio.sleep(_LOOK)
             if led != (led := self.leads()):
-                _log.info("publishing" if led else "a younger instance publishes")
+                _log.info("publishing" if led else "another instance publishes")
                 self._wake.set()
 
     async def run(self) -> None:
@@ -125,9 +146,10 @@ class Publisher:
     async def _session(self) -> None:
         """List once, then follow the watch and write differences, until the watch ends or a write fails."""
         query = {"fieldSelector": f"spec.driver={self._driver},spec.nodeName={self._node}"}
-        content = await self._client.get(_SLICES, query)
+        content = await self._client.get(SLICES, query)
         self._existing, version = checked_list(content, self._driver, self._node)
         self._deleted.clear()
+        self._laid_out = False
         self._wake.set()
         follow = asyncio.ensure_future(self._follow({**query, "resourceVersion": version}))
         write = asyncio.ensure_future(self._write_differences())
@@ -143,11 +165,11 @@ class Publisher:
 
     async def _follow(self, query: Mapping[str, str]) -> None:
         async for kind, body in self._client.watch(
-            _SLICES, {**query, "allowWatchBookmarks": "true"}
+            SLICES, {**query, "allowWatchBookmarks": "true"}
         ):
             if kind == "BOOKMARK":
                 continue
-            name = checked_slice(f"WATCH {_SLICES}", body)["metadata"]["name"]
+            name = checked_slice(f"WATCH {SLICES}", body)["metadata"]["name"]
             if kind == "DELETED":
                 gone = self._existing.pop(name, None)
                 if gone:
@@ -179,12 +201,17 @@ class Publisher:
 
     async def _write_once(self) -> None:
         """Compare and write; whoever else changes the pool again and again is named and left alone for a while."""
-        owner, existing = await self._owner(), list(self._existing.values())
+        owner = await self._owner()
+        if self.wanted.counts and not self._laid_out:
+            self.wanted.cut = await layout_of(self._client)
+            self._laid_out = True
+        await self.before(tuple(self._existing.values()))
+        existing = list(self._existing.values())
         desired = self.wanted.contents(existing)
         if desired is None:
             return
         self._metrics.tainted.set(self.wanted.tainted)
-        writes = plan(existing, desired, owner, self._driver, newest=self._newest)
+        writes = plan(existing, desired, self._driver, owner, self._newest)
         foreign = [w.body for w in writes if w.verb != "create"]
         if (
             foreign
@@ -194,24 +221,30 @@ class Publisher:
             self._give_way(foreign)
             return
         for write in writes:
+            if not self.leads():
+                return  # whoever leads now writes the rest
             await self._write(write)
         if writes:
-            _log.info("published", extra={"slices": len(desired), "writes": len(writes)})
+            count = sum(len(contents or ()) for contents in desired.values())
+            _log.info("published", extra={"slices": count, "writes": len(writes)})
         self._settled = (owner, desired)
         self.problem = ""
 
     def _give_way(self, foreign: list[Body]) -> None:
         others = ", ".join(managers(foreign, MANAGER)) or "unknown"
         self.problem = (
-            f"pool {self._node}: another publisher changes the slices of driver {self._driver} again and again"
+            f"pools of {self._node or 'the cluster'}: another publisher changes the slices of driver {self._driver} again and again"
             f" (field managers: {others}); stop that driver, or give one of them another name"
         )
         self._metrics.background_error("AnotherPublisher")
         _log.error("another publisher of the same pool", extra={"why": self.problem})
+        self.on_trouble("AnotherPublisher", self.problem)
         self._wake.set()
 
-    async def _owner(self) -> Owner:
+    async def _owner(self) -> Owner | None:
         """Read the node's UID anew each time slices are about to be compared: nodes are re-created."""
+        if not self._node:
+            return None
         try:
             content = await self._client.get(f"/api/v1/nodes/{self._node}")
         except ApiError as err:
@@ -224,41 +257,24 @@ class Publisher:
         return Owner(self._node, checked_node_uid(content))
 
     async def _write(self, write: Write) -> None:
-        self._metrics.slice_write(write.verb)
-        body = write.body
-        match write.verb:
-            case "create":
-                stored = await self._client.send("POST", _SLICES, body)
-            case "update":
-                stored = await self._client.send(
-                    "PUT", f"{_SLICES}/{body['metadata']['name']}", body
-                )
-            case _:
-                await self._delete(body)
-                return
-        name, checked = body["metadata"]["name"], checked_slice(f"{write.verb} {_SLICES}", stored)
-        self._newest = max(self._newest, body["spec"]["pool"]["generation"])
-        if int(checked["metadata"]["resourceVersion"]) > self._deleted.get(name, 0):
-            self._existing[name] = checked  # else the watch has already told of its end
+        body, name = write.body, write.body["metadata"]["name"]
+        stored = await self._writer.make(write)
+        if stored is None:
+            self._existing.pop(name, None)
+            return
+        pool = body["spec"]["pool"]
+        self._newest[pool["name"]] = max(self._newest.get(pool["name"], 0), pool["generation"])
+        if int(stored["metadata"]["resourceVersion"]) > self._deleted.get(name, 0):
+            self._existing[name] = stored  # else the watch has already told of its end
         if error := self.wanted.adopt(body, stored):
             self._metrics.background_error(error.reason)
             _log.error("published less than wanted", extra={"why": str(error)})
+            self.on_trouble(error.reason, str(error))
             self._wake.set()
 
-    async def _delete(self, body: Body) -> None:
-        metadata = body["metadata"]
-        conditions = {
-            "preconditions": {
-                "uid": metadata["uid"],
-                "resourceVersion": metadata["resourceVersion"],
-            }
-        }
-        try:
-            await self._client.send("DELETE", f"{_SLICES}/{metadata['name']}", conditions)
-        except ApiError as err:
-            if err.status != _NOT_FOUND:
-                raise
-        self._existing.pop(metadata["name"], None)
+
+async def _nothing(_: Sequence[Body]) -> None:
+    """There is nothing to find out before slices are compared."""
 
 
 def _newer(body: Body, known: Body | None) -> bool:

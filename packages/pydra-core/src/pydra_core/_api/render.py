@@ -1,4 +1,4 @@
-"""From an inventory to the bodies of `resource.k8s.io/v1` slices, split by the API's limits."""
+"""From pools to the bodies of `resource.k8s.io/v1` slices, split by the API's limits."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from pydra_core._api.pools import nodes_body, selection
 from pydra_core._values import (
     AttributeValue,
     Capacity,
     Device,
-    Inventory,
+    Nodes,
+    Pool,
     RequestPolicy,
     Taint,
     Version,
@@ -27,19 +29,17 @@ MAX_COUNTER_SETS = 8
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """An inventory as bodies, not split yet."""
+    """A pool as bodies, not split yet."""
 
     counter_sets: tuple[dict[str, Any], ...]
     devices: tuple[dict[str, Any], ...]
 
 
-def render(inventory: Inventory) -> Rendered:
-    """Spell an inventory as the API server would."""
+def render(pool: Pool) -> Rendered:
+    """Spell a pool as the API server would."""
     return Rendered(
-        tuple(
-            {"name": s.name, "counters": _quantities(s.counters)} for s in inventory.counter_sets
-        ),
-        tuple(_device(d) for d in inventory.devices),
+        tuple({"name": s.name, "counters": _quantities(s.counters)} for s in pool.counter_sets),
+        tuple(_device(d) for d in pool.devices),
     )
 
 
@@ -62,9 +62,12 @@ def split(rendered: Rendered, most: int = MAX_DEVICES) -> list[dict[str, Any]]:
     return contents
 
 
-def slice_contents(inventory: Inventory) -> list[dict[str, Any]]:
-    """Return what each slice of an inventory holds."""
-    return split(render(inventory))
+def slice_contents(pools: Iterable[Pool], node: str = "") -> dict[str, list[dict[str, Any]]]:
+    """Return what each slice of each pool holds, by the pools' names. `node` is whose they are, if one node's."""
+    return {
+        pool.name: [selection(pool, node) | content for content in split(render(pool))]
+        for pool in pools
+    }
 
 
 def taint_bodies(taints: Iterable[Taint]) -> list[dict[str, Any]]:
@@ -97,6 +100,13 @@ def _device(device: Device) -> dict[str, Any]:
         ]
     if device.taints:
         body["taints"] = taint_bodies(device.taints)
+    if device.nodes is not None:
+        alone = device.nodes == Nodes(name=device.nodes.name)
+        body |= (
+            {"nodeName": device.nodes.name}
+            if alone and device.nodes.name
+            else nodes_body(device.nodes)
+        )
     return body
 
 

@@ -6,12 +6,14 @@ them, with the device and the remedy, is what its author needs.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from pydra_core._api.policy_rules import policy_faults, quantity_faults
-from pydra_core._values import Capacity, Device, Inventory, Taint, Version
+from pydra_core._api.pools import local_pools
+from pydra_core._values import Capacity, Device, Inventory, Nodes, Pool, Taint, Version
 from pydra_core.errors import InventoryError
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -31,6 +33,16 @@ _TAINTS = 16
 _CONSUMPTIONS = 2
 _COUNTERS = 32
 _INT64 = range(-(2**63), 2**63)
+_VALUES = {
+    "In": (1, math.inf),
+    "NotIn": (1, math.inf),
+    "Exists": (0, 0),
+    "DoesNotExist": (0, 0),
+    "Gt": (1, 1),
+    "Lt": (1, 1),
+}
+"""How many values each operator of a node selector takes, at least and at most."""
+_SOME_NODE = "node"
 
 
 def is_driver_name(name: str) -> bool:
@@ -48,31 +60,114 @@ def is_label(name: str) -> bool:
     return bool(_LABEL.fullmatch(name))
 
 
+def is_pool_name(name: str) -> bool:
+    """Whether `name` is one or more DNS subdomains joined by `/`, of at most 253 characters together."""
+    return len(name) <= _NAME_LENGTH and all(map(is_subdomain, name.split("/")))
+
+
 def check(inventory: Inventory) -> None:
     """Refuse an inventory the API server would refuse, or that a scheduler could not use.
 
     Raises:
         InventoryError: lists every fault found.
     """
-    faults = [*_names(inventory), *(f for d in inventory.devices for f in _device(d))]
-    known = {s.name: s.counters for s in inventory.counter_sets}
-    faults += [
-        f for s in inventory.counter_sets for f in _counters(f"counter set {s.name!r}", s.counters)
-    ]
-    faults += [f for d in inventory.devices for f in _consumption(d, known)]
+    faults = faults_by_pool(local_pools(inventory, _SOME_NODE), _SOME_NODE)
     if faults:
-        raise InventoryError(
-            "inventory: cannot be published: "
-            + "; ".join(faults[:20])
-            + " (correct what discover returns)",
-            faults=tuple(faults),
+        raise inventory_error(faults)
+
+
+def faults_by_pool(pools: Sequence[Pool], node: str) -> dict[str, list[str]]:
+    """What the API server would refuse, by the name of the pool; pools without faults are left out.
+
+    A device two pools have is a fault of the later one. `node` is the node whose pools these are (`local_pools`),
+    empty for pools of the cluster.
+    """
+    found: dict[str, list[str]] = {}
+    homes: dict[str, str] = {}
+    for pool in pools:
+        faults = [
+            *_placed(pool, node),
+            *_names(pool),
+            *(f for d in pool.devices for f in _device(d)),
+        ]
+        known = {s.name: s.counters for s in pool.counter_sets}
+        faults += [
+            f for s in pool.counter_sets for f in _counters(f"counter set {s.name!r}", s.counters)
+        ]
+        faults += [f for d in pool.devices for f in _consumption(d, known)]
+        for device in pool.devices:
+            if homes.setdefault(device.name, pool.name) != pool.name:
+                faults.append(f"device {device.name!r}: is in pool {homes[device.name]!r} too")
+        if sum(p.name == pool.name for p in pools) > 1:
+            faults.append("there are several pools of this name")
+        where = "" if pool.name == node else f"pool {pool.name!r}: "
+        if faults:
+            found.setdefault(pool.name, []).extend(where + fault for fault in faults)
+    return found
+
+
+def inventory_error(faults: Mapping[str, Sequence[str]]) -> InventoryError:
+    """Say what is wrong with pools, by their names."""
+    every = [fault for each in faults.values() for fault in each]
+    return InventoryError(
+        "inventory: cannot be published: "
+        + "; ".join(every[:20])
+        + " (correct what discover returns)",
+        faults=tuple(every),
+    )
+
+
+def _placed(pool: Pool, node: str) -> Iterator[str]:
+    """Where a pool is, and who reaches it."""
+    if not is_pool_name(pool.name):
+        yield (
+            "its name must be DNS subdomains, lower case, at most 253 characters with the node's name before it"
+            if node
+            else "its name must be DNS subdomains joined by '/', lower case, at most 253 characters"
         )
+    if pool.nodes is not None:
+        yield from _nodes("its nodes", pool.nodes)
+        if node:
+            yield "a pool of this node names no nodes; return it from `cluster_pools`"
+    for device in pool.devices:
+        where = f"device {device.name!r}"
+        if device.nodes is not None:
+            yield from _nodes(f"{where}: its nodes", device.nodes)
+            if node or pool.nodes is not None:
+                yield f"{where}: names nodes, which are given by its pool"
+        elif not node and pool.nodes is None:
+            yield f"{where}: neither it nor its pool says which nodes reach it"
 
 
-def _names(inventory: Inventory) -> Iterator[str]:
+def _nodes(where: str, nodes: Nodes) -> Iterator[str]:
+    """What a node selector may ask; the API server has the same rules."""
+    if nodes.name and not is_subdomain(nodes.name):
+        yield f"{where}: {nodes.name!r} is no node's name"
+    for key, value in nodes.labels.items():
+        yield from _label(f"{where}: label {key!r}", key, (value,))
+    for wish in nodes.requirements:
+        at = f"{where}: label {wish.key!r}"
+        yield from _label(at, wish.key, wish.values)
+        most = _VALUES.get(wish.operator)
+        if most is None:
+            yield f"{at}: operator {wish.operator!r} is none of {', '.join(_VALUES)}"
+        elif not most[0] <= len(wish.values) <= most[1]:
+            yield f"{at}: {len(wish.values)} values are not for operator {wish.operator}"
+
+
+def _label(where: str, key: str, values: Sequence[str]) -> Iterator[str]:
+    domain, slash, name = key.rpartition("/")
+    if not _LABEL_NAME.fullmatch(name) or (slash and not is_subdomain(domain)):
+        yield f"{where}: must be a label's name, at most 63 characters, optionally behind `domain/`"
+    for value in values:
+        if value and not _LABEL_NAME.fullmatch(value):
+            yield f"{where}: value {value!r} must be a label's value: one word of at most 63 characters"
+
+
+def _names(pool: Pool) -> Iterator[str]:
     for kind, names in (
-        ("device", [d.name for d in inventory.devices]),
-        ("counter set", [s.name for s in inventory.counter_sets]),
+        ("device", [d.name for d in pool.devices]),
+        ("counter set", [s.name for s in pool.counter_sets]),
     ):
         for name, times in Counter(names).items():
             if times > 1:
@@ -101,11 +196,7 @@ def _device(device: Device) -> Iterator[str]:
 def _taint(where: str, taint: Taint) -> Iterator[str]:
     if taint.effect not in ("None", "NoSchedule", "NoExecute"):
         yield f"{where}: effect {taint.effect!r} is not NoSchedule, NoExecute or None"
-    domain, slash, name = taint.key.rpartition("/")
-    if not _LABEL_NAME.fullmatch(name) or (slash and not is_subdomain(domain)):
-        yield f"{where}: its key must be a label's name, at most 63 characters, optionally behind `domain/`"
-    if taint.value and not _LABEL_NAME.fullmatch(taint.value):
-        yield f"{where}: value {taint.value!r} must be a label's value: one word of at most 63 characters"
+    yield from _label(where, taint.key, (taint.value,))
 
 
 def _qualified(where: str, name: str) -> Iterator[str]:

@@ -37,6 +37,7 @@ class _Taint(msgspec.Struct):
 
 
 class _Device(msgspec.Struct):
+    name: str
     taints: list[_Taint] | None = None
 
 
@@ -70,7 +71,7 @@ class _Node(msgspec.Struct):
 
 
 def checked_list(content: bytes, driver: str, node: str) -> tuple[dict[str, Body], str]:
-    """Return this driver's slices of this node by name, and the version to watch from.
+    """Return this driver's slices of this node (empty: of none) by name, and the version to watch from.
 
     Whatever else a server lists that does not know our field selector is left alone.
 
@@ -82,7 +83,7 @@ def checked_list(content: bytes, driver: str, node: str) -> tuple[dict[str, Body
     slices = {}
     for item in listed.items or []:
         found = _convert("LIST resourceslices", item, _Slice)
-        if (found.spec.driver, found.spec.node_name) == (driver, node):
+        if (found.spec.driver, found.spec.node_name or "") == (driver, node):
             slices[found.metadata.name] = item
     return slices, listed.metadata.resource_version
 

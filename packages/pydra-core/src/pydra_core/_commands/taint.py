@@ -11,7 +11,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from pydra_core._api.rules import is_label
+from pydra_core._api.rules import is_label, is_pool_name
 from pydra_core._commands import options
 from pydra_core._state import set_aside
 from pydra_core._state.set_aside import SetAside
@@ -25,7 +25,11 @@ def _add_device(parser: ArgumentParser) -> None:
     options.add_driver(parser)
     options.add_settings(parser)
     parser.add_argument(
-        "device", metavar="DEVICE", nargs="?", default="", help="its published name"
+        "device",
+        metavar="DEVICE",
+        nargs="?",
+        default="",
+        help="its published name; POOL/DEVICE for one of a further pool of the node",
     )
 
 
@@ -49,7 +53,8 @@ def _taint(arguments: Namespace) -> int:
     file = _file(arguments)
     if not arguments.device:
         return _show(file)
-    if not is_label(arguments.device):
+    pool, slash, device = arguments.device.rpartition("/")
+    if not is_label(device) or (slash and not is_pool_name(pool)):
         raise ConfigError(
             f"device {arguments.device!r}: is no device name; `discover` lists them",
             key="device",

@@ -97,6 +97,12 @@ async def background(metrics: Metrics, *jobs: Callable[[], Awaitable[None]]) -> 
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+def is_cancelled() -> bool:
+    """Whether somebody wants the running task to end; a `CancelledError` may also come from what it awaited."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 async def _keep_running(job: Callable[[], Awaitable[None]], metrics: Metrics) -> None:
     """The boundary of a background task: an error is logged with its trace and the job starts again.
 
@@ -107,7 +113,9 @@ async def _keep_running(job: Callable[[], Awaitable[None]], metrics: Metrics) ->
         started = time.monotonic()
         try:
             await job()
-        except Exception as err:  # noqa: BLE001 (the boundary of a background task)
+        except (Exception, asyncio.CancelledError) as err:
+            if is_cancelled():
+                raise
             reason = err.reason if isinstance(err, PydraError) else "Unexpected"
             metrics.background_error(reason)
             _log.exception(

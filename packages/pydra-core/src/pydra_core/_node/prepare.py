@@ -6,7 +6,6 @@ During a rolling upgrade two instances walk this path: the journal says which of
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -97,7 +96,9 @@ class ClaimPath:
             devices = await self._works.patiently(ref.uid, lambda: step(ref))
         except PydraError as err:
             return self._failed(kind, ref, err)
-        except Exception as err:  # noqa: BLE001 (the boundary of one claim)
+        except BaseException as err:
+            if self._works.gives_up(err):
+                raise
             extra = {"claim": str(ref), "uid": ref.uid, "operation": kind}
             _log.exception("driver raised", extra=extra)
             cause = f"{type(err).__name__}: {err}" if str(err) else type(err).__name__
@@ -147,10 +148,10 @@ class ClaimPath:
             record = self._record(claim, devices)
             self._works.at(ref.uid, "the disk")
             await self._journal.transact(self._commit(record), durable=True)
-        except asyncio.CancelledError:  # at the end of the process only: the next one undoes it
-            raise
-        except BaseException:
-            if prepared is None:
+        except BaseException as err:
+            if prepared is None and not self._works.gives_up(
+                err
+            ):  # else the next process undoes it
                 await self._give_up(ref)
             raise
         self._claims.forget(ref.uid)
@@ -197,9 +198,8 @@ class ClaimPath:
 
         A claim that was read back from its spec file may lack devices without edits.
         """
-        if prepared.adopted:
-            return False
-        if self._driver.changes_hardware and prepared.boot != self._instances.boot:
+        forgotten = self._driver.changes_hardware and prepared.boot != self._instances.boot
+        if prepared.adopted or forgotten:
             return False
         return self._specs.nodes_are_there(prepared, self._driver.host)
 

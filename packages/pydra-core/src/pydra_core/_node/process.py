@@ -18,23 +18,26 @@ import grpc
 from pydra_core._api import access
 from pydra_core._api.claims import Claims
 from pydra_core._api.client import KubeClient
+from pydra_core._api.pools import local_pools
 from pydra_core._api.publisher import Publisher
 from pydra_core._api.rules import is_driver_name
 from pydra_core._node.discovery import Discovery
 from pydra_core._node.health.care import Care
 from pydra_core._node.lifecycle import Stop, background, signals
 from pydra_core._node.prepare import ClaimPath
+from pydra_core._node.probes import serve_probes
 from pydra_core._node.recovery import Recovery
 from pydra_core._node.registration import Registration
 from pydra_core._node.reloading import Reloading
 from pydra_core._node.service import DraService
-from pydra_core._node.sockets import locate, remove_dead, remove_stale
+from pydra_core._node.sockets import bind, locate, remove_dead, remove_stale
 from pydra_core._shield.guard import worker_only
 from pydra_core._state.instances import ALONE, Instances, read_boot_id
 from pydra_core._state.journal import Journal
 from pydra_core._state.ledger import Ledger
 from pydra_core._state.spec_files import SpecFiles
 from pydra_core._telemetry.metrics import Metrics
+from pydra_core._values import Pool
 from pydra_core.driver import Driver
 from pydra_core.errors import ConfigError
 from pydra_core.settings import Settings
@@ -94,10 +97,14 @@ async def _serve(
     stack.callback(care.stream.stop)
     await stack.enter_async_context(registration.serve(sockets.registration))
     publisher = _publisher(driver, settings, client, registration, node, care)
-    discovery = reloading.discovery = Discovery(driver, publisher, settings.discover_interval)
-    discovery.on_found = care.found
+
+    async def look() -> Sequence[Pool]:
+        return local_pools(await driver.discover(), settings.node_name)
+
+    discovery = reloading.discovery = Discovery(driver, look, publisher, settings.discover_interval)
+    discovery.on_found = lambda: care.found(publisher.wanted.devices)
     problem = lambda: registration.refusal or discovery.problem or publisher.problem  # noqa: E731 (asked anew by each probe)
-    await _probes(stack, settings, metrics, problem)
+    await serve_probes(stack, settings, metrics, problem)
     for path in remove_dead(settings, driver.name):
         _log.warning("socket of a dead instance removed", extra={"socket": path})
     async with background(
@@ -132,17 +139,8 @@ def _publisher(
     publisher.wanted.marks, care.look_again = care.marks, publisher.look_again
     publisher.leads = care.leads = lambda: not node.instances.superseded
     publisher.on_wiped = registration.doubt
+    publisher.on_trouble = care.warn
     return publisher
-
-
-async def _probes(
-    stack: AsyncExitStack, settings: Settings, metrics: Metrics, problem: Callable[[], str]
-) -> None:
-    if settings.http_address:
-        from pydra_core._telemetry import http  # noqa: PLC0415 (2 MB that a driver without probes need not hold)
-
-        probe = http.serve(settings.http_address, metrics, problem)
-        _log.info("probes served", extra={"address": await stack.enter_async_context(probe)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +167,7 @@ async def _claim_path(
     instances = Instances(
         journal.locks, settings.pod_uid or ALONE, read_boot_id(settings.boot_id_file)
     )
-    specs = SpecFiles(settings.cdi_dir, driver.name)
+    specs = SpecFiles(settings.cdi_dir, driver.name, settings.node_name)
     known = Claims(client, driver.name, driver.config)
     claims = ClaimPath(driver, known, journal, instances, specs, metrics)
     stack.push_async_callback(lambda: claims.settle(stop.until))
@@ -202,7 +200,7 @@ async def dra_server(
     remove_stale(path)
     server = grpc.aio.server()
     server.add_generic_rpc_handlers(handlers)
-    server.add_insecure_port(f"unix:{path}")
+    bind(server, path)
     await server.start()
     try:
         yield

@@ -20,7 +20,7 @@ from pathlib import Path
 import grpc
 
 from pydra_core._node.rpc import threaded_service
-from pydra_core._node.sockets import remove_stale
+from pydra_core._node.sockets import bind, remove_stale
 from pydra_core._proto import pluginregistration_v1_pb2 as pb
 from pydra_core._telemetry.metrics import Metrics
 from pydra_core.errors import PydraError
@@ -119,7 +119,7 @@ class Registration:
     def _open(self, path: Path, threads: ThreadPoolExecutor) -> None:
         server = grpc.server(threads)
         server.add_generic_rpc_handlers((self._handler(),))
-        server.add_insecure_port(f"unix:{path}")
+        bind(server, path)
         server.start()
         self._server, self._socket, self._heard_at = server, _identity(path), time.monotonic()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import re
 import socket
 import time
@@ -16,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from pydra_core.errors import ConfigError
 from pydra_core.settings import Settings
@@ -25,6 +27,13 @@ _YOUNG = 10.0
 """Seconds for which a socket nobody answers may still be about to be served."""
 _POD_UID = "(?:[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
 _DIGEST = "[A-Za-z0-9_-]{12}"
+
+
+class Server(Protocol):
+    """What the two kinds of gRPC servers have in common."""
+
+    def add_insecure_port(self, address: str) -> int:
+        """Listen there too. Raises RuntimeError, without a reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +89,13 @@ def _fit(path: Path, shorter: Path) -> Path:
 
 
 def _check(path: Path) -> None:
+    if not path.is_absolute():
+        raise ConfigError(
+            f"socket path {path}: is not absolute, and the kubelet looks from a directory of its own; set the kubelet"
+            " root as the host knows it",
+            key="kubelet_root",
+            source=str(path),
+        )
     length = _length(path)
     if length > MAX_SOCKET_PATH:
         raise ConfigError(
@@ -137,6 +153,33 @@ def is_served(path: Path) -> bool:
     return True
 
 
+def bind(server: Server, path: Path) -> None:
+    """Put a server on a Unix socket.
+
+    Raises:
+        ConfigError: it cannot be bound there; says why, which gRPC keeps to itself.
+    """
+    try:
+        server.add_insecure_port(f"unix:{path}")
+    except RuntimeError as err:
+        raise ConfigError(
+            f"socket path {path}: cannot be bound: {_why_unbound(path)}; it must lie in a directory this driver may"
+            " write to, on a file system that is not read-only: check the kubelet root and the mounts",
+            key="kubelet_root",
+            source=str(path),
+        ) from err
+
+
+def _why_unbound(path: Path) -> str:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.bind(str(path))
+        except OSError as err:
+            return err.strerror or str(err)
+    path.unlink(missing_ok=True)
+    return "gRPC does not tell"
+
+
 def _length(path: Path) -> int:
     return len(str(path).encode())
 
@@ -155,7 +198,7 @@ def remove_stale(path: Path) -> None:
             key="kubelet_root",
             source=str(path),
         ) from err
-    if not path.exists():
+    if not os.path.lexists(path):
         return
     if not path.is_socket():
         raise ConfigError(

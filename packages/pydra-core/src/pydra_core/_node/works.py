@@ -77,6 +77,7 @@ class Works:
     def __init__(self, driver: str) -> None:
         self._driver = driver
         self._works: dict[str, Work] = {}
+        self._ending = False
 
     async def join(self, kind: str, ref: ClaimRef, deadline: float, step: Step) -> Answer:
         """Join the claim's work of that kind or begin it, behind work of the other kind.
@@ -135,9 +136,16 @@ class Works:
         tasks = [work.task for work in self._works.values()]
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=max(0.0, until - time.monotonic()))
+            self._ending = True
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+
+    def gives_up(self, err: BaseException) -> bool:
+        """Whether work ends with the process, and not because a driver's code cancelled it or wanted to exit."""
+        return isinstance(err, GeneratorExit) or (
+            isinstance(err, asyncio.CancelledError) and self._ending
+        )
 
     def _start(self, kind: str, ref: ClaimRef, deadline: float, step: Step) -> Work:
         task = asyncio.ensure_future(step(ref))

@@ -1,4 +1,4 @@
-"""Calls the operations of one SDK module, one at a time: worker, deadline, retry, quarantine, log, metrics."""
+"""Calls the operations of one SDK module, one at a time: worker, deadline, retry, log, metrics."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from pydra_core._shield import failures, wire
-from pydra_core._shield.breaker import Breaker
 from pydra_core._shield.conversation import Conversation, Late, Outcome
 from pydra_core._shield.process import Death
 from pydra_core._shield.table import Table
-from pydra_core._shield.workers import Surroundings, Workers
-from pydra_core.errors import PydraError, VendorCrashedError, VendorReloadError
-from pydra_core.sdk import MUTATES, READS, Operation, SdkSpec
+from pydra_core._shield.ward import Ward
+from pydra_core._shield.workers import Workers
+from pydra_core.errors import PydraError, VendorCrashedError, VendorError, VendorReloadError
+from pydra_core.sdk import MUTATES, READS, Operation
 
 _log = logging.getLogger(__name__)
 
@@ -24,15 +22,13 @@ _log = logging.getLogger(__name__)
 class Caller:
     """The queue before one worker."""
 
-    def __init__(self, spec: SdkSpec, around: Surroundings) -> None:
-        self.spec = spec
-        self.workers = Workers(spec, around)
-        self._around = around
-        self._loading = Operation(spec, failures.LOADING)
-        self._breaker = Breaker(around.limits)
+    def __init__(self, ward: Ward) -> None:
+        self._ward = ward
+        self._workers = Workers(ward)
+        self._around = ward.around
         self._turn = asyncio.Lock()
         self._conversation: Conversation | None = None
-        self._table = Table(spec)
+        self._table = Table(ward.spec)
 
     async def call(
         self,
@@ -59,7 +55,6 @@ class Caller:
     async def load(self) -> Sequence[str]:
         """Have a worker, and return the names of the operations it found."""
         async with self._turn:
-            self._admit(self._loading)
             await self._ready()
             return self._table.names()
 
@@ -74,28 +69,17 @@ class Caller:
         """End the worker."""
         if self._conversation:
             self._conversation.forget()
-        await self.workers.close()
+        await self._workers.close()
 
     async def _attempt(self, operation: Operation, frame: bytes, seconds: float) -> Any:
-        self._admit(operation)
+        self._ward.admit(operation)
         conversation = await self._ready()
         self._table.check(operation, events=False)
         return await self._ask(conversation, operation, frame, seconds)
 
     def _may_repeat(self, operation: Operation) -> bool:
         known = self._table.kind(operation.name) in {READS, ""}  # unknown: it was never begun
-        return known and not self._quarantine(operation)
-
-    def _quarantine(self, operation: Operation) -> float:
-        return self._breaker.wait(operation.name, self._around.now())
-
-    def _admit(self, operation: Operation) -> None:
-        """Refuse what is in quarantine, or would start a worker beside too many that hang."""
-        for name in (operation, self._loading):
-            if wait := self._quarantine(name):
-                raise failures.quarantined(name, wait)
-        if (count := self.workers.stuck) >= self._around.limits.stuck:
-            raise failures.stuck(self.spec, count)
+        return known and not self._ward.quarantine(operation)
 
     async def _ready(self) -> Conversation:
         """The conversation with a worker that has loaded the SDK module and is free."""
@@ -103,18 +87,24 @@ class Caller:
             await self._conversation.idle()
         if self._conversation is None or self._conversation.process.death:
             self._conversation = None
+            self._ward.admit_worker()
             self._conversation = await self._start()
         return self._conversation
 
     async def _start(self) -> Conversation:
-        conversation = Conversation(await self.workers.start(), self._ended_idle)
+        conversation = Conversation(await self._workers.start(), self._ended_idle)
+        loading, seconds = self._ward.loading, self._around.limits.start
         try:
-            said = await self._ask(conversation, self._loading, b"", self._around.limits.start)
-            self._table = Table(self.spec, said)
-        except (asyncio.CancelledError, msgspec.ValidationError):
+            said = await self._ask(conversation, loading, b"", seconds)
+        except asyncio.CancelledError:
             conversation.process.kill()
             raise
-        details = {"sdk": self.spec.module, "pid": conversation.process.pid}
+        try:
+            self._table = Table(self._ward.spec, said)
+        except VendorError as err:
+            self._discard(conversation, err.reason)
+            raise
+        details = {"sdk": self._ward.spec.module, "pid": conversation.process.pid}
         _log.info("vendor worker started", extra=details)
         return conversation
 
@@ -123,15 +113,17 @@ class Caller:
     ) -> Any:
         mutates = self._table.kind(operation.name) == MUTATES
         started = self._around.now()
+        error: PydraError | None = None
 
         def account(outcome: Outcome) -> None:
+            nonlocal error
             error = failures.of(operation, outcome, seconds, mutates=mutates)
             took = self._around.now() - started
-            self.workers.observer.vendor_call(operation.name, error.reason if error else "", took)
+            self._ward.observer.vendor_call(operation.name, error.reason if error else "", took)
             self._note(conversation, operation, outcome, error)
 
         outcome = await conversation.ask(frame, seconds, account)
-        if error := failures.of(operation, outcome, seconds, mutates=mutates):
+        if error:
             raise error
         return outcome.value if isinstance(outcome, wire.Value) else None
 
@@ -146,9 +138,8 @@ class Caller:
         if isinstance(outcome, Death | Late) and error:
             self._crashed(conversation, operation, outcome, error)
             return
-        if self._breaker.succeeded(operation.name):
-            self._tell_quarantined()
-        if isinstance(error, VendorReloadError) or (error and operation is self._loading):
+        self._ward.succeeded(operation)
+        if isinstance(error, VendorReloadError) or (error and operation is self._ward.loading):
             self._discard(conversation, error.reason)
         elif isinstance(outcome, wire.Failure) and not outcome.classes:
             details = {"operation": str(operation), "trace": outcome.trace}
@@ -172,30 +163,23 @@ class Caller:
             "trace": death.trace,
         }
         _log.error("vendor library took its worker down", extra=details)
-        self.workers.ended(conversation.process, error.reason)
-        if self._breaker.crashed(operation.name, self._around.now()):
-            seconds = self._quarantine(operation)
-            details = {"operation": str(operation), "seconds": round(seconds)}
-            _log.error("operation is quarantined", extra=details)
-            self._tell_quarantined()
-
-    def _tell_quarantined(self) -> None:
-        self.workers.observer.vendor_quarantined(self.spec.module, self._breaker.quarantined)
+        self._workers.ended(conversation.process, error.reason)
+        self._ward.crashed(operation)
 
     def _ended_idle(self, conversation: Conversation, death: Death) -> None:
         """A worker ended with nothing to do: a thread of the library, or somebody's kill."""
         details = {
-            "sdk": self.spec.module,
+            "sdk": self._ward.spec.module,
             "status": death.status,
             "signal": death.signal,
             "trace": death.trace,
         }
         _log.error("vendor worker ended while idle", extra=details)
-        self.workers.ended(conversation.process, VendorCrashedError.reason)
+        self._workers.ended(conversation.process, VendorCrashedError.reason)
 
     def _discard(self, conversation: Conversation, reason: str) -> None:
         conversation.forget()
-        self.workers.ended(conversation.process, reason)
+        self._workers.ended(conversation.process, reason)
         conversation.process.end()
         if conversation is self._conversation:
             self._conversation = None

@@ -46,7 +46,7 @@ class Conversation:
         self._pending: _Pending | None = None
         self._idle = asyncio.Event()
         self._idle.set()
-        process.on_frame = self._answered
+        process.channel.on_frame = self._answered
         process.on_end = self._ended
 
     def forget(self) -> None:
@@ -70,7 +70,7 @@ class Conversation:
         timer = self._loop.call_later(seconds, self._too_late)
         self._pending = _Pending(future, account, contextvars.copy_context(), timer)
         if frame:
-            self.process.send(frame)
+            self.process.channel.send(frame)
         return await future
 
     def _answered(self, body: bytes) -> None:

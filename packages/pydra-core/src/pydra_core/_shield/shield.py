@@ -12,7 +12,7 @@ from pydra_core._shield.caller import Caller
 from pydra_core._shield.limits import Limits
 from pydra_core._shield.observer import Observer, Silence
 from pydra_core._shield.streams import EventStream
-from pydra_core._shield.workers import Surroundings
+from pydra_core._shield.ward import Surroundings, Ward
 from pydra_core.sdk import Operation, Sdk, SdkSpec
 
 _T = TypeVar("_T")
@@ -28,12 +28,15 @@ class Shield:
     def __init__(self, around: Surroundings | None = None) -> None:
         self._around = around or Surroundings(_USUAL, time.monotonic)
         self._observer: Observer = Silence()
+        self._wards: dict[str, Ward] = {}
         self._callers: dict[str, Caller] = {}
         self._streams: set[EventStream] = set()
 
     def observe(self, observer: Observer) -> None:
         """Report to `observer` from now on."""
         self._observer = observer
+        for ward in self._wards.values():
+            ward.observer = observer
 
     @overload
     def __call__(
@@ -83,14 +86,21 @@ class Shield:
     def events(
         self, operation: Operation | Callable[..., Any], /, *args: object, **kwargs: object
     ) -> EventStream:
-        """Iterate over what a generator of an SDK module yields, for ever: after a crash it begins anew.
+        """Iterate over what a generator of an SDK module yields: after a crash it begins anew.
 
-        Each stream has a worker of its own, which ends with `aclose` or with the driver.
+        Each stream has a worker of its own, which ends with `aclose` or with the driver. A generator that keeps
+        crashing is quarantined as operations are; one that ran for a minute has a clean record again.
+
+        Raises:
+            VendorQuarantinedError: by the iteration: it crashed too often. So does the next stream of it, until it
+                is tried again.
+            VendorStuckError: by the iteration: workers hang in the kernel.
+            DriverFailedError: by the iteration: the SDK module has no such generator.
+            TypeError: an argument is no JSON.
         """
         named = _named(operation)
         frame = wire.request(named.name, args, kwargs)
-        stream = EventStream(named, frame, self._around, self._streams.discard)
-        stream.workers.observer = self._observer
+        stream = EventStream(named, frame, self._ward(named.spec), self._streams.discard)
         self._streams.add(stream)
         return stream
 
@@ -115,9 +125,13 @@ class Shield:
 
     def _caller(self, spec: SdkSpec) -> Caller:
         if (caller := self._callers.get(spec.module)) is None:
-            caller = self._callers[spec.module] = Caller(spec, self._around)
-            caller.workers.observer = self._observer
+            caller = self._callers[spec.module] = Caller(self._ward(spec))
         return caller
+
+    def _ward(self, spec: SdkSpec) -> Ward:
+        if (ward := self._wards.get(spec.module)) is None:
+            ward = self._wards[spec.module] = Ward(spec, self._around, self._observer)
+        return ward
 
 
 def _named(operation: object) -> Operation:

@@ -6,8 +6,8 @@ it ends (prctl PR_SET_PDEATHSIG). `subprocess` uses vfork and exec, which takes 
 
 from __future__ import annotations
 
+import contextlib
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -29,14 +29,16 @@ class Spawned:
     Attributes:
         process: Its ID is valid until it is reaped.
         pidfd: Becomes readable at its end.
-        channel: Requests and answers.
+        requests: Where frames for it are written.
+        answers: Where its frames are read.
         output: What the library prints on descriptors 1 and 2.
         trace: A file in memory for faulthandler; read after the end.
     """
 
     process: subprocess.Popen[bytes]
     pidfd: int
-    channel: socket.socket
+    requests: int
+    answers: int
     output: int
     trace: int
 
@@ -45,8 +47,7 @@ class Spawned:
         return os.pread(self.trace, _TRACE, 0).decode(errors="replace").strip()
 
     def close(self) -> None:
-        """Give the descriptors back."""
-        self.channel.close()
+        """Give the descriptors back, except the channel's, which has an owner of its own."""
         for fd in (self.pidfd, self.output, self.trace):
             os.close(fd)
 
@@ -57,28 +58,29 @@ def spawn(spec: SdkSpec) -> Spawned:
     Raises:
         HostError: the node has no room for another process.
     """
-    channel, theirs = socket.socketpair()
+    their_requests, requests = os.pipe()
+    answers, their_answers = os.pipe()
     output, printed = os.pipe()
     trace = os.memfd_create("trace")
     try:
-        process = _popen(spec, [theirs.fileno(), trace], printed)
+        process = _popen(spec, [their_requests, their_answers, trace], printed)
         pidfd = os.pidfd_open(process.pid)
     except OSError as err:
-        channel.close()
-        os.close(output)
-        os.close(trace)
+        for fd in (requests, answers, output, trace):
+            os.close(fd)
         raise HostError(
             f"SDK module {spec.module}: its worker cannot be started: {err.strerror}; look at the limits of this"
             " container for processes and memory"
         ) from err
     finally:
-        theirs.close()
-        os.close(printed)
-    channel.setblocking(False)
-    os.set_blocking(output, False)
+        for fd in (their_requests, their_answers, printed):
+            os.close(fd)
+    for fd in (requests, answers, output):
+        os.set_blocking(fd, False)
     said = wire.Start(spec.module, sys.path, os.getpid(), spec.memory)
-    channel.send(wire.start(said))
-    return Spawned(process, pidfd, channel, output, trace)
+    with contextlib.suppress(BrokenPipeError):  # it has just died: its end tells
+        os.write(requests, wire.start(said))  # a few kilobytes at most: an empty pipe takes them
+    return Spawned(process, pidfd, requests, answers, output, trace)
 
 
 def _popen(spec: SdkSpec, fds: Sequence[int], printed: int) -> subprocess.Popen[bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from pydra_core.errors import DriverFailedError
+from pydra_core.errors import DriverFailedError, VendorError
 from pydra_core.sdk import EVENTS, Operation, SdkSpec
 
 
@@ -12,8 +12,19 @@ class Table:
     """The marked functions of one SDK module and what they are."""
 
     def __init__(self, spec: SdkSpec, said: object = None) -> None:
+        """Take what a worker said.
+
+        Raises:
+            VendorError: it said something else.
+        """
         self._spec = spec
-        self._kinds = msgspec.convert(said or {}, dict[str, str])
+        try:
+            self._kinds = msgspec.convert(said or {}, dict[str, str])
+        except msgspec.ValidationError as err:
+            raise VendorError(
+                f"SDK module {spec.module}: its worker told rubbish of its operations: {err}; something in it writes to"
+                " descriptors that are not its own"
+            ) from err
 
     def kind(self, name: str) -> str:
         """`reads`, `mutates` or `events`; empty if there is no such operation."""

@@ -1,42 +1,22 @@
-"""Starts the workers of one SDK module: after a pause when the last one crashed, never beside too many stuck ones."""
+"""Starts the workers of one purpose, calls or one stream of events: after a pause when the last one crashed."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Callable
-from dataclasses import dataclass
 
 from pydra_core._shield.breaker import Pauses
-from pydra_core._shield.limits import Limits
-from pydra_core._shield.observer import Observer, Silence
 from pydra_core._shield.process import Process
-from pydra_core.sdk import SdkSpec
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What all parts of a shield share; tests bring their own clock, and a `kill` that a hanging kernel would be."""
-
-    limits: Limits
-    now: Callable[[], float]
-    kill: Callable[[int, int], None] = os.kill
+from pydra_core._shield.ward import Ward
 
 
 class Workers:
     """The workers of one purpose, one after the other."""
 
-    def __init__(self, spec: SdkSpec, around: Surroundings) -> None:
-        self.spec = spec
-        self.observer: Observer = Silence()
-        self._around = around
-        self._pauses = Pauses(around.limits)
+    def __init__(self, ward: Ward) -> None:
+        self._ward = ward
+        self._around = ward.around
+        self._pauses = Pauses(ward.around.limits)
         self._processes: dict[Process, float] = {}
-
-    @property
-    def stuck(self) -> int:
-        """How many hang in the kernel now."""
-        return sum(map(_is_stuck, self._processes))
 
     async def start(self) -> Process:
         """Start the next when its time has come.
@@ -46,8 +26,10 @@ class Workers:
         """
         if (seconds := self._pauses.left(self._around.now())) > 0:
             await asyncio.sleep(seconds)
-        process = Process(self.spec, self._around.limits, self._around.now, self._around.kill)
-        self._processes[process] = self._around.now()
+        around = self._around
+        process = Process(self._ward.spec, around.limits, around.now, around.kill)
+        self._processes[process] = around.now()
+        process.on_stuck = lambda: self._ward.stuck(1)
         process.on_gone = lambda: self._gone(process)
         return process
 
@@ -55,9 +37,7 @@ class Workers:
         """Note that it ended, or will, and not because the driver does."""
         now = self._around.now()
         self._pauses.ended(self._processes.get(process, now), now)
-        self.observer.vendor_worker_ended(self.spec.module, reason)
-        if _is_stuck(process):
-            self.observer.vendor_stuck(self.spec.module, 1)
+        self._ward.observer.vendor_worker_ended(self._ward.spec.module, reason)
 
     async def close(self) -> None:
         """End all, and wait until they are gone or proved to be stuck."""
@@ -72,9 +52,5 @@ class Workers:
 
     def _gone(self, process: Process) -> None:
         del self._processes[process]
-        if _is_stuck(process):
-            self.observer.vendor_stuck(self.spec.module, -1)
-
-
-def _is_stuck(process: Process) -> bool:
-    return process.death is not None and process.death.stuck
+        if process.death and process.death.stuck:
+            self._ward.stuck(-1)

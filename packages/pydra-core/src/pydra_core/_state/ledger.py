@@ -72,7 +72,6 @@ class Ledger:
 
     def _drop(self, uid: str) -> None:
         gone = self._prepared.pop(uid, None) or self._intents.pop(uid, None)
-        self._intents.pop(uid, None)
         for use in _exclusive(gone.uses) if gone else ():
             shares = self._holders.get((use.pool, use.device), {})
             if shares.get(use.share_id) == uid:

@@ -21,7 +21,7 @@ _VERSION = 1
 
 
 class SetAside(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Why a device of the node's pool was set aside, and the effect of its taint."""
+    """Why a device of the node was set aside, and the effect of its taint."""
 
     reason: str
     effect: str = "NoSchedule"
@@ -33,7 +33,7 @@ class _File(msgspec.Struct):
 
 
 def read(path: Path) -> dict[str, SetAside]:
-    """The devices that are set aside, by name; none without a file.
+    """The devices that are set aside, by name (`pool/name` for a further pool of the node); none without a file.
 
     Raises:
         HostError: the file cannot be read, or a newer version of the driver wrote it.

@@ -50,7 +50,10 @@ class Rendered:
 class SpecFiles:
     """The spec files of one driver in one CDI directory."""
 
-    def __init__(self, directory: Path, driver: str) -> None:
+    def __init__(self, directory: Path, driver: str, node: str = "") -> None:
+        """Begin. `node` is the name of the node's own pool; devices of other pools tell theirs in an annotation."""
+        self._node = node
+        self._pool_key = f"{driver}/pool"
         self._directory = SpecDirectory(directory)
         self._driver = driver
         self._kind = f"{driver}/{_CLASS}"
@@ -65,7 +68,11 @@ class SpecFiles:
             DriverFailedError: the driver's edits are not valid CDI; names the field.
         """
         named = [(device, self._name(uid, device)) for device in devices]
-        edited = [Device(name, device.edits) for device, name in named if device.edits]
+        edited = [
+            Device(name, device.edits, self._annotations(device.pool))
+            for device, name in named
+            if device.edits
+        ]
         answers = tuple(self._answer(device, name) for device, name in named)
         if not edited:
             return Rendered(answers, NO_SPEC)
@@ -175,7 +182,7 @@ class SpecFiles:
         except (CdiError, ValueError) as err:
             _log.warning("spec file of an unknown claim cannot be adopted", extra={"why": str(err)})
             return None
-        uses = tuple(DeviceUse(pool=pool, device=a.device, share_id=a.share_id) for a in answers)
+        uses = tuple(DeviceUse(pool=a.pool, device=a.device, share_id=a.share_id) for a in answers)
         content = msgspec.Raw(encode_spec(spec))
         return Prepared(uid, "", "", uses, answers=answers, spec=content, adopted=True)
 
@@ -184,7 +191,7 @@ class SpecFiles:
         _, request, name, *share = device.name.split("_")
         return DeviceAnswer(
             request=request,
-            pool=pool,
+            pool=device.annotations.get(self._pool_key, pool),
             device=name,
             share_id=share[0] if share else "",
             cdi_ids=(str(spec.device_id(device)),),
@@ -232,6 +239,9 @@ class SpecFiles:
             cdi_ids=ids,
             state=dict(device.state),
         )
+
+    def _annotations(self, pool: str) -> dict[str, str]:
+        return {self._pool_key: pool} if self._node and pool != self._node else {}
 
     def _name(self, uid: str, device: PreparedDevice) -> str:
         return "_".join(

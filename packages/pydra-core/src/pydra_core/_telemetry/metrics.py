@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -18,6 +18,7 @@ class Metrics:
     def __init__(self, driver: str) -> None:
         self.registry = CollectorRegistry()
         self._driver = driver
+        self._gauges: dict[str, Gauge] = {}
         self.calls = self._histogram(
             "pydra_grpc_request_duration_seconds", "Calls from the kubelet.", ("method",)
         )
@@ -35,6 +36,9 @@ class Metrics:
         self.vendor = VendorMetrics(driver, self.registry, _BUCKETS)
         self.errors = self._counter(
             "pydra_background_errors_total", "Errors outside of a claim, by reason.", ("reason",)
+        )
+        self._publishes = self._counted(
+            "pydra_publishes", "1 while this instance publishes the pools of the cluster.", ()
         )
         self._add_health()
 
@@ -59,6 +63,12 @@ class Metrics:
             "Kubernetes events, by reason; `dropped` ones were too many.",
             ("reason", "result"),
         )
+
+    def serve_cluster(self, leads: Callable[[], bool]) -> None:
+        """Tell whether this instance publishes, and nothing only a process on a node knows: a zero would alarm."""
+        for name in ("pydra_registered", "pydra_prepared_claims", "pydra_health_streams"):
+            self._gauges[name].remove(self._driver)
+        self._publishes.labels(self._driver).set_function(leads)
 
     def exposition(self) -> bytes:
         """Return the metrics in Prometheus' text format."""
@@ -107,5 +117,5 @@ class Metrics:
         return Gauge(name, doc, ("driver", *labels), registry=self.registry)
 
     def _gauge(self, name: str, doc: str) -> Gauge:
-        gauge = Gauge(name, doc, ("driver",), registry=self.registry)
+        gauge = self._gauges[name] = Gauge(name, doc, ("driver",), registry=self.registry)
         return gauge.labels(self._driver)

@@ -6,6 +6,7 @@ import asyncio
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,19 +28,26 @@ def configure(parser: ArgumentParser) -> None:
     which.add_argument(
         "--start", default="", metavar="CMD",
         help="start this command as the driver; {node} {kubeconfig} {kubelet_root} {cdi_dir} {pod_uid} stand for"
-        " what the environment also says",
+        " what the environment also says, {devices} for a number of devices to pretend",
     )  # fmt: skip
     parser.add_argument(
         "--case", action="append", default=[], metavar="ID", help="only this case; repeatable"
     )
     parser.add_argument(
         "--family", action="append", default=[], metavar="F",
-        help="only REG, PREP, UNPREP, SLICE, HEALTH, STATE or SEC; repeatable",
+        help="only REG, PREP, UNPREP, SLICE, HEALTH, SHIELD, STATE or SEC; repeatable",
     )  # fmt: skip
     parser.add_argument(
         "--config", type=Path, metavar="FILE",
         help="JSON: valid opaque parameters, or a list of some that make a visible difference",
     )  # fmt: skip
+    parser.add_argument(
+        "--sicken", default="", metavar="CMD",
+        help="a command that makes {device} sick, for the driver to notice; {node} and the like stand for the same",
+    )  # fmt: skip
+    parser.add_argument(
+        "--heal", default="", metavar="CMD", help="a command that makes {device} well again"
+    )
     parser.add_argument(
         "--limits", choices=("quick", "kubelet"), default="quick",
         help="wait as long as a kubelet does, or much shorter (quick)",
@@ -87,6 +95,14 @@ async def _play(
 
 
 def _subject(arguments: Namespace) -> Subject:
+    from pydra_testbed.conformance.subject import split  # noqa: PLC0415 (other commands start without it)
+
+    sicken = split("sicken", arguments.sicken) if arguments.sicken else ()
+    heal = split("heal", arguments.heal) if arguments.heal else ()
+    return replace(_driver(arguments), sicken=sicken, heal=heal)
+
+
+def _driver(arguments: Namespace) -> Subject:
     from pydra_testbed.conformance.subject import Subject, read_parameters  # noqa: PLC0415 (same)
 
     parameters = read_parameters(arguments.config) if arguments.config else ()

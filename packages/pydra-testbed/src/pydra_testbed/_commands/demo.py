@@ -14,7 +14,7 @@ from collections.abc import Coroutine, Sequence
 from importlib.metadata import entry_points
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -23,9 +23,11 @@ from pydra_core.command import FINDING, FINE, Command
 from pydra_core.errors import ConfigError, PydraError
 from pydra_testbed.demo import events
 from pydra_testbed.demo.json_lines import JsonTeller
-from pydra_testbed.demo.story import Outcome, Story, Tell
 from pydra_testbed.demo.text import TextTeller
 from pydra_testbed.manifests import Manifest, read_folder
+
+if TYPE_CHECKING:  # the story brings gRPC, which speaks up at the end of a process
+    from pydra_testbed.demo.story import Outcome, Tell
 
 _INTERRUPTED = 130
 
@@ -98,6 +100,7 @@ def _own_manifests(driver: str) -> Traversable:
 
 async def _play(command: Sequence[str], manifests: Sequence[Manifest], tell: Tell) -> Outcome:
     from pydra_testbed.cluster import start  # noqa: PLC0415 (a refused command line answers at once)
+    from pydra_testbed.demo.story import Story  # noqa: PLC0415 (same)
     from pydra_testbed.driver_process import run_driver  # noqa: PLC0415 (same)
 
     interrupted = _stop_signals()

@@ -148,6 +148,13 @@ BUILT_IN: tuple[Kind, ...] = (
         "", "v1", "pods", "Pod", short_names=("po",), subresources=("binding", "log", "status"),
         selectable=_POD_FIELDS, has_generation=True, returns_deleted=True, categories=("all",),
     ),
+    # Charts bring these three; here they are kept, and nothing acts on them.
+    Kind("", "v1", "resourcequotas", "ResourceQuota", short_names=("quota",), subresources=("status",)),
+    Kind("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", short_names=("netpol",)),
+    Kind(
+        "scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", namespaced=False,
+        short_names=("pc",),
+    ),
     Kind("", "v1", "secrets", "Secret", selectable={"type": "type"}),
     Kind(
         "", "v1", "serviceaccounts", "ServiceAccount", short_names=("sa",),

@@ -17,10 +17,11 @@ from pydra_testbed.clock import Clock
 from pydra_testbed.conformance.limits import Limits
 from pydra_testbed.kubelet import DriverCall, KubeletFaults, KubeletPaths, KubeletSettings
 from pydra_testbed.kubelet.drivers import DriverNotRegisteredError, DriverRegistry
-from pydra_testbed.kubelet.health import HealthCache
+from pydra_testbed.kubelet.health import HealthCache, resources_status
 from pydra_testbed.kubelet.healthstream import HealthStreams
 from pydra_testbed.kubelet.reconciler import RegistrationReconciler
 from pydra_testbed.kubelet.registration import Registrar
+from pydra_testbed.kubelet.services import ClaimAnswer
 from pydra_testbed.kubelet.wipe import SliceWiper
 from pydra_testbed.objects import Api
 
@@ -58,6 +59,7 @@ class NodeKubelet:
         self._drivers: DriverRegistry | None = None
         self._wiper: SliceWiper | None = None
         self._usable = False
+        self._health = HealthCache(clock, self._settings.health_timeout, lambda _: None)
 
     async def run(self) -> None:
         """Be the node's kubelet until cancelled."""
@@ -67,8 +69,8 @@ class NodeKubelet:
         async with AsyncExitStack() as closing, asyncio.TaskGroup() as tasks:
             delay, rng = self._settings.wipe_delay, random.Random(0)  # noqa: S311 - jitter is no secret
             self._wiper = SliceWiper(tasks, self._api, self._clock, self._node, delay, rng)
-            health = HealthCache(self._clock, self._settings.health_timeout, lambda _: None)
-            streams = HealthStreams(health, self._clock, self._settings)
+            self._health = HealthCache(self._clock, self._settings.health_timeout, lambda _: None)
+            streams = HealthStreams(self._health, self._clock, self._settings)
             timeout = self._settings.call_timeout
             self._drivers = DriverRegistry(
                 tasks, self._clock, self._told, timeout, self, self.faults, streams
@@ -94,6 +96,12 @@ class NodeKubelet:
             return self._drivers.get(name).endpoint if self._drivers else ""
         except DriverNotRegisteredError:
             return ""
+
+    def pod_health(self, driver: str, answer: ClaimAnswer) -> list[str]:
+        """What the status of a pod with that claim says of its devices (KEP-4680)."""
+        devices = [(driver, device) for device in answer.devices]
+        found = resources_status([{"name": "claim"}], lambda _: devices, self._health)
+        return [entry["health"] for status in found for entry in status["resources"]]
 
     def validate(self, name: str, endpoint: str, versions: Sequence[str]) -> None:
         """As the handler of registrations."""

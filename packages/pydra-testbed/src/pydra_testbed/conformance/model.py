@@ -6,6 +6,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
+from pydra_testbed.conformance.older import Release
+from pydra_testbed.objects import KubeObject
+
 if TYPE_CHECKING:
     from pydra_testbed.conformance.stand import Stand
 
@@ -44,6 +47,8 @@ class Conditions:
         long_root: The kubelet's root is so long that sockets named after driver and pod do not fit.
         starts: The driver is started before the case begins.
         debug: The driver is told to log all it can (`LOG_LEVEL=debug`).
+        release: The driver's API server is seen through a `Front`, as this Kubernetes.
+        alone: Run when all other cases are done, for it may touch what the nodes share: the machine's hardware.
     """
 
     own: bool = False
@@ -51,6 +56,8 @@ class Conditions:
     long_root: bool = False
     starts: bool = True
     debug: bool = False
+    release: Release | None = None
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +73,7 @@ class Case:
 
     @property
     def family(self) -> str:
-        """REG, PREP, UNPREP, SLICE, HEALTH, STATE or SEC."""
+        """REG, PREP, UNPREP, SLICE, HEALTH, SHIELD, STATE or SEC."""
         return self.id.partition("-")[0]
 
 
@@ -87,11 +94,13 @@ class Profile:
         name: The driver's name; empty when it was never registered.
         socket: How it names its registration socket when it knows of no pod.
         is_ours: It keeps a journal of pydra-core, so white box cases say something about it.
+        slices: The specs of the slices it published when it was started first.
     """
 
     name: str = ""
     socket: str = ""
     is_ours: bool = False
+    slices: tuple[KubeObject, ...] = field(default=(), repr=False)
 
 
 class NotMetError(Exception):

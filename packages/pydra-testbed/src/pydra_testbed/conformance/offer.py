@@ -35,10 +35,14 @@ class Offered:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """All of a driver's devices that a pod without tolerations could get, and its pools' shared counters."""
+    """All of a driver's devices that a pod without tolerations could get, and its pools' shared counters.
+
+    `slices` are the specs it was read from.
+    """
 
     devices: tuple[Offered, ...]
     counters: Mapping[_CounterKey, Quantity]
+    slices: tuple[KubeObject, ...]
 
     def together(self) -> tuple[Offered, ...]:
         """As many devices as can be prepared at the same time, in the order of the slices."""
@@ -67,7 +71,7 @@ def read_offer(slices: Iterable[KubeObject]) -> Offer:
         for group in spec.get("sharedCounters") or []
         for name, counter in group["counters"].items()
     }
-    return Offer(tuple(found), counters)
+    return Offer(tuple(found), counters, tuple(specs))
 
 
 def is_complete(slices: Sequence[KubeObject]) -> bool:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from pydra_testbed.api import ALWAYS_ALLOW, RBAC, ApiServer, selector_check, write_kubeconfig
 from pydra_testbed.clock import RealClock
 from pydra_testbed.conformance.access import NODE, add_account
 from pydra_testbed.conformance.claims import ADMINS
+from pydra_testbed.conformance.front import Front
 from pydra_testbed.conformance.kubelet import NodeKubelet
 from pydra_testbed.conformance.limits import Limits
 from pydra_testbed.conformance.model import Conditions
+from pydra_testbed.conformance.older import Release
 from pydra_testbed.conformance.stand import Stand
 from pydra_testbed.conformance.subject import Subject
 from pydra_testbed.janitor import VARIABLE
@@ -20,6 +22,7 @@ from pydra_testbed.objects import uid_of
 
 _LONG_ROOT = 54
 """Bytes: the longest kubelet root below which the Go helper's shortest registration socket fits."""
+_ALL = ("v1", "v1beta2", "v1beta1")
 _ADMIN_LABEL = "resource.kubernetes.io/admin-access"
 
 
@@ -36,16 +39,23 @@ async def stand(
     (root / "boot_id").write_text("11111111-1111-4111-8111-111111111111\n")
     clock = RealClock()
     mode = RBAC if conditions.secured else ALWAYS_ALLOW
-    server = ApiServer(clock, cel_check=selector_check, authorization=mode)
+    versions = _ALL if conditions.release is Release.BETA else _ALL[:1]
+    server = ApiServer(
+        clock, cel_check=selector_check, resource_versions=versions, authorization=mode
+    )
     node = await server.local.create("nodes", {"metadata": {"name": NODE}})
     labelled = {"metadata": {"name": ADMINS, "labels": {_ADMIN_LABEL: "true"}}}
     await server.local.create("namespaces", labelled)
     token = await add_account(server, uid_of(node)) if conditions.secured else None
     variables = {VARIABLE: str(root.parent)} | ({"LOG_LEVEL": "debug"} if conditions.debug else {})
-    async with server.listen() as url:
+    front = Front(conditions.release) if conditions.release else None
+    async with server.listen() as own, AsyncExitStack() as closing:
+        url = await closing.enter_async_context(front.listen(own)) if front else own
         kubeconfig = write_kubeconfig(root / "kubeconfig", url, token)
         kubelet = NodeKubelet(server.local, clock, NODE, kubelet_root, limits)
-        made = Stand(subject, limits, root, kubelet_root, server, kubeconfig, kubelet, variables)
+        made = Stand(
+            subject, limits, root, kubelet_root, server, kubeconfig, kubelet, variables, front
+        )
         made.start_kubelet()
         try:
             yield made

@@ -37,6 +37,9 @@ from pydra_testbed.objects import ApiStatusError
 
 Tell: TypeAlias = Callable[[Result], None]
 _FIRST = "REG-01"
+_PUBLISHED = "SLICE-01"
+_JUDGES = ("SLICE-05", "SLICE-11")
+"""Cases that say why nothing usable is published."""
 _TOGETHER = ({"PREP", "UNPREP"}, {"REG"}, {"SLICE", "HEALTH"}, {"SHIELD"}, {"STATE"}, {"SEC"})
 """Families whose cases share a node, unless they want one of their own."""
 
@@ -55,7 +58,8 @@ async def run(
 ) -> tuple[Result, ...]:
     """Run cases against a driver, `jobs` at a time; `tell` hears of each result at once.
 
-    A driver that is never registered fails REG-01, and all other cases are skipped.
+    A driver that is never registered fails REG-01, one that publishes nothing usable the case about the reason,
+    and all other cases are skipped.
 
     Raises:
         ConfigError: the driver's program cannot be started, or TMPDIR is too long for sockets.
@@ -66,16 +70,16 @@ async def run(
         async with AsyncExitStack() as stack:
             lane = _Lane(kit, Conditions(), stack)
             trouble = await kit.probe(lane)
-            if trouble is not None:
-                return tuple(kit.done(_untried(case, trouble)) for case in cases)
-            return await kit.play(cases, lane)
+            if trouble is None:
+                return await kit.play(cases, lane)
+            return await kit.give_up(cases, trouble, is_registered=lane.is_registered)
 
 
-def _untried(case: Case, trouble: NotMetError) -> Result:
+def _untried(case: Case, first: str, trouble: NotMetError) -> Result:
     """What came of a case when the driver cannot be tried at all."""
-    if case.id == _FIRST:
+    if case.id == first:
         return Result(case, Failed(trouble.expected, trouble.seen, case.remedy), 0.0)
-    return Result(case, Skipped(f"the driver does not get so far: see {_FIRST}"), 0.0)
+    return Result(case, Skipped(f"the driver does not get so far: see {first}"), 0.0)
 
 
 @dataclass(slots=True)
@@ -108,12 +112,24 @@ class _Kit:
         self.profile = node.profile = node.learn()
         return None
 
+    async def give_up(
+        self, cases: Sequence[Case], trouble: NotMetError, *, is_registered: bool
+    ) -> tuple[Result, ...]:
+        """One case fails, the others are skipped. Cases that can say why nothing usable is published are asked."""
+        judges = [case for case in cases if case.id in _JUDGES and is_registered]
+        known = {case.id: (await self._lane([case]))[0] for case in judges}
+        guilty = [i for i, result in known.items() if isinstance(result.outcome, Failed)]
+        first = [*guilty, _PUBLISHED if is_registered else _FIRST][0]
+        return tuple(
+            known.get(case.id) or self.done(_untried(case, first, trouble)) for case in cases
+        )
+
     async def play(self, cases: Sequence[Case], first: _Lane) -> tuple[Result, ...]:
         """Run all cases; the first lane's node is warm already."""
         shared = [case for case in cases if not case.conditions.own]
         lanes = [[case for case in shared if case.family in together] for together in _TOGETHER]
         lanes.sort(key=len, reverse=True)
-        lanes += [[case] for case in cases if case.conditions.own]
+        lanes += [[c] for c in cases if c.conditions.own and not c.conditions.alone]
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._warm(lanes[0], first))]
@@ -121,6 +137,9 @@ class _Kit:
         except BaseExceptionGroup as errors:  # whoever asked knows nothing of lanes
             raise errors.exceptions[0] from errors.exceptions[0].__cause__
         results = {r.case.id: r for task in tasks for r in task.result()}
+        for case in cases:
+            if case.conditions.alone:
+                results[case.id] = (await self._lane([case]))[0]
         return tuple(results[case.id] for case in cases)
 
     async def _warm(self, cases: Iterable[Case], lane: _Lane) -> list[Result]:
@@ -155,6 +174,11 @@ class _Lane:
                 await self._node.published()
         return self._node
 
+    @property
+    def is_registered(self) -> bool:
+        """Whether a driver on the node has been registered."""
+        return self._node is not None and bool(self._node.running)
+
     async def play(self, case: Case) -> Result:
         """Run one case."""
         started = time.monotonic()
@@ -175,7 +199,7 @@ class _Lane:
         except TimeoutError:
             return Failed(f"an end within {limit:g} s", "it goes on and on", case.remedy)
         except UnsuitedError as err:
-            return Skipped(str(err))
+            return Skipped(f"not applicable: {err}")
         except ApiStatusError as err:
             return Skipped(f"the testbed cannot make what the case needs: {err.message}")
         return Passed()

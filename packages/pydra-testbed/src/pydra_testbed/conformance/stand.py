@@ -6,16 +6,18 @@ import asyncio
 import contextlib
 import itertools
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pydra_core.errors import ConfigError
 from pydra_testbed.api import ApiServer
 from pydra_testbed.conformance import claims
 from pydra_testbed.conformance.access import NODE
 from pydra_testbed.conformance.claims import Use
 from pydra_testbed.conformance.files import Cdi
+from pydra_testbed.conformance.front import Front
 from pydra_testbed.conformance.journal import find_journal
 from pydra_testbed.conformance.kubelet import NodeKubelet, Registration
 from pydra_testbed.conformance.limits import Limits
@@ -23,7 +25,7 @@ from pydra_testbed.conformance.model import NotMetError, Profile, UnsuitedError
 from pydra_testbed.conformance.offer import Offer, Offered, is_complete, read_offer
 from pydra_testbed.conformance.process import Process
 from pydra_testbed.conformance.running import Running
-from pydra_testbed.conformance.subject import Subject
+from pydra_testbed.conformance.subject import DEVICES, Subject, argv
 from pydra_testbed.kubelet import ClaimRef
 from pydra_testbed.kubelet.rpc import RpcError
 from pydra_testbed.objects import KubeObject, Selection
@@ -43,8 +45,9 @@ class Stand:
     kubeconfig: Path
     kubelet: NodeKubelet
     variables: Mapping[str, str]
+    front: Front | None = None
     profile: Profile = field(default_factory=Profile)
-    offer: Offer = field(default_factory=lambda: Offer((), {}))
+    offer: Offer = field(default_factory=lambda: Offer((), {}, ()))
     running: list[Running] = field(default_factory=list)
     claimed: list[ClaimRef] = field(default_factory=list)
     _kubelet_task: asyncio.Task[None] | None = None
@@ -58,12 +61,18 @@ class Stand:
     def learn(self) -> Profile:
         """What a driver that was started and has published shows of itself."""
         socket = Path(self.driver.registration.socket).name
-        return Profile(self.driver.name, socket, find_journal(self.data_dir) is not None)
+        is_ours = find_journal(self.data_dir) is not None
+        return Profile(self.driver.name, socket, is_ours, self.offer.slices)
 
     @property
     def cdi(self) -> Cdi:
         """The node's spec files."""
         return Cdi(self.root / "cdi")
+
+    @property
+    def refusals(self) -> list[str]:
+        """Why slices were refused that the driver wrote, as far as somebody looks."""
+        return self.front.refusals if self.front else []
 
     @property
     def boot_id(self) -> Path:
@@ -75,34 +84,62 @@ class Stand:
         """Where the driver keeps its own files below the kubelet's root."""
         return self.kubelet_root / "plugins" / self.driver.name
 
-    async def launch(self, *, pod_uid: str = "", wrap: Sequence[str] = ()) -> Process:
+    async def launch(
+        self, *, pod_uid: str = "", wrap: Sequence[str] = (), devices: int = DEVICES
+    ) -> Process:
         """Start the driver and wait for nothing; `wrap` is a program that starts it."""
-        places = {
+        places = self._places(pod_uid=pod_uid, devices=str(devices))
+        words = [*wrap, *argv(self.subject.command, places)]
+        return await Process.start(words, self._environ(pod_uid))
+
+    async def change(self, command: Sequence[str], device: str) -> None:
+        """Run a command that makes a device sick or well.
+
+        Raises:
+            ConfigError: it cannot be started or fails.
+        """
+        words = argv(command, self._places(device=device))
+        process = await Process.start(words, self._environ())
+        try:
+            code = await process.ended(self.limits.start)
+        finally:
+            await process.kill()
+        if code:
+            raise ConfigError(
+                f"conformance: {' '.join(words)}: ended with code {code}: {process.last_words}; try it by hand",
+                key="sicken",
+                source="flag",
+            )
+
+    def _places(self, **more: str) -> dict[str, str]:
+        return more | {
             "node": NODE,
             "kubeconfig": str(self.kubeconfig),
             "kubelet_root": str(self.kubelet_root),
             "cdi_dir": str(self.root / "cdi"),
-            "pod_uid": pod_uid,
         }
+
+    def _environ(self, pod_uid: str = "") -> dict[str, str]:
         own = {
             "NODE_NAME": NODE,
-            "KUBECONFIG": places["kubeconfig"],
-            "KUBELET_ROOT": places["kubelet_root"],
-            "CDI_DIR": places["cdi_dir"],
+            "KUBECONFIG": str(self.kubeconfig),
+            "KUBELET_ROOT": str(self.kubelet_root),
+            "CDI_DIR": str(self.root / "cdi"),
             "BOOT_ID_FILE": str(self.boot_id),
             "POD_UID": pod_uid,
         }
-        environ = {k: v for k, v in (os.environ | own | dict(self.variables)).items() if v}
-        return await Process.start([*wrap, *self.subject.argv(places)], environ)
+        return {k: v for k, v in (os.environ | own | dict(self.variables)).items() if v}
 
-    async def start(self, *, pod_uid: str = "", wrap: Sequence[str] = ()) -> Running:
+    async def start(
+        self, *, pod_uid: str = "", wrap: Sequence[str] = (), devices: int = DEVICES
+    ) -> Running:
         """Start the driver and wait until the kubelet has registered it and is connected.
 
         Raises:
             NotMetError: it ended, or was not registered in time.
         """
         before = len(self.kubelet.calls)
-        process = await self.launch(pod_uid=pod_uid, wrap=wrap)
+        process = await self.launch(pod_uid=pod_uid, wrap=wrap, devices=devices)
         try:
             running = Running(process, await self._registration(process, before), self.limits)
         except BaseException:
@@ -132,6 +169,14 @@ class Stand:
         """Wait until `holds`. Raises `NotMetError` after `seconds`, or as long as a start may take."""
         async with self._in_time(what, seconds):
             while not holds():  # noqa: ASYNC110 - processes and files tell nobody
+                await asyncio.sleep(_LOOK)
+
+    async def eventually(
+        self, what: str, holds: Callable[[], Awaitable[bool]], seconds: float
+    ) -> None:
+        """Wait until `holds`, which asks the API server. Raises `NotMetError` after `seconds`."""
+        async with self._in_time(what, seconds):
+            while not await holds():  # noqa: ASYNC110 - the same
                 await asyncio.sleep(_LOOK)
 
     async def restart_kubelet(self) -> None:

@@ -13,8 +13,10 @@ from typing import Any, TypeAlias
 from pydra_core.errors import ConfigError
 
 Parameters: TypeAlias = Mapping[str, Any]
-PLACES = ("node", "kubeconfig", "kubelet_root", "cdi_dir", "pod_uid")
+PLACES = ("node", "kubeconfig", "kubelet_root", "cdi_dir", "pod_uid", "devices", "device")
 """What may stand in braces in a command."""
+DEVICES = 3
+"""As many as most cases need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +26,14 @@ class Subject:
     Attributes:
         command: Program and arguments, with `{node}` and the like where a path or name belongs.
         parameters: Opaque parameters that the driver takes, two or more that make a visible difference at best.
+        sicken: A command that makes `{device}` sick, so that the driver can see it; empty if there is none.
+        heal: A command that makes it well again.
     """
 
     command: tuple[str, ...]
     parameters: tuple[Parameters, ...] = ()
+    sicken: tuple[str, ...] = ()
+    heal: tuple[str, ...] = ()
 
     @classmethod
     def installed(cls, name: str, parameters: Sequence[Parameters] = ()) -> Subject:
@@ -42,20 +48,35 @@ class Subject:
         Raises:
             ConfigError: it cannot be split into words, or is empty.
         """
-        try:
-            words = tuple(shlex.split(command))
-        except ValueError as err:
-            raise _unusable("start", f"{command!r}: {err}; mend its quotes") from err
-        if not words:
-            raise _unusable("start", "the command is empty")
-        return cls(words, tuple(parameters))
+        return cls(split("start", command), tuple(parameters))
 
-    def argv(self, places: Mapping[str, str]) -> list[str]:
-        """The command for one node; braces that name no place stay as they are."""
-        words = list(self.command)
-        for name in PLACES:
-            words = [word.replace(f"{{{name}}}", places.get(name, "")) for word in words]
-        return words
+    @property
+    def counts(self) -> bool:
+        """Whether the command can be told how many devices there shall be."""
+        return any("{devices}" in word for word in self.command)
+
+
+def split(key: str, command: str) -> tuple[str, ...]:
+    """A command line as words. `key` is the flag that gave it.
+
+    Raises:
+        ConfigError: it cannot be split into words, or is empty.
+    """
+    try:
+        words = tuple(shlex.split(command))
+    except ValueError as err:
+        raise _unusable(key, f"{command!r}: {err}; mend its quotes") from err
+    if not words:
+        raise _unusable(key, "the command is empty")
+    return words
+
+
+def argv(command: Sequence[str], places: Mapping[str, str]) -> list[str]:
+    """A command for one node; braces that name no place stay as they are."""
+    words = list(command)
+    for name in PLACES:
+        words = [word.replace(f"{{{name}}}", places.get(name, "")) for word in words]
+    return words
 
 
 def read_parameters(file: Path) -> tuple[Parameters, ...]:

@@ -11,13 +11,15 @@ from collections.abc import Sequence
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
-from pydra_core._commands.doctor import bearer, node, rights
+from pydra_core._api import access
+from pydra_core._commands.doctor import bearer, node, reviews, rights
+from pydra_core._commands.doctor.findings import Finding
 from pydra_core._commands.doctor.results import Result, finding, ok, skipped
 from pydra_core._commands.doctor.server import Answer, NoAnswerError, Server, connect
 from pydra_core._commands.doctor.subject import Subject
 from pydra_core.errors import ConfigError
 
-_LEAST = (1, 34)
+_LEAST, _NEWEST = (1, 34), (9999, 0)
 _SKEW = 10.0
 """Seconds of difference that matter: the Date header counts whole ones, tokens and leases tolerate few."""
 _NUMBERS = re.compile(r"v?(\d+)\.(\d+)")
@@ -32,7 +34,7 @@ async def look(subject: Subject) -> Sequence[Result]:
             return await _examine(subject, server)
     except ConfigError as err:
         seen, _, fix = str(err).rpartition("; ")
-        return [finding("api: access", seen, fix)]
+        return [finding(Finding.API_ACCESS, "api: access", seen, fix)]
 
 
 async def _examine(subject: Subject, server: Server) -> Sequence[Result]:
@@ -44,9 +46,22 @@ async def _examine(subject: Subject, server: Server) -> Sequence[Result]:
     if answer.status == _UNAUTHORIZED:
         return [_unauthorized(server), *token, _clock(answer)]
     group, allowed, known = await asyncio.gather(
-        _resource_api(server), rights.look(server), node.look(subject, server)
+        _resource_api(server),
+        reviews.look(server, _rights(subject), _numbers(answer)),
+        _nothing() if subject.cluster else node.look(subject, server),
     )
     return [_version(server, answer), group, *token, _clock(answer), *allowed, *known]
+
+
+async def _nothing() -> Sequence[Result]:
+    return ()
+
+
+def _rights(subject: Subject) -> Sequence[rights.Right]:
+    if subject.cluster:
+        namespace = subject.settings.lease_namespace or access.own_namespace()
+        return rights.rights_to_publish(subject.driver, namespace)
+    return rights.rights_of(subject.driver)
 
 
 def _unreachable(server: Server, err: NoAnswerError) -> Result:
@@ -58,24 +73,29 @@ def _unreachable(server: Server, err: NoAnswerError) -> Result:
             f"make {server.url} reachable from this node: check address, firewall and network policies,"
             f" for example with `curl -k {server.url}/version`"
         )
-    return finding("api: server", f"{server.url}: {text}", fix)
+    return finding(Finding.API_UNREACHABLE, "api: server", f"{server.url}: {text}", fix)
 
 
 def _unauthorized(server: Server) -> Result:
     seen = f"{server.url}: 401, the token is not accepted"
     fix = "use a token of this cluster: in a pod, the service account's; outside, `kubectl create token`"
-    return finding("api: server", seen, fix)
+    return finding(Finding.API_TOKEN, "api: server", seen, fix)
 
 
 def _version(server: Server, answer: Answer) -> Result:
     text = answer.text("gitVersion")
-    numbers = _NUMBERS.match(text)
-    if answer.status != _OK or not numbers:
+    if answer.status != _OK or not _NUMBERS.match(text):
         return skipped("api: server", f"{server.url}: answers {answer.status} and names no version")
-    if (int(numbers[1]), int(numbers[2])) < _LEAST:
+    if _numbers(answer) < _LEAST:
         fix = "upgrade the cluster to Kubernetes 1.34 or newer: resource.k8s.io/v1 begins there"
-        return finding("api: server", f"{server.url}: Kubernetes {text}", fix)
+        return finding(Finding.API_VERSION, "api: server", f"{server.url}: Kubernetes {text}", fix)
     return ok("api: server", f"{server.url}: Kubernetes {text}")
+
+
+def _numbers(answer: Answer) -> tuple[int, int]:
+    """The server's version; one that says none is taken for the newest, which asks for the most."""
+    numbers = _NUMBERS.match(answer.text("gitVersion"))
+    return (int(numbers[1]), int(numbers[2])) if numbers else _NEWEST
 
 
 async def _resource_api(server: Server) -> Result:
@@ -83,21 +103,25 @@ async def _resource_api(server: Server) -> Result:
     try:
         answer = await server.ask(_GROUP)
     except NoAnswerError as err:
-        return finding(check, f"{_GROUP}: {err}", "look at the API server's log and load")
+        return finding(
+            Finding.API_SLOW, check, f"{_GROUP}: {err}", "look at the API server's log and load"
+        )
     if answer.status == _NOT_FOUND:
         fix = (
             "upgrade to Kubernetes 1.34 or newer, where Dynamic Resource Allocation is on; on 1.34+ remove"
             " resource.k8s.io from the API server's --runtime-config"
         )
-        return finding(check, f"{_GROUP} is not served", fix)
+        return finding(Finding.API_GROUP, check, f"{_GROUP} is not served", fix)
     if answer.status != _OK:
         fix = "let the driver's service account discover APIs (ClusterRole system:discovery)"
-        return finding(check, f"{_GROUP}: answers {answer.status}", fix)
+        return finding(Finding.API_GROUP, check, f"{_GROUP}: answers {answer.status}", fix)
     versions = _versions(answer)
     if "v1" in versions:
         return ok(check, f"served: {', '.join(versions)}")
     fix = "upgrade the cluster to Kubernetes 1.34 or newer: this driver speaks v1 alone"
-    return finding(check, f"served: {', '.join(versions) or 'no version'}; v1 is not", fix)
+    return finding(
+        Finding.API_GROUP, check, f"served: {', '.join(versions) or 'no version'}; v1 is not", fix
+    )
 
 
 def _versions(answer: Answer) -> list[str]:
@@ -123,4 +147,4 @@ def _clock(answer: Answer) -> Result:
     direction = "ahead of" if skew > 0 else "behind"
     seen = f"this node is {abs(skew):.0f} s {direction} the API server: tokens and leases go by the clock"
     fix = "set the clock: `timedatectl set-ntp true`, or `chronyc makestep` where chrony runs"
-    return finding("api: clock", seen, fix)
+    return finding(Finding.API_CLOCK, "api: clock", seen, fix)

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from pydra_core._commands.doctor.findings import Finding
 from pydra_core._commands.doctor.results import Result, finding, ok, skipped
 from pydra_core._commands.doctor.server import Server
 from pydra_core._commands.doctor.subject import Subject
@@ -34,7 +35,7 @@ def look(subject: Subject, server: Server) -> Iterator[Result]:
     except (OSError, UnicodeDecodeError) as err:
         seen = f"the token cannot be read: {err}"
         fix = "mount the service account's token (automountServiceAccountToken: true), or correct tokenFile"
-        yield finding("api: token", seen, fix)
+        yield finding(Finding.API_TOKEN, "api: token", seen, fix)
         return
     if not token:
         yield skipped("api: token", "none is used: client certificate or open server")
@@ -44,7 +45,8 @@ def look(subject: Subject, server: Server) -> Iterator[Result]:
         yield skipped("api: token", "it is no JWT, so it says neither its expiry nor its node")
         return
     yield _expiry(claims, subject.now())
-    yield _node(claims, subject.settings.node_name)
+    if not subject.cluster:
+        yield _node(claims, subject.settings.node_name)
 
 
 def _claims(token: str) -> dict[str, Any] | None:
@@ -66,7 +68,7 @@ def _expiry(claims: dict[str, Any], now: float) -> Result:
         return skipped("api: token", "it does not say when it expires")
     left = (expires - now) / 60
     if left <= 0:
-        return finding("api: token", f"expired {-left:.0f} minutes ago", _RENEW)
+        return finding(Finding.API_TOKEN, "api: token", f"expired {-left:.0f} minutes ago", _RENEW)
     return ok("api: token", f"valid for {left:.0f} more minutes")
 
 
@@ -76,10 +78,10 @@ def _node(claims: dict[str, Any], name: str) -> Result:
     for key in ("kubernetes.io", "node", "name"):
         bound = bound.get(key) if isinstance(bound, dict) else None
     if not isinstance(bound, str) or not bound:
-        return finding(check, "the token is bound to no node", _BIND)
+        return finding(Finding.API_TOKEN_NODE, check, "the token is bound to no node", _BIND)
     if name and bound != name:
         fix = (
             f"set NODE_NAME from the downward API (spec.nodeName); the token says NODE_NAME={bound}"
         )
-        return finding(check, f"bound to node {bound}, not to {name}", fix)
+        return finding(Finding.API_TOKEN_NODE, check, f"bound to node {bound}, not to {name}", fix)
     return ok(check, f"bound to node {bound}")

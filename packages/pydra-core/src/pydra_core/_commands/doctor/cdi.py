@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydra_cdi import CdiError, Registry, Snapshot, SpecDirectory, SpecError
 from pydra_core._commands.doctor import folders, journal
+from pydra_core._commands.doctor.findings import Finding
 from pydra_core._commands.doctor.results import Result, finding, ok
 from pydra_core._commands.doctor.subject import Subject
 from pydra_core._state.records import NO_SPEC
@@ -33,6 +34,7 @@ def look(subject: Subject) -> Iterator[Result]:
 def _directory(subject: Subject, directory: Path) -> Iterator[Result]:
     if not directory.is_dir():
         yield finding(
+            Finding.CDI_DIRECTORY,
             "cdi: directory",
             f"{directory} is a file" if directory.exists() else f"{directory} does not exist",
             f"on the node: mkdir -p -m 0755 {directory}; in a pod: mount it by hostPath of type"
@@ -42,14 +44,27 @@ def _directory(subject: Subject, directory: Path) -> Iterator[Result]:
     kind = folders.file_system(directory.resolve(), _MOUNTS.read_text(errors="replace"))
     seen = f"{directory}, {folders.owner(directory)}, {_persistence(kind)}"
     if err := folders.refusal(directory):
-        yield finding("cdi: directory", f"{seen}: {err.strerror}", folders.fix_for(err, directory))
+        yield finding(
+            Finding.CDI_DIRECTORY,
+            "cdi: directory",
+            f"{seen}: {err.strerror}",
+            folders.fix_for(err, directory),
+        )
     elif folders.anyone_may_write(directory):
         fix = f"chmod o-w {directory}"
-        yield finding("cdi: directory", f"{seen}: every user may define devices there", fix)
+        yield finding(
+            Finding.CDI_DIRECTORY,
+            "cdi: directory",
+            f"{seen}: every user may define devices there",
+            fix,
+        )
     elif kind == "overlay" and subject.environ.get("KUBERNETES_SERVICE_HOST"):
         fix = f"mount {directory} into the pod by hostPath"
         yield finding(
-            "cdi: directory", f"{seen}: the pod's own file system, no runtime sees it", fix
+            Finding.CDI_DIRECTORY,
+            "cdi: directory",
+            f"{seen}: the pod's own file system, no runtime sees it",
+            fix,
         )
     else:
         yield ok("cdi: directory", f"{seen}, writable")
@@ -65,17 +80,17 @@ def _bad_files(snapshot: Snapshot, ours: str) -> Iterator[Result]:
     """What no runtime reads: directories it cannot list, and files that hold no valid spec."""
     for directory, error in snapshot.unread.items():
         fix = f"mend or remove {directory}: runtimes stop at it, so all directories after it count for nothing"
-        yield finding("cdi: directories", _brief(error), fix)
+        yield finding(Finding.CDI_UNREADABLE, "cdi: directories", _brief(error), fix)
     valid = {loaded.path for loaded in snapshot.specs}
     for path, errors in snapshot.errors.items():
         if path in valid:
             continue
         if path.name.startswith(ours):
             fix = "restart the driver (delete its pod): it writes its files again from the journal"
-            yield finding("cdi: own files", _brief(errors[0]), fix)
+            yield finding(Finding.CDI_OWN_FILES, "cdi: own files", _brief(errors[0]), fix)
         else:
             fix = f"tell the driver it belongs to, or move it away: mv {path} {path}.bad"
-            yield finding("cdi: others' files", _brief(errors[0]), fix)
+            yield finding(Finding.CDI_OTHERS_FILES, "cdi: others' files", _brief(errors[0]), fix)
 
 
 def _brief(error: CdiError) -> str:
@@ -88,7 +103,12 @@ def _conflicts(snapshot: Snapshot) -> Iterator[Result]:
     for device, files in snapshot.conflicts.items():
         names = ", ".join(map(str, files))
         fix = f"keep one of them: rm {files[-1]}"
-        yield finding("cdi: conflicts", f"{device} is defined by {names}, so nobody gets it", fix)
+        yield finding(
+            Finding.CDI_CONFLICT,
+            "cdi: conflicts",
+            f"{device} is defined by {names}, so nobody gets it",
+            fix,
+        )
 
 
 def _missing(subject: Subject) -> Iterator[Result]:
@@ -105,5 +125,8 @@ def _missing(subject: Subject) -> Iterator[Result]:
         if not path.exists():
             seen = f"{path} of prepared claim {claim.namespace}/{claim.name} is not there"
             yield finding(
-                "cdi: own files", seen, "restart the driver (delete its pod): it writes it again"
+                Finding.CDI_OWN_FILES,
+                "cdi: own files",
+                seen,
+                "restart the driver (delete its pod): it writes it again",
             )

@@ -34,10 +34,16 @@ OF_THE_NODE = (
     Check("runtime", runtime.look),
     Check("api", api.look, _SERVER),
 )
+OF_THE_CLUSTER = (
+    Check("driver: cluster_pools", driver.look_at_inventory, driver.LATE),
+    Check("api", api.look, _SERVER),
+)
 
 
 def is_bare(subject: Subject) -> bool:
     """Whether this machine is no node at all: no kubelet root anywhere, no API access configured."""
+    if subject.cluster:
+        return False
     configured = subject.settings.kubeconfig or subject.environ.get("KUBERNETES_SERVICE_HOST")
     rooted = folders.is_seen(subject.settings.kubelet_root) or kubelet.other_roots(subject)
     return not configured and not rooted
@@ -45,6 +51,8 @@ def is_bare(subject: Subject) -> bool:
 
 async def examine(subject: Subject, seconds: float, *, driver_only: bool) -> Examination:
     """Run all checks, or those of the driver alone, each for at most `seconds`."""
+    if subject.cluster:
+        return await runner.examine(OF_THE_DRIVER[:2] + OF_THE_CLUSTER, subject, seconds)
     checks = OF_THE_DRIVER if driver_only else OF_THE_DRIVER + OF_THE_NODE
     done = await runner.examine(checks, subject, seconds)
     return Examination((*done.results, *_left_out()), done.hanging) if driver_only else done

@@ -23,6 +23,11 @@ def _configure(parser: ArgumentParser) -> None:
         "--laptop", action="store_true", help="accept that this machine is no Kubernetes node"
     )
     parser.add_argument(
+        "--cluster",
+        action="store_true",
+        help="check what `publish` needs, away from the nodes, instead of what `run` needs on one",
+    )
+    parser.add_argument(
         "--host",
         type=Path,
         default=Path("/"),
@@ -43,11 +48,20 @@ def _run(arguments: Namespace) -> int:
     from pydra_core._commands.doctor.subject import Subject  # noqa: PLC0415 (same)
 
     settings = options.read_settings(arguments)
-    subject = Subject(_driver(arguments), settings, arguments.host, os.environ, time.time)
+    subject = Subject(
+        _driver(arguments), settings, arguments.host, os.environ, time.time, arguments.cluster
+    )
+    if subject.cluster and subject.driver.cluster_pools is Driver.cluster_pools:
+        raise ConfigError(
+            f"driver {subject.driver.name}: has no pools that belong to no node; leave --cluster out",
+            key="cluster",
+            source="flag",
+        )
     bare = checks.is_bare(subject)
     only = bare and arguments.laptop
     done = asyncio.run(checks.examine(subject, arguments.timeout, driver_only=only))
-    made = report.Report(subject.driver.name, settings.node_name, bare, done.results)
+    node = "" if subject.cluster else settings.node_name
+    made = report.Report(subject.driver.name, node, bare, done.results)
     report.write(made, arguments.output)
     code = FINDING if made.findings else FINE
     if done.hanging:  # a thread that hangs in somebody's library would keep us here

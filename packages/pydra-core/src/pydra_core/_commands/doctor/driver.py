@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Iterable, Sequence
 
 from pydra_core._api.rules import check as check_inventory
-from pydra_core._api.rules import is_driver_name
+from pydra_core._api.rules import faults_by_pool, inventory_error, is_driver_name
+from pydra_core._commands.doctor.findings import Finding
 from pydra_core._commands.doctor.results import Result, finding, ok
 from pydra_core._commands.doctor.runner import aside
 from pydra_core._commands.doctor.subject import Subject
@@ -29,27 +30,29 @@ async def look_at_name(subject: Subject) -> Sequence[Result]:
             f"set {where}.name to a lower-case DNS subdomain of at most 63 characters, like card.acme.example;"
             " it begins with a letter: CDI takes no other vendor"
         )
-        return [finding("driver: name", repr(name), fix)]
+        return [finding(Finding.DRIVER_NAME, "driver: name", repr(name), fix)]
     return [ok("driver: name", name)]
 
 
 async def look_at_inventory(subject: Subject) -> Sequence[Result]:
-    """Run `discover` once, as `run` would, and hold what it returns against the API's limits."""
-    inventory, problem = await aside(lambda: _discover(subject.driver))
+    """Run `discover`, or `cluster_pools`, once and hold what it returns against the API's limits."""
+    asked = "cluster_pools" if subject.cluster else "discover"
+    alone = "`pydra discover --cluster` shows it alone" if subject.cluster else _ALONE
+    check = f"driver: {asked}"
+    devices, problem = await aside(lambda: _devices(subject))
     if isinstance(problem, InventoryError):
         faults = problem.fields["faults"]
         rows = [str(fault) for fault in faults] if isinstance(faults, tuple) else [str(problem)]
-        return [
-            finding("driver: inventory", row, "correct what `discover` returns") for row in rows
-        ]
+        fix = f"correct what `{asked}` returns"
+        return [finding(Finding.DRIVER_INVENTORY, "driver: inventory", row, fix) for row in rows]
     if isinstance(problem, PydraError):
         seen = f"{problem.reason}: {problem}"
-        return [finding("driver: discover", seen, f"do what it says; {_ALONE}")]
+        return [finding(Finding.DRIVER_DISCOVER, check, seen, f"do what it says; {alone}")]
     if problem:
         seen = f"raised {type(problem).__name__}: {problem}"
-        return [finding("driver: discover", seen, f"correct the driver; {_ALONE}")]
+        return [finding(Finding.DRIVER_DISCOVER, check, seen, f"correct the driver; {alone}")]
     return [
-        ok("driver: discover", f"{len(inventory.devices)} devices"),
+        ok(check, f"{devices} devices"),
         ok("driver: inventory", "fits the limits of resource.k8s.io/v1"),
     ]
 
@@ -71,26 +74,36 @@ async def _libraries(specs: Iterable[SdkSpec]) -> Sequence[Result]:
                 operations = await shield.load(spec)
                 results.append(ok(check, f"loads in its worker: {', '.join(operations)}"))
             except PydraError as err:
-                results.append(finding(check, str(err), _LIBRARY))
+                results.append(finding(Finding.DRIVER_SDK, check, str(err), _LIBRARY))
     finally:
         await shield.close()
     return results
 
 
-async def _discover(driver: type[Driver]) -> tuple[Inventory, BaseException | None]:
-    """What `discover` returned, and what it or the rules raised: a driver's code may raise anything."""
-    found = Inventory()
+async def _devices(subject: Subject) -> tuple[int, BaseException | None]:
+    """How many devices the driver returned, and what it or the rules raised: its code may raise anything."""
 
-    async def checked() -> None:
-        nonlocal found
-        asked = driver()
+    async def checked() -> int:
+        asked = subject.driver()
         try:
-            found = await asked.discover()
+            return await (_cluster_pools(asked) if subject.cluster else _discover(asked))
         finally:
             await asked.sdk.close()
-        if not isinstance(found, Inventory):
-            raise TypeError(f"discover returned {type(found).__name__}, not an Inventory")
-        check_inventory(found)
 
-    (problem,) = await asyncio.gather(checked(), return_exceptions=True)
-    return found, problem
+    (outcome,) = await asyncio.gather(checked(), return_exceptions=True)
+    return (0, outcome) if isinstance(outcome, BaseException) else (outcome, None)
+
+
+async def _discover(driver: Driver) -> int:
+    found = await driver.discover()
+    if not isinstance(found, Inventory):
+        raise TypeError(f"discover returned {type(found).__name__}, not an Inventory")
+    check_inventory(found)
+    return len(found.devices)
+
+
+async def _cluster_pools(driver: Driver) -> int:
+    pools = await driver.cluster_pools()
+    if faults := faults_by_pool(pools, ""):
+        raise inventory_error(faults)
+    return sum(len(pool.devices) for pool in pools)

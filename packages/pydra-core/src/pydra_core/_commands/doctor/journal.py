@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from pydra_core._commands.doctor.findings import Finding
 from pydra_core._commands.doctor.results import Result, finding, ok
 from pydra_core._commands.doctor.subject import Subject
 from pydra_core._state import frames, records
@@ -37,6 +38,7 @@ def look(subject: Subject) -> Iterator[Result]:
     yield _file(path)
     for aside in sorted(path.parent.glob("journal.damaged-*")):
         yield finding(
+            Finding.JOURNAL_SET_ASIDE,
             "journal: set aside",
             f"{aside}: an earlier start found the journal damaged and kept this copy",
             f"look for disk errors (`dmesg`), report the file, then: rm {aside}",
@@ -66,16 +68,20 @@ def _file(path: Path) -> Result:
     except OSError as err:
         seen = f"{path}: cannot be read: {err.strerror}"
         return finding(
-            "journal", seen, "run the driver, and this, as root; mount the directory into the pod"
+            Finding.JOURNAL_UNREADABLE,
+            "journal",
+            seen,
+            "run the driver, and this, as root; mount the directory into the pod",
         )
     if len(data) < frames.HEADER_SIZE and frames.header(records.FORMAT).startswith(data):
         return ok("journal", f"{path}: empty")
     version = frames.version_of(data)
     if version is None:
         seen = f"{path}: no journal of this framework ({len(data)} bytes without its header)"
-        return finding("journal", seen, _restart(path))
+        return finding(Finding.JOURNAL_DAMAGED, "journal", seen, _restart(path))
     if version > records.FORMAT:
         return finding(
+            Finding.JOURNAL_NEWER,
             "journal",
             f"{path}: format {version}, written by a newer driver; this one reads {records.FORMAT}",
             "install that version of the driver again, or drain the node before going back:"
@@ -95,7 +101,7 @@ def _content(path: Path, data: bytes) -> Result:
             "journal", f"{path}: {held}; ends in a half-written record, which the next start drops"
         )
     seen = f"{path}: {len(reading.damages)} damaged records, the first at byte {first.start}: {first.why}; {held}"
-    return finding("journal", seen, _restart(path))
+    return finding(Finding.JOURNAL_DAMAGED, "journal", seen, _restart(path))
 
 
 def _restart(path: Path) -> str:
@@ -115,13 +121,21 @@ def _space(path: Path) -> Iterator[Result]:
     seen = f"{free // _MIB} MiB free for {directory}"
     if status.f_flag & os.ST_RDONLY:
         fix = f"mount {directory} read-write (no `readOnly: true` on this volumeMount)"
-        yield finding("journal: space", f"{directory}: the file system is read-only", fix)
+        yield finding(
+            Finding.JOURNAL_SPACE,
+            "journal: space",
+            f"{directory}: the file system is read-only",
+            fix,
+        )
     elif free < _LEAST_FREE:
         yield finding(
-            "journal: space", seen, f"free at least {_LEAST_FREE // _MIB} MiB (`df -h {directory}`)"
+            Finding.JOURNAL_SPACE,
+            "journal: space",
+            seen,
+            f"free at least {_LEAST_FREE // _MIB} MiB (`df -h {directory}`)",
         )
     elif status.f_files and not status.f_favail:
         fix = f"remove files: the file system has no inode left (`df -i {directory}`)"
-        yield finding("journal: space", f"{seen}, but no inode", fix)
+        yield finding(Finding.JOURNAL_SPACE, "journal: space", f"{seen}, but no inode", fix)
     else:
         yield ok("journal: space", seen)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pydra_core._commands.doctor import folders
+from pydra_core._commands.doctor.findings import Finding
 from pydra_core._commands.doctor.results import Result, finding, ok, skipped
 from pydra_core._commands.doctor.subject import Subject
 
@@ -51,12 +52,13 @@ def _no_root(subject: Subject, root: Path) -> Result:
             "run this on a node, or in a pod with the kubelet's --root-dir mounted by hostPath at the same"
             " path; set KUBELET_ROOT if the kubelet runs with another --root-dir"
         )
-    return finding("kubelet: root", seen, fix)
+    return finding(Finding.KUBELET_ROOT, "kubelet: root", seen, fix)
 
 
 def _directory(check: str, directory: Path) -> Iterator[Result]:
     if not directory.is_dir():
         yield finding(
+            Finding.KUBELET_DIRECTORY,
             check,
             f"{directory} does not exist",
             f"the kubelet makes it when it starts: set KUBELET_ROOT to its --root-dir, or mount {directory}"
@@ -65,9 +67,19 @@ def _directory(check: str, directory: Path) -> Iterator[Result]:
         return
     seen = f"{directory}, {folders.owner(directory)}"
     if err := folders.refusal(directory):
-        yield finding(check, f"{seen}: {err.strerror}", folders.fix_for(err, directory))
+        yield finding(
+            Finding.KUBELET_DIRECTORY,
+            check,
+            f"{seen}: {err.strerror}",
+            folders.fix_for(err, directory),
+        )
     elif folders.anyone_may_write(directory):
-        yield finding(check, f"{seen}: every user may write there", f"chmod o-w {directory}")
+        yield finding(
+            Finding.KUBELET_DIRECTORY,
+            check,
+            f"{seen}: every user may write there",
+            f"chmod o-w {directory}",
+        )
     else:
         yield ok(check, f"{seen}, writable")
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from urllib.parse import quote
 
+from pydra_core._commands.doctor.findings import Finding
 from pydra_core._commands.doctor.results import Result, finding, ok, skipped
 from pydra_core._commands.doctor.server import Answer, NoAnswerError, Server, connect
 from pydra_core._commands.doctor.subject import Subject
@@ -27,13 +28,20 @@ async def look(subject: Subject, server: Server) -> Sequence[Result]:
     name = subject.settings.node_name
     if not name:
         fix = f"set it from the downward API:\n{DOWNWARD}"
-        return [finding("node: name", "NODE_NAME is not set", fix)]
+        return [finding(Finding.NODE_NAME, "node: name", "NODE_NAME is not set", fix)]
     try:
         answer = await server.ask(_NODES + quote(name, safe=""))
         if answer.status == _NOT_FOUND:
             return [await _unknown(name, server)]
     except NoAnswerError as err:
-        return [finding("node: name", f"{name}: {err}", "look at the API server's log and load")]
+        return [
+            finding(
+                Finding.API_SLOW,
+                "node: name",
+                f"{name}: {err}",
+                "look at the API server's log and load",
+            )
+        ]
     if answer.status != _OK:
         return [
             skipped("node: name", f"{name}: answered with {answer.status}; see rbac: get nodes")
@@ -59,10 +67,13 @@ async def _unknown(name: str, server: Server) -> Result:
         if (await server.ask(_NODES + quote(other, safe=""))).status == _OK:
             seen = f"there is no node {name}, but there is {other}"
             fix = f"set NODE_NAME={other}, better from the downward API:\n{DOWNWARD}"
-            return finding("node: name", seen, fix)
+            return finding(Finding.NODE_NAME, "node: name", seen, fix)
     seen = f"there is no node {name}"
     return finding(
-        "node: name", seen, f"take the name from the downward API, not the hostname:\n{DOWNWARD}"
+        Finding.NODE_NAME,
+        "node: name",
+        seen,
+        f"take the name from the downward API, not the hostname:\n{DOWNWARD}",
     )
 
 
@@ -87,7 +98,15 @@ def _kubelet(answer: Answer) -> Result:
         return ok(check, text)
     if version >= _HAS_DRA:
         fix = "upgrade the kubelet to 1.34 or newer, or start it with --feature-gates=DynamicResourceAllocation=true"
-        return finding(check, f"{text}: Dynamic Resource Allocation is off by default", fix)
+        return finding(
+            Finding.NODE_KUBELET,
+            check,
+            f"{text}: Dynamic Resource Allocation is off by default",
+            fix,
+        )
     return finding(
-        check, f"{text}: does not speak this driver's API", "upgrade the kubelet to 1.34 or newer"
+        Finding.NODE_KUBELET,
+        check,
+        f"{text}: does not speak this driver's API",
+        "upgrade the kubelet to 1.34 or newer",
     )

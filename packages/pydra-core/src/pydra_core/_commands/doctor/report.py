@@ -51,7 +51,7 @@ def document(report: Report) -> dict[str, Any]:
     """The examination as a value, for JSON, YAML and support bundles."""
     checks = [
         {"check": r.check, "state": str(r.state), "seen": r.seen}
-        | ({"fix": r.fix} if r.fix else {})
+        | ({"finding": str(r.finding), "fix": r.fix} if r.finding else {})
         for r in report.results
     ]
     head = {"driver": report.driver, "node": report.node, "findings": len(report.findings)}
@@ -71,7 +71,7 @@ def _table(report: Report) -> None:
     console.print(table)
     for number, r in enumerate(report.findings, 1):
         console.print()
-        console.print(Text(f"{number}. {r.check}: {r.seen}", "bold"), soft_wrap=True)
+        console.print(Text(f"{number}. {r.finding}: {r.check}: {r.seen}", "bold"), soft_wrap=True)
         console.print(Text(textwrap.indent(r.fix, "   ")), soft_wrap=True)
     console.print()
     console.print(Text(_summary(report), "bold"))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pydra_core._commands.doctor.findings import Finding
+
 _LONGEST = 2000
 
 
@@ -18,12 +20,13 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One precondition: its name, how it stands, what was seen, and for a finding what to do about it."""
+    """One precondition: its name, how it stands, what was seen; for a finding its name and what to do about it."""
 
     check: str
     state: State
     seen: str
     fix: str = ""
+    finding: Finding | None = None
 
 
 def ok(check: str, seen: str) -> Result:
@@ -31,9 +34,9 @@ def ok(check: str, seen: str) -> Result:
     return Result(check, State.OK, _plain(seen))
 
 
-def finding(check: str, seen: str, fix: str) -> Result:
-    """A precondition that does not hold, and the exact way to make it hold."""
-    return Result(check, State.FINDING, _plain(seen), _plain(fix))
+def finding(name: Finding, check: str, seen: str, fix: str) -> Result:
+    """A precondition that does not hold, in which of the known ways, and the exact way to make it hold."""
+    return Result(check, State.FINDING, _plain(seen), _plain(fix), name)
 
 
 def skipped(check: str, why: str) -> Result:

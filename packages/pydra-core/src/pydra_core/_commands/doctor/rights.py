@@ -1,79 +1,105 @@
-"""Every right the driver uses, asked of the API server one by one, with the rule to add for each it lacks.
+"""Every right a driver uses, with the feature that needs it and the rule that grants it.
 
-Rests on `SelfSubjectAccessReview` (authorization.k8s.io/v1): it asks about whoever asks, needs no right itself
-and stores nothing.
+What is needed depends on what the driver does: one that watches no health writes no status. `reviews` asks for them;
+charts and guides are held to them by tests.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from pydra_core._commands.doctor.results import Result, finding, ok, skipped
-from pydra_core._commands.doctor.server import NoAnswerError, Server
+from pydra_core.driver import Driver
 
-_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-_CREATED = (200, 201)
-_NO_REVIEWS = (404, 405)
 _GROUP = "resource.k8s.io"
+_FINER = (1, 36)
+"""From here on a driver's entries in a claim's status need a right of their own (KEP-4817)."""
+_HERE, _ANYWHERE = "associated-node:patch", "arbitrary-node:patch"
+PREPARE, SLICES, EVENTS, STATUS, GONE, TURNS = (
+    "preparing claims",
+    "publishing slices",
+    "telling the operator by events",
+    "telling claims of their devices' health",
+    "removing devices that no claim has",
+    "writing by turns with other instances",
+)
+"""The features that need rights."""
 
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """One verb on one resource; the core group is the empty text."""
+    """One verb on one resource, and the feature that needs it.
+
+    Attributes:
+        group: The API group; the core group is the empty text.
+        resource: Also with a subresource, like `resourceclaims/status`.
+        name: Of one object; empty for all.
+        namespace: Of the object; empty for all, which a ClusterRole grants.
+        instead: Another verb that does as well.
+        since: The Kubernetes version that first asks for it.
+    """
 
     group: str
     resource: str
     verb: str
+    feature: str
+    name: str = ""
+    namespace: str = ""
+    instead: str = ""
+    since: tuple[int, int] = (0, 0)
+
+    @property
+    def check(self) -> str:
+        """The row of the table."""
+        return f"rbac: {self.verb} {self.resource}"
+
+    @property
+    def role(self) -> str:
+        """What grants it."""
+        return f"Role in namespace {self.namespace}" if self.namespace else "ClusterRole"
 
     @property
     def rule(self) -> str:
-        """The rule for a ClusterRole, as YAML."""
+        """The rule for that role, as YAML."""
         group = self.group or '""'
-        return f"- apiGroups: [{group}]\n  resources: [{self.resource}]\n  verbs: [{self.verb}]"
+        names = f"\n  resourceNames: [{self.name}]" if self.name else ""
+        return f"- apiGroups: [{group}]\n  resources: [{self.resource}]{names}\n  verbs: ['{self.verb}']"
 
 
-RIGHTS = (
-    Right(_GROUP, "resourceclaims", "get"),
-    *(
-        Right(_GROUP, "resourceslices", verb)
-        for verb in ("get", "list", "watch", "create", "update", "patch", "delete")
-    ),
-    Right("", "nodes", "get"),
+_PUBLISH = tuple(
+    Right(_GROUP, "resourceslices", verb, SLICES)
+    for verb in ("list", "watch", "create", "update", "delete")
 )
-"""All a driver needs: it reads claims one by one, keeps its slices, and reads its node's UID."""
+RIGHTS = (
+    Right(_GROUP, "resourceclaims", "get", PREPARE),
+    *_PUBLISH,
+    Right("", "nodes", "get", SLICES),
+    *(Right("", "events", verb, EVENTS) for verb in ("create", "patch")),
+)
+"""What every driver on a node uses: it reads claims one by one, keeps its slices, and reads its node's UID."""
 
 
-async def look(server: Server) -> Sequence[Result]:
-    """Ask about all rights at once; one row for all if this server does not answer such questions."""
-    results = await asyncio.gather(*(_review(server, right) for right in RIGHTS))
-    if all(result is None for result in results):
-        return [skipped("rbac", "this API server does not answer access reviews")]
-    return [result for result in results if result]
+def rights_of(driver: type[Driver]) -> tuple[Right, ...]:
+    """All that this driver uses on a node."""
+    if driver.watch_health is Driver.watch_health:
+        return RIGHTS
+    status = Right(_GROUP, "resourceclaims/status", "patch", STATUS)
+    anywhere = Right(
+        _GROUP, "resourceclaims/driver", _ANYWHERE, STATUS, name=driver.name, since=_FINER
+    )
+    if driver.cluster_pools is not Driver.cluster_pools:  # their claims are bound to no node
+        return (*RIGHTS, status, anywhere)
+    return (*RIGHTS, status, replace(anywhere, verb=_HERE, instead=_ANYWHERE))
 
 
-async def _review(server: Server, right: Right) -> Result | None:
-    """One right; None if the server knows no access reviews."""
-    check = f"rbac: {right.verb} {right.resource}"
-    attributes = {"group": right.group, "resource": right.resource, "verb": right.verb}
-    body = {
-        "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SelfSubjectAccessReview",
-        "spec": {"resourceAttributes": attributes},
-    }
-    try:
-        answer = await server.ask(_REVIEWS, body)
-    except NoAnswerError as err:
-        return finding(check, f"access review: {err}", "look at the API server's log and load")
-    if answer.status in _NO_REVIEWS:
-        return None
-    status = answer.body.get("status")
-    allowed = status.get("allowed") if isinstance(status, dict) else None
-    if answer.status not in _CREATED or not isinstance(allowed, bool):
-        return skipped(check, f"the access review was answered with {answer.status} and no verdict")
-    if allowed:
-        return ok(check, "allowed")
-    why = answer.text("status", "reason")
-    fix = f"add to the ClusterRole of the driver's service account:\n{right.rule}"
-    return finding(check, f"denied{f': {why}' if why else ''}", fix)
+def rights_to_publish(driver: type[Driver], namespace: str) -> tuple[Right, ...]:
+    """All that `publish` uses, away from the nodes, with its Lease in `namespace`."""
+    group, leases, name = "coordination.k8s.io", "leases", f"{driver.name}-publish"
+    return (
+        *_PUBLISH,
+        Right(_GROUP, "resourceclaims", "list", GONE),
+        Right(group, leases, "create", TURNS, namespace=namespace),
+        *(
+            Right(group, leases, v, TURNS, name=name, namespace=namespace)
+            for v in ("get", "update")
+        ),
+    )

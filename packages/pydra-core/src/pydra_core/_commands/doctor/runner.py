@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
+from pydra_core._commands.doctor.findings import Finding
 from pydra_core._commands.doctor.results import Result, finding
 from pydra_core._commands.doctor.subject import Subject
 
@@ -68,14 +69,27 @@ def _results(
     check: Check, task: asyncio.Future[Sequence[Result]], seconds: float
 ) -> Sequence[Result]:
     if task.cancelled():
-        return [finding(check.name, f"no result after {seconds:g} s", check.late)]
+        return [
+            finding(Finding.CHECK_LATE, check.name, f"no result after {seconds:g} s", check.late)
+        ]
     err = task.exception()
     if isinstance(err, PermissionError):
         seen = f"{err.filename or ''}: this process may not look: {err.strerror}"
-        return [finding(check.name, seen, "run this as root, as the driver runs")]
+        return [
+            finding(
+                Finding.CHECK_FORBIDDEN, check.name, seen, "run this as root, as the driver runs"
+            )
+        ]
     if err:
         seen = f"the check itself failed: {type(err).__name__}: {err}"
-        return [finding(check.name, seen, "report it with the output of `pydra doctor -o json`")]
+        return [
+            finding(
+                Finding.CHECK_FAILED,
+                check.name,
+                seen,
+                "report it with the output of `pydra doctor -o json`",
+            )
+        ]
     return task.result()
 
 

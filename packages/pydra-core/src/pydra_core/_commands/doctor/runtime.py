@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pydra_cdi import Registry
 from pydra_cdi.versions import KNOWN_VERSIONS
 from pydra_core._commands.doctor import node, runtime_config, runtime_versions
+from pydra_core._commands.doctor.findings import Finding
 from pydra_core._commands.doctor.results import Result, finding, ok, skipped
 from pydra_core._commands.doctor.runner import aside
 from pydra_core._commands.doctor.runtime_config import CdiConfig, ConfigFileError
@@ -62,7 +63,12 @@ def _judge(subject: Subject, runtime: Runtime) -> Iterator[Result]:
             case _:
                 yield skipped(_CHECK, f"{runtime}: not a runtime of kubelets, nothing to check")
     except ConfigFileError as err:
-        yield finding("runtime: settings", str(err), "correct the file, then restart the runtime")
+        yield finding(
+            Finding.RUNTIME_SETTINGS,
+            "runtime: settings",
+            str(err),
+            "correct the file, then restart the runtime",
+        )
 
 
 def _containerd(subject: Subject, runtime: Runtime) -> Iterator[Result]:
@@ -72,7 +78,7 @@ def _containerd(subject: Subject, runtime: Runtime) -> Iterator[Result]:
     version = runtime.version or (_TWO if config.modern else None)
     if version and version < (1, 7, 0):
         fix = "upgrade containerd to 1.7 or newer, better 2.x: older ones do not know CDI from the kubelet"
-        yield finding("runtime: CDI", str(runtime), fix)
+        yield finding(Finding.RUNTIME_CDI, "runtime: CDI", str(runtime), fix)
         return
     old = version is not None and version < _TWO
     header = f'in {config.path}:\n[plugins."{runtime_config.CRI_TABLES[old]}"]\n'
@@ -106,13 +112,16 @@ def _switch(runtime: Runtime, version: Version | None, config: CdiConfig, header
     if enabled or (enabled is None and version and version >= _TWO):
         return ok("runtime: CDI", f"{runtime}: on")
     fix = f"{header}  enable_cdi = true\nthen: systemctl restart containerd"
-    return finding("runtime: CDI", f"{runtime}: off", fix)
+    return finding(Finding.RUNTIME_CDI, "runtime: CDI", f"{runtime}: off", fix)
 
 
 def _crio(subject: Subject, runtime: Runtime) -> Iterator[Result]:
     if runtime.version and runtime.version < (1, 23, 0):
         yield finding(
-            "runtime: CDI", str(runtime), "upgrade CRI-O to 1.23 or newer: it does not know CDI"
+            Finding.RUNTIME_CDI,
+            "runtime: CDI",
+            str(runtime),
+            "upgrade CRI-O to 1.23 or newer: it does not know CDI",
         )
         return
     yield ok("runtime: CDI", f"{runtime}: on")
@@ -144,7 +153,12 @@ def _directories(subject: Subject, config: CdiConfig, where: str, service: str) 
         return ok("runtime: CDI directories", seen)
     snippet = f"{where}  cdi_spec_dirs = {json.dumps([*read, str(ours)])}\nthen: systemctl restart {service}"
     other = f"set CDI_DIR={read[-1]}, or " if read else ""
-    return finding("runtime: CDI directories", f"{seen}; the driver writes {ours}", other + snippet)
+    return finding(
+        Finding.RUNTIME_DIRECTORIES,
+        "runtime: CDI directories",
+        f"{seen}; the driver writes {ours}",
+        other + snippet,
+    )
 
 
 def _canonical(path: str) -> str:
@@ -164,4 +178,4 @@ def _spec_version(subject: Subject, runtime: Runtime, accepted: str) -> Result:
         return ok("runtime: CDI version", seen)
     least = "2.0" if highest in ("1.0.0", "0.8.0") else "2.2"
     fix = f"upgrade containerd to {least} or newer: it refuses these spec files"
-    return finding("runtime: CDI version", seen, fix)
+    return finding(Finding.RUNTIME_VERSION, "runtime: CDI version", seen, fix)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from enum import Enum, auto
 from pathlib import Path
 
+from pydra_core._commands.doctor.findings import Finding
 from pydra_core._commands.doctor.results import Result, finding, ok
 from pydra_core._commands.doctor.subject import Subject
 from pydra_core._node.sockets import MAX_SOCKET_PATH, Sockets, locate
@@ -48,8 +49,9 @@ def _too_long(err: ConfigError) -> Result:
     excess = len(path.encode()) - MAX_SOCKET_PATH
     if err.fields["key"] == "kubelet_socket_path":
         fix = f"set KUBELET_SOCKET_PATH to a path that is {excess} bytes shorter"
-        return finding("socket: endpoint length", _length(path), fix)
+        return finding(Finding.SOCKET_LENGTH, "socket: endpoint length", _length(path), fix)
     return finding(
+        Finding.SOCKET_LENGTH,
         "socket: length",
         _length(path),
         f"use a kubelet root (KUBELET_ROOT) that is at least {excess} bytes shorter, or set SOCKET_PATH and"
@@ -68,11 +70,16 @@ def _instances(sockets: Sockets, driver: str) -> Iterator[Result]:
     for path, who in pair:
         if who is Behind.NO_SOCKET:
             fix = f"move it away: mv {path} {path}.old"
-            yield finding("socket: instances", f"{path} is a file, not a socket", fix)
+            yield finding(
+                Finding.SOCKET_BLOCKED, "socket: instances", f"{path} is a file, not a socket", fix
+            )
         elif who is Behind.UNKNOWN:
             seen = f"{path} cannot be tried"
             yield finding(
-                "socket: instances", seen, "run this as the user the driver runs as (root)"
+                Finding.SOCKET_BLOCKED,
+                "socket: instances",
+                seen,
+                "run this as the user the driver runs as (root)",
             )
     yield from _pair([who for _, who in pair], sockets)
     yield from _strays(sockets, driver)
@@ -84,12 +91,14 @@ def _pair(who: list[Behind], sockets: Sockets) -> Iterator[Result]:
         yield ok("socket: instances", "a driver of this name serves here; a second one is refused")
     elif registration is Behind.SOMEBODY:
         yield finding(
+            Finding.SOCKET_HALF,
             "socket: instances",
             f"{sockets.registration} answers but {sockets.service} does not: the kubelet cannot call the driver",
             "restart the driver (delete its pod)",
         )
     elif service is Behind.SOMEBODY:
         yield finding(
+            Finding.SOCKET_HALF,
             "socket: instances",
             f"{sockets.service} answers but {sockets.registration} does not: the kubelet does not find the driver",
             "restart the driver (delete its pod)",
@@ -110,7 +119,7 @@ def _strays(sockets: Sockets, driver: str) -> Iterator[Result]:
         for path in sorted(set(directory.glob(pattern)) - ours):
             if behind(path) is Behind.NOBODY:
                 seen = f"{path}: left by a dead instance; the kubelet keeps trying it"
-                yield finding("socket: strays", seen, f"rm {path}")
+                yield finding(Finding.SOCKET_STRAY, "socket: strays", seen, f"rm {path}")
 
 
 def behind(path: Path) -> Behind:

@@ -15,7 +15,8 @@ class Subject:
     """The driver, its settings, and the node.
 
     `host` is where the node's root file system is seen from here: runtimes and their configuration, and
-    kubelet roots the settings do not name, are looked for below it. `now` is the wall clock, in seconds.
+    kubelet roots the settings do not name, are looked for below it. `now` is the wall clock, in seconds. With
+    `cluster` it is the process that publishes the pools of no node, which needs no node either.
     """
 
     driver: type[Driver]
@@ -23,6 +24,7 @@ class Subject:
     host: Path
     environ: Mapping[str, str]
     now: Callable[[], float]
+    cluster: bool = False
 
     def on_host(self, path: str) -> Path:
         """A path of the node as this process sees it."""

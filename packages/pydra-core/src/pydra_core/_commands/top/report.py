@@ -87,9 +87,7 @@ def _table(report: Report) -> None:
     for use in report.uses:
         row: list[str | Text] = [
             use.driver,
-            use.device
-            if use.pool in ("", report.node) or not report.node
-            else f"{use.pool}/{use.device}",
+            _device(use, report.node),
             Text(use.state, _STYLES[use.state]),
             _claim(use),
             ", ".join(use.requests),
@@ -104,6 +102,13 @@ def _table(report: Report) -> None:
         console.print("Nothing is prepared on this node.")
     for finding in report.findings:
         console.print(Text(f"\n{finding}", "bold red"), soft_wrap=True)
+
+
+def _device(use: Use, node: str) -> str:
+    """As `taint` takes it: the pool is left out if it is the node's own, and so is the node's name of a further one."""
+    if use.pool in ("", node) or not node:
+        return use.device
+    return f"{use.pool.removeprefix(f'{node}/')}/{use.device}"
 
 
 def _claim(use: Use) -> str:

@@ -12,8 +12,9 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import TypeAlias
 
+from pydra_core._api.pools import local_name
+from pydra_core._api.wanted import Key
 from pydra_core._node.health.states import State, due, observe, settle, unknown
 from pydra_core._telemetry.metrics import Metrics
 from pydra_core.health import DeviceHealth, Health, HealthPolicy
@@ -24,9 +25,6 @@ _BATCH = 256
 _GATHER = 0.02
 _LINES = 10
 """Devices whose change has a log line of its own when many change at once."""
-
-Key: TypeAlias = tuple[str, str]
-"""Pool and device."""
 
 
 class Board:
@@ -99,7 +97,13 @@ class Board:
                 continue
 
     def _observe(self, seen: DeviceHealth) -> None:
-        key = (seen.pool or self._node, seen.device)
+        names = (
+            local_name(seen.pool, self._node),
+            seen.pool,
+        )  # a node's pool, or one of the cluster
+        key = next(
+            (k for n in names if (k := (n, seen.device)) in self.states), (names[0], seen.device)
+        )
         state = self.states.get(key)
         if state is None:
             _log.debug("health of a device that is not published", extra={"device": seen.device})

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import grpc
@@ -17,15 +17,16 @@ import grpc
 from pydra_core._api.client import KubeClient
 from pydra_core._api.device_status import DeviceStatus
 from pydra_core._api.events import About, Events
-from pydra_core._api.wanted import Marks
-from pydra_core._node.health.board import Board, Key
+from pydra_core._api.pools import is_local, local_name
+from pydra_core._api.wanted import Key, Marks
+from pydra_core._node.health.board import Board
 from pydra_core._node.health.claims_status import ClaimsStatus
 from pydra_core._node.health.stream import HealthStream
 from pydra_core._state import set_aside
 from pydra_core._state.ledger import Ledger
 from pydra_core._state.records import Intent, Prepared
 from pydra_core._telemetry.metrics import Metrics
-from pydra_core._values import Claim, Inventory, Taint
+from pydra_core._values import Claim, Taint
 from pydra_core.driver import Driver
 from pydra_core.errors import DeviceUnhealthyError, HostError
 from pydra_core.health import DeviceHealth, Health
@@ -72,8 +73,8 @@ class Care:
         self._file = folder / set_aside.FILE_NAME
         self._told_unreadable = False
         self._aside: dict[str, set_aside.SetAside] = {}
-        self._found: frozenset[str] = frozenset()
-        self._vanished: frozenset[str] = frozenset()
+        self._found: tuple[Key, ...] = ()
+        self._vanished: frozenset[Key] = frozenset()
         self._unhealthy: dict[Key, DeviceHealth] = {}
         self._status = ClaimsStatus(
             DeviceStatus(client, driver.name),
@@ -95,9 +96,9 @@ class Care:
         """The gRPC services to put on the DRA socket."""
         return self.stream.handlers()
 
-    def found(self, inventory: Inventory) -> None:
-        """Take note of what there is now."""
-        self._found = frozenset(device.name for device in inventory.devices)
+    def found(self, devices: Sequence[Key]) -> None:
+        """Take note of what there is now, on this node."""
+        self._found = tuple(devices)
         self._take_stock()
 
     def released(self) -> None:
@@ -108,18 +109,22 @@ class Care:
 
     def marks(self) -> Marks:
         """What the publisher adds to the inventory."""
-        taints: dict[str, tuple[Taint, ...]] = {
-            name: (
+        taints: dict[Key, tuple[Taint, ...]] = {
+            self._key(name): (
                 Taint(
                     key=f"{self._driver.name}/set-aside", value=_value(e.reason), effect=e.effect
                 ),
             )
             for name, e in self._aside.items()
         }
-        for (pool, name), health in self._unhealthy.items():
-            if pool == self._node:
-                taints[name] = (self._taint(health), *taints.get(name, ()))
-        return Marks(taints, self._held(), self._is_unobserved)
+        for key, health in self._unhealthy.items():
+            taints[key] = (self._taint(health), *taints.get(key, ()))
+        return Marks(taints, self._held_here(), self._is_unobserved)
+
+    def warn(self, reason: str, message: str) -> None:
+        """Have the operator see a warning on the node; of two instances one tells."""
+        if self.leads():
+            self.events.tell(self.events.node(), reason, message)
 
     def check(self, claim: Claim) -> None:
         """Refuse a claim on an unhealthy device, unless it tolerates the taint or only looks (admin access).
@@ -127,6 +132,7 @@ class Care:
         Raises:
             DeviceUnhealthyError: names the device and what is wrong with it.
         """
+        self._expect(claim)
         for allocation in claim.allocations:
             health = self._unhealthy.get((allocation.pool, allocation.device))
             if health is None or allocation.admin_access:
@@ -140,23 +146,38 @@ class Care:
                 device=health.device,
             )
 
+    def _expect(self, claim: Claim) -> None:
+        """A device of the cluster comes to the board with the first claim that has it on this node."""
+        keys = {(a.pool, a.device) for a in claim.allocations if not is_local(a.pool, self._node)}
+        if not keys <= self.board.states.keys():
+            self.board.set_devices((*self.board.states, *sorted(keys)))
+
     def _taint(self, health: DeviceHealth) -> Taint:
         effect = health.effect if health.effect in _EFFECTS else "NoSchedule"
         key = f"{self._driver.name}/unhealthy"
         return Taint(key=key, value=_value(health.reason), effect=effect)
 
-    def _is_unobserved(self, device: str) -> bool:
-        return self._driver.watches_health and not self.board.is_observed((self._node, device))
+    def _is_unobserved(self, key: Key) -> bool:
+        return self._driver.watches_health and not self.board.is_observed(key)
 
-    def _held(self) -> frozenset[str]:
+    def _key(self, name: str) -> Key:
+        """Which device `taint` means by `device`, or `pool/device` for one of a further pool."""
+        pool, _, device = name.rpartition("/")
+        return local_name(pool, self._node), device
+
+    def _held(self) -> frozenset[Key]:
+        """What claims hold on this node, whoever published it."""
         ledger = self._ledger()
         records: list[Prepared | Intent] = [*ledger.all_prepared(), *ledger.all_intents()]
-        return frozenset(u.device for r in records for u in r.uses if u.pool == self._node)
+        return frozenset((u.pool, u.device) for r in records for u in r.uses)
+
+    def _held_here(self) -> frozenset[Key]:
+        return frozenset(key for key in self._held() if is_local(key[0], self._node))
 
     def _take_stock(self) -> None:
-        self._vanished = self._held() - self._found
-        names = (*sorted(self._found), *sorted(self._vanished))
-        self.board.set_devices((self._node, name) for name in names)
+        """The board knows this node's devices, and those of the cluster while a claim of this node has them."""
+        self._vanished = self._held() - frozenset(self._found)
+        self.board.set_devices((*sorted(self._found), *sorted(self._vanished)))
 
     async def _watch(self) -> None:
         await self.board.follow(self._driver.watch_health())

@@ -11,7 +11,8 @@ import logging
 from collections.abc import Callable, Sequence
 
 from pydra_core._api.device_status import ClaimDevice, DeviceStatus
-from pydra_core._node.health.board import Board, Key
+from pydra_core._api.wanted import Key
+from pydra_core._node.health.board import Board
 from pydra_core._state.records import Prepared
 from pydra_core._telemetry.metrics import Metrics
 from pydra_core.errors import ApiError

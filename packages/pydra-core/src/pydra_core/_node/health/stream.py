@@ -14,7 +14,8 @@ from typing import Any
 
 import grpc
 
-from pydra_core._node.health.board import Board, Key
+from pydra_core._api.wanted import Key
+from pydra_core._node.health.board import Board
 from pydra_core._node.rpc import Stream, service
 from pydra_core._proto import dra_health_v1_pb2 as v1
 from pydra_core._proto import dra_health_v1alpha1_pb2 as v1alpha1

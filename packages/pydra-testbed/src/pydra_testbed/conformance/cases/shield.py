@@ -1,7 +1,7 @@
-"""SHIELD-02 to SHIELD-06: a vendor's library that crashes, hangs or hungers, in its worker process.
+"""SHIELD: a vendor's library that reports errors, crashes, hangs or hungers, in its worker process.
 
-The kit does to the worker what a library would: it stops and kills it. SHIELD-01, an error that a library reports,
-only the library can bring about; `tests/contract/test_shield_driver.py` has a library for that.
+The kit does to the worker what a library would: it stops and kills it, and for SHIELD-01 it puts itself before the
+library's functions (`interposed`).
 """
 
 from __future__ import annotations
@@ -22,6 +22,34 @@ from pydra_testbed.kubelet import ClaimRef
 _NOBODY = ClaimRef("default", "claim-nobody", "11111111-2222-4333-8444-666666666666")
 _PROGRAM = b"/_shield/worker.py"
 _CRASHES = 3
+_INTERPOSED = Path(__file__).parents[1] / "interposed"
+_CODE = "code 15"
+
+
+async def _error(stand: Stand) -> None:
+    folder = stand.root / "library"
+    folder.mkdir()
+    places = [str(_INTERPOSED), os.environ.get("PYTHONPATH", "")]
+    path = os.pathsep.join(place for place in places if place)
+    stand.variables = {
+        **stand.variables, "PYTHONPATH": path, "CONFORMANCE_LIBRARY": str(folder)
+    }  # fmt: skip
+    await stand.start()
+    await stand.published()
+    worker = _worker(stand)
+    ref = await stand.claim(stand.use(stand.devices(1)[0]))
+    (folder / "fails").touch()
+    answer = (await stand.driver.prepare(ref)).get(ref.uid)
+    if not (folder / "failed").exists():
+        raise UnsuitedError("white box: it prepares a claim without asking the library")
+    if answer is None or _CODE not in answer.error:
+        seen = answer.error or "success" if answer else "the claim is missing in the answer"
+        raise NotMetError("an error of the claim that says what the library said", seen)
+    if _worker(stand) != worker:
+        raise NotMetError("the same worker after an error that it reported", "another one")
+    (folder / "fails").unlink()
+    await prepared(stand, ref)
+    await unprepared(stand, ref)
 
 
 async def _hang(stand: Stand) -> None:
@@ -69,11 +97,15 @@ async def _unkillable(stand: Stand) -> None:
 
 async def _loop(stand: Stand) -> None:
     _worker(stand)
-    ref = await stand.claim(stand.use(stand.devices(1)[0]))
+    kept, other = stand.devices(2)
+    ref = await stand.claim(stand.use(kept))
+    await prepared(stand, ref)
     for _ in range(_CRASHES):
-        await prepared(stand, ref)
-        with contextlib.suppress(UnsuitedError):  # it is not needed to answer once more
+        short = await stand.claim(stand.use(other))
+        await prepared(stand, short)
+        with contextlib.suppress(UnsuitedError):  # it was not needed
             await _kill(stand)
+        await unprepared(stand, short)
     await unprepared(stand, ref)
 
 
@@ -114,6 +146,12 @@ def _stopped(pid: int) -> Iterator[None]:
 
 
 CASES = (
+    Case(
+        "SHIELD-01", "an error that a library reports is the claim's error, in its words, and costs nothing else",
+        "The pod shows the text; an error that is swallowed gives a pod a device that was never set up.",
+        "Let what `self.sdk` raises end `prepare`, or translate it in the SDK module.",
+        _error, Conditions(own=True, starts=False),
+    ),
     Case(
         "SHIELD-02", "a library that hangs holds up no other call",
         "Vendors' libraries wait for hardware that does not come back; the kubelet has 45 s for everything.",

@@ -4,54 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
 
 from pydra_testbed.conformance.access import NODE
-from pydra_testbed.conformance.asking import prepared
 from pydra_testbed.conformance.model import Case, Conditions, NotMetError, UnsuitedError
-from pydra_testbed.conformance.offer import is_complete
+from pydra_testbed.conformance.pools import (
+    RESOURCE,
+    devices_of,
+    restart,
+    slices_of,
+    until_devices,
+    usable,
+    versions_of,
+    watched,
+)
 from pydra_testbed.conformance.stand import Stand
-from pydra_testbed.objects import KubeObject, ObjectRef, Selection, uid_of
+from pydra_testbed.objects import ObjectRef, Selection, uid_of
 
 _OWN = Conditions(own=True)
 _UPGRADED = Conditions(own=True, starts=False)
-_LOOK = 0.02
 _OTHER = "others.conformance.example"
-_RESOURCE = "resourceslices"
-
-
-async def _slices(stand: Stand) -> list[KubeObject]:
-    selection = Selection(field_selector=f"spec.driver={stand.driver.name}")
-    listed = await stand.server.local.list(_RESOURCE, selection)
-    return sorted(listed.items, key=lambda body: str(body["metadata"]["name"]))
-
-
-def _devices(slices: Iterable[KubeObject]) -> list[str]:
-    return [device["name"] for body in slices for device in body["spec"].get("devices") or []]
-
-
-def _versions(slices: Iterable[KubeObject]) -> dict[str, str]:
-    return {b["metadata"]["name"]: b["metadata"]["resourceVersion"] for b in slices}
-
-
-async def _until(stand: Stand, what: str, devices: Sequence[str]) -> None:
-    """Wait for complete pools of these devices."""
-    try:
-        async with asyncio.timeout(stand.limits.start):
-            while True:
-                found = await _slices(stand)
-                if found and is_complete(found) and _devices(found) == list(devices):
-                    return
-                await asyncio.sleep(_LOOK)
-    except TimeoutError:
-        seen = f"{len(found)} slices with devices {_devices(found)} after {stand.limits.start:g} s"
-        raise NotMetError(what, seen) from None
 
 
 async def _belongs_to_its_node(stand: Stand) -> None:
     node = await stand.server.local.get("nodes", NODE)
-    for body in await _slices(stand):
+    for body in await slices_of(stand):
         spec, name = body["spec"], body["metadata"]["name"]
         if spec.get("nodeName") != NODE:
             raise UnsuitedError("the driver publishes devices that are not the node's own")
@@ -63,91 +39,54 @@ async def _belongs_to_its_node(stand: Stand) -> None:
 
 
 async def _puts_back(stand: Stand) -> None:
-    before = _devices(await _slices(stand))
+    before = usable(await slices_of(stand))
     everything = Selection(field_selector=f"spec.nodeName={NODE}")
-    await stand.server.local.delete_collection(_RESOURCE, everything)
-    await _until(stand, "the wiped slices, with the same devices in the same order", before)
-
-
-async def _restart(stand: Stand) -> None:
-    await stand.driver.process.stop(stand.limits.stop)
-    await stand.start()
-    await stand.published()
-    await prepared(stand, await stand.claim(stand.use(stand.devices(1)[0])))
-    await asyncio.sleep(stand.limits.moment)
+    await stand.server.local.delete_collection(RESOURCE, everything)
+    await until_devices(stand, "the wiped slices, with the same devices in the same order", before)
 
 
 async def _writes_nothing(stand: Stand) -> None:
-    before = _versions(await _slices(stand))
-    await _restart(stand)
-    after = _versions(await _slices(stand))
+    before = versions_of(await slices_of(stand))
+    await restart(stand)
+    after = versions_of(await slices_of(stand))
     if after != before:
         raise NotMetError(f"slices as they were before the restart, {before}", f"{after}")
 
 
 async def _keeps_order(stand: Stand) -> None:
-    before = _devices(await _slices(stand))
-    await stand.server.local.delete_collection(_RESOURCE, Selection())
-    await _restart(stand)
-    await _until(stand, f"devices in the order they had, {before}", before)
-
-
-@asynccontextmanager
-async def _watched(stand: Stand, devices: Sequence[str]) -> AsyncIterator[None]:
-    """Look at each change of the slices: pools that are complete hold these devices."""
-    selection = Selection(field_selector=f"spec.driver={stand.driver.name}")
-    slices = {body["metadata"]["name"]: body for body in await _slices(stand)}
-
-    async def look() -> None:
-        async for change in stand.server.local.watch(_RESOURCE, selection):
-            slices[change.object["metadata"]["name"]] = change.object
-            if change.type == "DELETED":
-                del slices[change.object["metadata"]["name"]]
-            newest = max((b["spec"]["pool"]["generation"] for b in slices.values()), default=0)
-            now = [b for _, b in sorted(slices.items())]
-            current = [b for b in now if b["spec"]["pool"]["generation"] == newest]
-            if current and is_complete(current) and _devices(current) != list(devices):
-                seen = f"{_devices(current)} in a pool that calls itself complete"
-                raise NotMetError(f"{list(devices)} or an incomplete pool", seen)
-
-    task = asyncio.get_running_loop().create_task(look())
-    try:
-        yield
-    finally:
-        failed = task.done()
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        if failed:
-            task.result()
+    before = usable(await slices_of(stand))
+    await stand.server.local.delete_collection(RESOURCE, Selection())
+    await restart(stand)
+    await until_devices(stand, f"devices in the order they had, {dict(before)}", before)
 
 
 async def _is_whole(stand: Stand) -> None:
-    before = await _slices(stand)
-    devices = _devices(before)
-    async with _watched(stand, devices):
+    before = await slices_of(stand)
+    devices = usable(before)
+    async with watched(stand, devices):
         for body in before:
-            await stand.server.local.delete(ObjectRef(_RESOURCE, body["metadata"]["name"]))
-            await _until(stand, "a deleted slice put back", devices)
-        await _restart(stand)
+            await stand.server.local.delete(ObjectRef(RESOURCE, body["metadata"]["name"]))
+            await until_devices(stand, "a deleted slice put back", devices)
+        await restart(stand)
 
 
 async def _clears_up(stand: Stand) -> None:
-    before = await _slices(stand)
-    devices, pool = _devices(before), before[0]["spec"]["pool"]
+    before = await slices_of(stand)
+    devices, pool = usable(before), before[0]["spec"]["pool"]
     for name, driver, generation in (
         ("00000-of-an-older-version", stand.driver.name, pool["generation"] + 4),
         ("00000-of-another-driver", _OTHER, 1),
     ):
         old = {"name": pool["name"], "generation": generation, "resourceSliceCount": 1}
         spec = {"driver": driver, "nodeName": NODE, "pool": old, "devices": [{"name": "old"}]}
-        await stand.server.local.create(_RESOURCE, {"metadata": {"name": name}, "spec": spec})
+        await stand.server.local.create(RESOURCE, {"metadata": {"name": name}, "spec": spec})
     try:
-        await _until(stand, "its own slices in the pool's newest generation alone", devices)
-        theirs = await stand.server.local.get(_RESOURCE, "00000-of-another-driver")
-        if _devices([theirs]) != ["old"]:
+        await until_devices(stand, "its own slices in the pool's newest generation alone", devices)
+        theirs = await stand.server.local.get(RESOURCE, "00000-of-another-driver")
+        if devices_of([theirs]) != ["old"]:
             raise NotMetError("another driver's slice as it was", str(theirs["spec"]))
     finally:
-        await stand.server.local.delete(ObjectRef(_RESOURCE, "00000-of-another-driver"))
+        await stand.server.local.delete(ObjectRef(RESOURCE, "00000-of-another-driver"))
 
 
 async def _leaves_it_to_one(stand: Stand) -> None:
@@ -156,9 +95,9 @@ async def _leaves_it_to_one(stand: Stand) -> None:
     second = await stand.start(pod_uid=str(uuid.uuid4()))
     if second.registration.socket == first.registration.socket:
         raise UnsuitedError("the driver does not name its sockets after the pod")
-    before = _versions(await _slices(stand))
+    before = versions_of(await slices_of(stand))
     await asyncio.sleep(max(stand.limits.moment, 1.0) * 2)
-    after = _versions(await _slices(stand))
+    after = versions_of(await slices_of(stand))
     if after != before:
         raise NotMetError("no writes while two instances run side by side", f"{before}, {after}")
 

@@ -54,7 +54,7 @@ async def _ordered(stand: Stand) -> None:
     async with held(stand, ref) as preparing:
         undoing = asyncio.get_running_loop().create_task(stand.driver.unprepare(ref))
         with contextlib.suppress(RpcError):  # answered: then the one above has arrived, too
-            await stand.driver.unprepare(_NOBODY, seconds=stand.limits.moment)
+            await stand.driver.unprepare(_NOBODY, seconds=stand.limits.notice)
         stand.server.faults.clear()
         await asyncio.gather(preparing, undoing, return_exceptions=True)
     _undone(ref, undoing)
