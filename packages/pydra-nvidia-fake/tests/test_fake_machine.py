@@ -13,7 +13,8 @@ import pytest
 from nvidia_hosts import HOSTS, LIBRARY, bound, fake_host, handle, text
 
 from pydra_core.values import pci_attributes
-from pydra_nvidia_fake import Description
+from pydra_nvidia_fake import CompilerMissingError, Description
+from pydra_nvidia_fake.library import library
 from pydra_nvidia_fake.trouble import Code
 
 __all__ = ["bound", "fake_host"]
@@ -186,6 +187,19 @@ def test_nvidia_smi_notes_how_it_is_called(fake_host):
     failed = subprocess.run([program, "-L"], check=False, capture_output=True, text=True)
     assert (failed.returncode, failed.stderr) == (6, "Failed to set timeslice: Insufficient Permissions\n")  # fmt: skip
     assert host.smi_calls == ("compute-policy --set-timeslice 2", "-L")
+
+
+def test_the_stub_compiles_without_a_warning(fake_host):
+    fake_host("t4x1")  # skips where there is no compiler
+    assert library(
+        "-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Wno-sign-conversion", "-Werror"
+    )
+
+
+def test_without_a_compiler_the_remedy_is_said(monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(CompilerMissingError, match="install gcc"):
+        library("-DNOBODY_ELSE_ASKED")
 
 
 def test_a_description_that_is_none_says_which_there_are(tmp_path):

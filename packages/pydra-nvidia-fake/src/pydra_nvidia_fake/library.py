@@ -19,8 +19,11 @@ class CompilerMissingError(RuntimeError):
 
 
 @cache
-def library() -> bytes:
+def library(*flags: str) -> bytes:
     """The shared library, to be written where a driver's own would be.
+
+    Args:
+        flags: more of them for the compiler.
 
     Raises:
         CompilerMissingError: no `cc`, or it does not compile C11 for this machine.
@@ -35,8 +38,8 @@ def library() -> bytes:
         (Path(folder) / "layout.h").write_text(header(), encoding="ascii")
         done = subprocess.run(
             [
-                *(compiler, "-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"),
-                *("-fvisibility=hidden", f"-I{folder}", f"-Wl,-soname,{SONAME}", "-Wl,-z,defs"),
+                *(compiler, "-std=gnu11", "-O1", "-shared", "-fPIC", "-fvisibility=hidden"),
+                *(f"-I{folder}", f"-Wl,-soname,{SONAME}", "-Wl,-z,defs", *flags),
                 *("-o", str(built), *map(str, sorted(_SOURCES.glob("*.c"))), "-ldl"),
             ],
             capture_output=True,

@@ -101,6 +101,58 @@ class MigDevice(_Value, frozen=True, kw_only=True):
     faults: tuple[str, ...] = ()
 
 
+class MigProfile(_Value, frozen=True, kw_only=True):
+    """A kind of GPU instance that a GPU can be cut into.
+
+    Attributes:
+        id: What creates one; differs between GPUs.
+        name: `1g.10gb`.
+        slices: Compute slices.
+        most: How many of this kind fit, by themselves.
+        memory: Bytes.
+        placements: Memory slices one can take.
+    """
+
+    id: int
+    name: str
+    slices: int
+    most: int
+    memory: int
+    multiprocessors: int
+    copy_engines: int
+    decoders: int
+    encoders: int
+    jpeg_engines: int
+    ofa_engines: int
+    placements: tuple[Placement, ...]
+
+
+class MigChoice(_Value, frozen=True, kw_only=True):
+    """What one GPU can be cut into; no profiles if it cannot be partitioned."""
+
+    index: int
+    uuid: str | None = None
+    profiles: tuple[MigProfile, ...] = ()
+    faults: tuple[str, ...] = ()
+
+
+class GpuInstance(_Value, frozen=True, kw_only=True):
+    """A GPU instance that exists, with the IDs of its compute instances; without any it is nobody's device."""
+
+    id: int
+    profile_id: int
+    placement: Placement
+    computes: tuple[int, ...] = ()
+
+
+class CreatedMig(_Value, frozen=True, kw_only=True):
+    """A MIG device that was made, or found where it was to be made."""
+
+    gpu_instance: int
+    compute_instance: int
+    uuid: str | None = None
+
+
 class NvLink(_Value, frozen=True, kw_only=True):
     """One NVLink of a GPU. `remote_bus_id` is that of a GPU or of an NVSwitch, as `remote` says."""
 

@@ -11,9 +11,11 @@ from typing import Any
 
 from pydra_core.errors import DeviceGoneError, VendorError
 from pydra_core.sdk import events, mutates, reads
-from pydra_nvidia._nvml import identity, links, partitions
+from pydra_nvidia._nvml import identity, instances, links, partitions
 from pydra_nvidia._nvml.asking import Asking, opened, required
+from pydra_nvidia._nvml.errors import meaning, pynvml
 from pydra_nvidia._nvml.health import condition
+from pydra_nvidia._nvml.profiles import profiles
 from pydra_nvidia._nvml.session import begin, of_system
 from pydra_nvidia._nvml.watching import Watching
 from pydra_nvidia._nvml.words import COMPUTE_MODES
@@ -81,6 +83,88 @@ def set_compute_mode(root: str, uuid: str, mode: str) -> str:
     if before != numbers[mode]:
         required(gpu, uuid, "nvmlDeviceSetComputeMode", numbers[mode])
     return COMPUTE_MODES.get(before, f"mode-{before}")
+
+
+@reads
+def mig_profiles(root: str) -> list[dict[str, Any]]:
+    """Which partitions each GPU can be cut into: `reading.mig_profiles`.
+
+    Raises:
+        VendorError: NVML cannot be used at all.
+    """
+    begin(root)
+    gpus = enumerate(opened(index) for index in range(of_system("nvmlDeviceGetCount")))
+    return [
+        {
+            "index": index,
+            "uuid": identity.uuid(index, gpu),
+            "profiles": profiles(gpu),
+            "faults": gpu.faults,
+        }
+        for index, gpu in gpus
+    ]
+
+
+@reads
+def gpu_instances(root: str, uuid: str) -> list[dict[str, Any]]:
+    """The GPU instances of one GPU, also those without a compute instance: `reading.gpu_instances`.
+
+    Raises:
+        DeviceGoneError: there is no such GPU, or it is lost.
+        VendorError: it was refused; it takes the right to create some.
+    """
+    begin(root)
+    return [one.told() for one in instances.instances(uuid, _with_uuid(uuid))]
+
+
+@mutates
+def create_mig_device(
+    root: str, uuid: str, profile_id: int, start: int, size: int
+) -> dict[str, Any]:
+    """Make a MIG device of a whole GPU instance at a placement; the one that is there is taken: `reading.created`.
+
+    Raises:
+        DeviceGoneError: there is no such GPU, or it is lost.
+        VendorError: another instance is in the way, or it was refused.
+    """
+    begin(root)
+    return instances.make(uuid, _with_uuid(uuid), profile_id, start, size)
+
+
+@mutates
+def destroy_mig_device(root: str, uuid: str, start: int, size: int) -> bool:
+    """Undo the GPU instance at a placement with all that is in it.
+
+    Returns:
+        Whether there was one.
+
+    Raises:
+        DeviceBusyError: programs use it.
+        DeviceGoneError: there is no such GPU, or it is lost.
+    """
+    begin(root)
+    return instances.remove(uuid, _with_uuid(uuid), start, size)
+
+
+@mutates
+def set_mig_mode(root: str, uuid: str, *, on: bool) -> bool:
+    """Let a GPU be partitioned, or whole again.
+
+    Returns:
+        Whether the mode holds now; if not, it will after a reset of the GPU.
+
+    Raises:
+        DeviceBusyError: it has instances, or programs use it.
+        DeviceGoneError: there is no such GPU, or it is lost.
+        VendorError: it cannot be partitioned.
+    """
+    begin(root)
+    gpu = _with_uuid(uuid)
+    if required(gpu, uuid, "nvmlDeviceGetMigMode") != [int(on), int(on)]:
+        status = required(gpu, uuid, "nvmlDeviceSetMigMode", int(on))
+        if status not in {pynvml.NVML_SUCCESS, pynvml.NVML_ERROR_RESET_REQUIRED}:
+            raise meaning(pynvml.NVMLError(status), "nvmlDeviceSetMigMode", uuid)
+    return bool(required(gpu, uuid, "nvmlDeviceGetMigMode")[0] == int(on))
 
 
 def _host() -> dict[str, Any]:

@@ -13,7 +13,7 @@ import msgspec
 from pydra_core.errors import VendorError
 from pydra_core.values import NUMA_NODE, PCIE_ROOT, pci_attributes
 from pydra_nvidia.condition import Condition, GpuEvent
-from pydra_nvidia.gpus import Gpu, Snapshot
+from pydra_nvidia.gpus import CreatedMig, Gpu, GpuInstance, MigChoice, Snapshot
 from pydra_nvidia.kernel import KernelGpu, kernel_gpus
 
 _T = TypeVar("_T")
@@ -63,6 +63,33 @@ def event(sent: Any, host: Path) -> GpuEvent:
     known = kernel_gpus(host)
     uuid = known[found.index].uuid if 0 <= found.index < len(known) else None
     return msgspec.structs.replace(found, uuid=uuid)
+
+
+def mig_profiles(sent: Any) -> tuple[MigChoice, ...]:
+    """What `nvml.mig_profiles` returned.
+
+    Raises:
+        VendorError: it is nothing a sane worker sends.
+    """
+    return _decoded(sent, tuple[MigChoice, ...], "mig_profiles")
+
+
+def gpu_instances(sent: Any) -> tuple[GpuInstance, ...]:
+    """What `nvml.gpu_instances` returned.
+
+    Raises:
+        VendorError: it is nothing a sane worker sends.
+    """
+    return _decoded(sent, tuple[GpuInstance, ...], "gpu_instances")
+
+
+def created(sent: Any) -> CreatedMig:
+    """What `nvml.create_mig_device` returned.
+
+    Raises:
+        VendorError: it is nothing a sane worker sends.
+    """
+    return _decoded(sent, CreatedMig, "create_mig_device")
 
 
 def _decoded(sent: Any, kind: type[_T], operation: str) -> _T:

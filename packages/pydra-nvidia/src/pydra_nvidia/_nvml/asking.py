@@ -19,7 +19,7 @@ class Asking:
         self.handle = handle
         self.faults: list[str] = []
         self.lost = self.silent = False
-        self.refusal: pynvml.NVMLError | None = None
+        self.refusal: tuple[pynvml.NVMLError, str] | None = None
         self._code = int(pynvml.NVML_SUCCESS)
 
     def __call__(self, name: str, *arguments: Any) -> Any:
@@ -40,16 +40,18 @@ class Asking:
             self.lost = self.silent = err.value in LOST
             if err.value not in ABSENT:
                 self.faults.append(said(err, name))
+                self.refusal = self.refusal or (err, name)
         except UnicodeDecodeError:
             self.faults.append(f"{name}: what it says is no text")
         return None
 
     def one(self, name: str, *arguments: Any) -> Any:
         """Call a function that gives one of several: that there is no such one is no fault."""
-        before = len(self.faults)
+        before, refusal = len(self.faults), self.refusal
         told = self(name, *arguments)
         if told is None and self._code in NO_SUCH:
             del self.faults[before:]
+            self.refusal = refusal
         return told
 
     def do(self, name: str, *arguments: Any) -> bool:
@@ -81,9 +83,21 @@ def opened(index: int) -> Asking:
         if err.value in RELOAD:
             raise meaning(err, "nvmlDeviceGetHandleByIndex") from err
         silent = Asking(None)
-        silent.silent, silent.lost, silent.refusal = True, err.value in LOST, err
+        silent.silent, silent.lost = True, err.value in LOST
+        silent.refusal = (err, "nvmlDeviceGetHandleByIndex")
         silent.faults.append(said(err, "nvmlDeviceGetHandleByIndex"))
         return silent
+
+
+def insist(gpu: Asking, name: str) -> None:
+    """Go on only if everything so far was answered.
+
+    Raises:
+        PydraError: as the first question failed, with the GPU's name.
+    """
+    if gpu.refusal is not None:
+        err, call = gpu.refusal
+        raise meaning(err, call, name) from err
 
 
 def required(gpu: Asking, name: str, call: str, *arguments: Any) -> Any:
@@ -92,8 +106,8 @@ def required(gpu: Asking, name: str, call: str, *arguments: Any) -> Any:
     Raises:
         PydraError: as it failed, with the GPU's name.
     """
-    if gpu.refusal is not None:
-        raise meaning(gpu.refusal, "nvmlDeviceGetHandleByIndex", name)
+    if gpu.silent:
+        insist(gpu, name)
     try:
         return getattr(pynvml, call)(gpu.handle, *arguments)
     except pynvml.NVMLError as err:
@@ -116,3 +130,19 @@ def _whole(value: Any) -> int | None:
         pynvml.NVML_VALUE_TYPE_UNSIGNED_LONG_LONG,
     }
     return int(value.value.ullVal if wide else value.value.uiVal)
+
+
+def listed(gpu: Asking, call: str, kind: str, room: int, *arguments: Any) -> list[Any]:
+    """Call a function that fills an array of the caller's; nothing if there is no answer.
+
+    Args:
+        gpu: a GPU, or a part of one.
+        call: the function's name.
+        kind: name of the array's type in pynvml.
+        room: how many fit, more than there can be.
+        arguments: what comes before the array.
+    """
+    array = (getattr(pynvml, kind) * room)()
+    count = ctypes.c_uint(room)
+    told = gpu.one(call, *arguments, array, ctypes.byref(count))
+    return [] if told is None else list(array[: min(count.value, room)])
