@@ -361,6 +361,34 @@ async def test_a_prepare_that_was_killed_half_way_is_undone_at_the_next_start(wo
     assert not (world.root / "card-3").exists()
 
 
+SOMETIMES = HARDWARE.replace(
+    "    async def unprepare",
+    "    def changes(self, claim):\n"
+    "        return any(a.device in ('card-1', 'card-3') for a in claim.allocations)\n"
+    "\n"
+    "    async def unprepare",
+).replace('a.device == "card-3"', 'a.device in ("card-2", "card-3")')
+
+
+async def test_hardware_is_undone_for_those_claims_only_that_change_it(world):
+    driver = await world.start(SOMETIMES)
+    claims = [await world.claim("card-0"), await world.claim("card-1")]
+    await driver.prepare(*claims)
+    await driver.unprepare(claims[0])
+    assert not (world.root / "slot").exists()
+    await driver.unprepare(claims[1])
+    assert (world.root / "slot").read_text() == "7"
+    assert (world.root / "card-0").exists()
+    assert not (world.root / "card-1").exists()
+
+
+async def test_a_failed_prepare_that_changes_nothing_frees_its_devices(world):
+    driver = await world.start(SOMETIMES)
+    failed, other = await world.claim("card-2"), await world.claim("card-2")
+    assert "half-way" in (await driver.prepare(failed)).claims[failed.uid].error
+    assert "half-way" in (await driver.prepare(other)).claims[other.uid].error
+
+
 EARLY = "import time\nbegan = time.monotonic()\nclock = time.monotonic\ntime.monotonic = lambda: clock() - began\n"
 
 

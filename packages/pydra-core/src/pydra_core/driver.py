@@ -74,6 +74,16 @@ class Driver(ABC):
         Must succeed when the device is gone, and when `prepare` was interrupted half-way.
         """
 
+    def changes(self, claim: Claim) -> bool:
+        """Whether `prepare` would change the hardware for this claim; asked before, must be quick and pure.
+
+        Override it in a driver whose `unprepare` has something to undo for some claims only. Where nothing is
+        changed, nothing has to be on disk before, an interrupted prepare leaves nothing, and `unprepare` is not
+        called. A claim for which it cannot be told is one that changes something.
+        """
+        del claim
+        return self.changes_hardware
+
     async def watch_health(self) -> AsyncIterator[DeviceHealth]:
         """Yield what is seen of devices' health, for as long as it can be watched. Implement it if it can.
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from pydra_core._api.rules import is_label, is_subdomain
+from pydra_core._state.records import DeviceUse
 from pydra_core._values import Claim, ClaimRef, PreparedDevice
 from pydra_core.errors import ClaimError, DriverFailedError
 
@@ -71,3 +72,17 @@ def check_answer(driver: str, claim: Claim, devices: Sequence[PreparedDevice]) -
 
 def _names(keys: Counter[tuple[str, str, str, str]]) -> str:
     return ", ".join(f"{device!r} of request {request!r}" for request, _, device, _ in keys)
+
+
+def uses_of(claim: Claim) -> tuple[DeviceUse, ...]:
+    """What the claim takes, as the journal keeps it."""
+    return tuple(
+        DeviceUse(
+            pool=a.pool,
+            device=a.device,
+            share_id=a.share_id,
+            admin=a.admin_access,
+            consumed=dict(a.consumed),
+        )
+        for a in claim.allocations
+    )

@@ -14,12 +14,12 @@ from typing import TypeAlias
 import msgspec
 
 from pydra_core._api.claims import Claims
-from pydra_core._node.checks import check_answer, check_uid
+from pydra_core._node.checks import check_answer, check_uid, uses_of
 from pydra_core._node.works import Answer, Works, error_text
 from pydra_core._state.instances import Instances
 from pydra_core._state.journal import Journal
 from pydra_core._state.ledger import Ledger
-from pydra_core._state.records import DeviceAnswer, DeviceUse, Intent, Prepared, Record, Released
+from pydra_core._state.records import DeviceAnswer, Intent, Prepared, Record, Released
 from pydra_core._state.spec_files import SpecFiles
 from pydra_core._telemetry.metrics import Metrics
 from pydra_core._values import Claim, ClaimRef, PreparedDevice
@@ -172,7 +172,7 @@ class ClaimPath:
     async def _undo(self, ref: ClaimRef, known: Prepared | Intent) -> None:
         """Undo a claim. One sync, before anything changes that the journal still calls prepared."""
         prepared = isinstance(known, Prepared)
-        if self._driver.changes_hardware:
+        if self._changed(known):
             if isinstance(known, Prepared):
                 begin = self._intent(known, answers=known.answers, spec=known.spec)
                 await self._journal.transact(lambda _: [begin], durable=True)
@@ -208,25 +208,28 @@ class ClaimPath:
 
         A claim that is prepared, and has to be prepared again, holds its devices already.
         """
+        changes = self._driver.changes(claim)
 
         def reserve(ledger: Ledger) -> Sequence[Record]:
             self._check_turn(claim.ref, ledger)
             self._works.check_wanted(claim.ref)
-            uses = _uses(claim)
+            uses = uses_of(claim)
             try:
                 ledger.check_free(claim.uid, uses)
             except PydraError as err:
                 raise type(err)(f"claim {claim.ref}: {err}", **err.fields) from None
             before = ledger.prepared(claim.uid)
-            if before and not self._driver.changes_hardware:
+            if before and not changes and not self._changed(before):
                 return []
-            known = Prepared(claim.uid, claim.namespace, claim.name, uses, ())
+            begun = ledger.intent(claim.uid)
+            as_is = self._is_as_is(claim) and not (begun and self._changed(begun))
+            known = Prepared(claim.uid, claim.namespace, claim.name, uses, (), as_is=as_is)
             kept = before or known
             intent = self._intent(known, answers=kept.answers, spec=kept.spec)
-            return [] if ledger.intent(claim.uid) == intent else [intent]
+            return [] if begun == intent else [intent]
 
         self._works.at(claim.uid, "the disk")
-        await self._journal.transact(reserve, durable=self._driver.changes_hardware)
+        await self._journal.transact(reserve, durable=changes)
 
     def _intent(self, known: Prepared, *, answers: _Devices, spec: msgspec.Raw) -> Intent:
         return Intent(
@@ -238,7 +241,15 @@ class ClaimPath:
             spec=spec,
             instance=self._instances.me,
             boot=self._instances.boot,
+            as_is=known.as_is,
         )
+
+    def _is_as_is(self, claim: Claim) -> bool:
+        return self._driver.changes_hardware and not self._driver.changes(claim)
+
+    def _changed(self, known: Prepared | Intent) -> bool:
+        """Whether there may be something of the claim to undo."""
+        return self._driver.changes_hardware and not known.as_is
 
     def _record(self, claim: Claim, devices: Sequence[PreparedDevice]) -> Prepared:
         rendered = self._specs.render(claim.uid, devices)
@@ -246,10 +257,11 @@ class ClaimPath:
             uid=claim.uid,
             namespace=claim.namespace,
             name=claim.name,
-            uses=_uses(claim),
+            uses=uses_of(claim),
             answers=rendered.answers,
             spec=rendered.spec,
             boot=self._instances.boot,
+            as_is=self._is_as_is(claim),
         )
 
     def _commit(self, record: Prepared) -> Callable[[Ledger], Sequence[Record]]:
@@ -278,23 +290,10 @@ class ClaimPath:
             if begun is None or begun.instance != self._instances.me:
                 return []
             self._specs.remove(ref.uid)
-            return [] if self._driver.changes_hardware else [Released(ref.uid)]
+            return [] if self._changed(begun) else [Released(ref.uid)]
 
         try:
             await self._journal.transact(give_up, durable=False)
         except HostError as err:  # the claim keeps its devices until the kubelet comes back
             extra = {"claim": str(ref), "uid": ref.uid, "why": str(err)}
             _log.warning("devices of a failed prepare could not be freed", extra=extra)
-
-
-def _uses(claim: Claim) -> tuple[DeviceUse, ...]:
-    return tuple(
-        DeviceUse(
-            pool=a.pool,
-            device=a.device,
-            share_id=a.share_id,
-            admin=a.admin_access,
-            consumed=dict(a.consumed),
-        )
-        for a in claim.allocations
-    )

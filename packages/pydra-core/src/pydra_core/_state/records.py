@@ -9,9 +9,8 @@ import msgspec
 FORMAT = 2
 """Version of the record format; a reader refuses newer ones and migrates older ones.
 
-2 added the instance and boot ID of an intent, what a use consumes, and of a prepared claim the boot ID and
-whether it was adopted. All of
-them may be missing, so records of 1 are read as they are, and the next rewrite makes the file one of 2.
+2 added the instance and boot ID of an intent, what a use consumes, of a prepared claim the boot ID and whether it
+was adopted, and of both whether hardware is left as it is. All of them may be missing, so records of 1 are read as they are, and the next rewrite makes the file one of 2.
 """
 
 
@@ -53,6 +52,8 @@ class Intent(msgspec.Struct, frozen=True, tag="intent", tag_field="op", omit_def
     instance: int = 0
     """Which instance is at work on it, see `Instances`."""
     boot: str = ""
+    as_is: bool = False
+    """The driver changes no hardware for it, although it does for others: there is nothing to undo."""
 
 
 class Prepared(msgspec.Struct, frozen=True, tag="prepared", tag_field="op", omit_defaults=True):
@@ -69,6 +70,8 @@ class Prepared(msgspec.Struct, frozen=True, tag="prepared", tag_field="op", omit
     """The node's boot ID then: what a driver changed in hardware does not outlive it."""
     adopted: bool = False
     """Read back from its spec file: it holds its devices, but has to be prepared again to be answered."""
+    as_is: bool = False
+    """As `Intent.as_is`."""
 
 
 class Released(msgspec.Struct, frozen=True, tag="released", tag_field="op"):
