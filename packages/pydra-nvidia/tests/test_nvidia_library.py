@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import ctypes
+import inspect
 import re
 import shutil
+import textwrap
 from pathlib import Path
 
 import pynvml
@@ -116,3 +119,27 @@ def test_links_lead_neither_out_nor_around(tmp_path):
     assert resolved(tmp_path, tmp_path / "a") is None
     assert resolved(tmp_path, tmp_path / "out/passwd") == tmp_path / "etc/passwd"
     assert resolved(tmp_path, tmp_path / "abs") == tmp_path / "etc/passwd"
+
+
+def symbols(function, seen=()):
+    """C functions that a function of pynvml calls, itself or through others of pynvml."""
+    for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(function)))):
+        if not isinstance(node, ast.Call):
+            continue
+        called = getattr(node.func, "id", "")
+        if called == "_nvmlGetFunctionPointer":
+            yield node.args[0].value
+        elif called.startswith("nvml") and called not in {*seen, function.__name__}:
+            inner = getattr(pynvml, called)
+            if inspect.isfunction(inner):
+                yield from symbols(inner, (*seen, function.__name__))
+
+
+def test_the_stub_has_every_c_function_that_our_calls_come_to(fake_host):
+    host = fake_host("t4x1")
+    stub = ctypes.CDLL(str(host.root / LIBRARY))
+    used = {name for path in SOURCES.rglob("*.py") for name in names(path)}
+    functions = [f for name in used if inspect.isfunction(f := getattr(pynvml, name, None))]
+    wanted = {symbol for function in functions for symbol in symbols(function)}
+    assert len(wanted) > 50
+    assert {symbol for symbol in wanted if not hasattr(stub, symbol)} == set()
