@@ -13,7 +13,8 @@ import pytest
 from nvidia_hosts import HOSTS, LIBRARY, bound, fake_host, handle, text
 
 from pydra_core.values import pci_attributes
-from pydra_nvidia_fake import CompilerMissingError, Description
+from pydra_nvidia_fake import CompilerMissingError, Description, FakeHost
+from pydra_nvidia_fake.__main__ import main
 from pydra_nvidia_fake.library import library
 from pydra_nvidia_fake.trouble import Code
 
@@ -200,6 +201,25 @@ def test_without_a_compiler_the_remedy_is_said(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(CompilerMissingError, match="install gcc"):
         library("-DNOBODY_ELSE_ASKED")
+
+
+def test_a_machine_is_built_and_troubled_from_the_command_line(fake_host, tmp_path, capsys):
+    folder = tmp_path / "machine"
+    fake_host("t4x1")  # skips where there is no compiler
+    assert main([]) == 0
+    assert "h100x8           HGX H100: eight H100 behind NVSwitches" in capsys.readouterr().out
+    assert main([str(folder), "--build", "l40sx4"]) == 0
+    assert capsys.readouterr().out == f"NVIDIA_HOST_ROOT={folder}\n"
+    assert main([str(folder), "--xid", "2:48", "--lose", "1"]) == 0
+    assert capsys.readouterr().out.split()[1::2] == ["there", "lost", "there", "there"]
+    host = FakeHost(folder)
+    assert [(event.gpu, event.data) for event in host.state.events[:2]] == [(2, 48), (1, 79)]
+    assert main([str(folder), "--reset", "1"]) == 0
+    assert not host.gpus[1].state.lost
+    for wrong in (["--lose", "4"], ["--xid", "4:1"], ["--xid", "one"], ["--build", "h900"]):
+        assert main([str(folder), *wrong]) == 2
+    assert main([str(tmp_path / "none"), "--reset", "0"]) == 2
+    assert capsys.readouterr().err.count("pydra-nvidia-fake: ") == 5
 
 
 def test_a_description_that_is_none_says_which_there_are(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from nvidia_hosts import asked, fake_host
 
 from pydra_nvidia.condition import EccErrors, RemappedRows, Repair, RetiredPages, Slowdown
+from pydra_nvidia_fake.trouble import Code
 
 __all__ = ["asked", "fake_host"]
 
@@ -79,3 +80,11 @@ async def test_a_look_is_a_fraction_of_a_snapshot(asked):
     middle = machine.host.calls
     await machine.snapshot()
     assert middle - begin < (machine.host.calls - middle) / 2
+
+
+async def test_a_driver_that_takes_offence_at_a_field_is_asked_for_the_others(asked):
+    machine = asked("dgx1-v100")
+    machine.host.gpus[0].state.retired_dbe = 2
+    machine.host.fail("nvmlDeviceGetFieldValues", Code.INVALID_ARGUMENT, gpu=0, times=2)
+    said = (await machine.health())[0]  # all at once, and the first alone, are refused
+    assert (said.recovery, said.retired_pages.double_bit, said.faults) == (None, 2, ())

@@ -115,11 +115,14 @@ def required(gpu: Asking, name: str, call: str, *arguments: Any) -> Any:
 
 
 def fields(gpu: Asking, numbers: tuple[int, ...]) -> dict[int, int | None]:
-    """NVML's numbered fields that are whole numbers; None for those it does not have."""
-    told = gpu("nvmlDeviceGetFieldValues", list(numbers))
-    if told is None:
-        return {}
-    return {value.fieldId: _whole(value) for value in told}
+    """NVML's numbered fields that are whole numbers; None for those it does not have.
+
+    A driver that takes offence at a number it does not know is asked for one at a time.
+    """
+    told = gpu.one("nvmlDeviceGetFieldValues", list(numbers))
+    if told is None and len(numbers) > 1 and gpu.no_more:
+        return {n: value for number in numbers for n, value in fields(gpu, (number,)).items()}
+    return {value.fieldId: _whole(value) for value in told or ()}
 
 
 def _whole(value: Any) -> int | None:
