@@ -11,6 +11,8 @@ import pytest
 import yaml
 
 from pydra_core._telemetry.metrics import Metrics
+from pydra_core.metrics import metric_faults
+from pydra_nvidia.driver import NvidiaDriver
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -37,15 +39,22 @@ def registered():
     return found
 
 
-def documented():
-    rows = re.findall(
-        r"^\| `(\w+)` \| (\w+) \| ([^|]*) \|", (DOCS / "dev/metrics.md").read_text(), re.MULTILINE
-    )
+def documented(own=""):
+    ours, _, drivers = (DOCS / "dev/metrics.md").read_text().partition("## Of a driver")
+    _, _, drivers = drivers.partition(f"Of `{own}`;")
+    text = drivers if own else ours
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| ([^|]*) \|", text, re.MULTILINE)
     return {name: (kind, tuple(labels.strip().split(", "))) for name, kind, labels in rows}
 
 
 def test_every_metric_is_documented_with_its_type_and_labels():
     assert documented() == registered()
+
+
+def test_metrics_of_nvidias_driver_follow_the_policy_and_are_documented():
+    own = NvidiaDriver.metrics
+    assert metric_faults(own) == ()
+    assert documented("pydra-nvidia") == {name: (m.kind, m.labels) for name, m in own.items()}
 
 
 def test_names_and_labels_of_metrics_follow_the_policy():

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         TerminalError,
     )
     from pydra_core.health import DeviceHealth, Health, HealthPolicy
+    from pydra_core.metrics import Metric, Sample
 
 __all__ = [
     "Allocation",
@@ -53,10 +54,12 @@ __all__ = [
     "HealthPolicy",
     "HostError",
     "Inventory",
+    "Metric",
     "PreparedClaim",
     "PreparedDevice",
     "PydraError",
     "RequestPolicy",
+    "Sample",
     "Taint",
     "TerminalError",
     "ValidRange",
@@ -69,6 +72,8 @@ _HOMES = {
     "DeviceHealth": "health",
     "Health": "health",
     "HealthPolicy": "health",
+    "Metric": "metrics",
+    "Sample": "metrics",
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import ClassVar
@@ -12,6 +12,7 @@ from pydra_core._shield.shield import Shield
 from pydra_core._values import Claim, Inventory, Pool, PreparedClaim, PreparedDevice
 from pydra_core.attributes import Schema
 from pydra_core.health import DeviceHealth, HealthPolicy
+from pydra_core.metrics import Metric, Sample
 
 
 class Driver(ABC):
@@ -44,6 +45,9 @@ class Driver(ABC):
 
     health_policy: ClassVar[HealthPolicy] = HealthPolicy()
     """How long an observation of `watch_health` must last until it counts."""
+
+    metrics: ClassVar[Mapping[str, Metric]] = {}
+    """The driver's own metrics, by name; `samples` tells their values."""
 
     def __init__(self, host: Path = Path("/")) -> None:
         self.host = host
@@ -95,6 +99,10 @@ class Driver(ABC):
         nothing: tuple[DeviceHealth, ...] = ()
         for health in nothing:
             yield health
+
+    def samples(self) -> Iterable[Sample]:
+        """What `metrics` count now, asked at each scrape: from what was read last, without reading anything."""
+        return ()
 
     def rediscover(self) -> None:
         """Ask for a fresh `discover` soon, for example on a hot-plug event. Cheap, never blocks."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from pydra_core import (
     Inventory,
     PreparedClaim,
     PreparedDevice,
+    Sample,
 )
 from pydra_core.sdk import MIB, Sdk
 from pydra_nvidia import reading
@@ -29,12 +30,13 @@ from pydra_nvidia.cdi.edits import device_edits, driver_edits
 from pydra_nvidia.cdi.files import find
 from pydra_nvidia.cdi.nodes import Nodes
 from pydra_nvidia.cdi.roots import Root
+from pydra_nvidia.counters import METRICS
 from pydra_nvidia.devices import SCHEMA, Part, inventory, parts
 from pydra_nvidia.gpus import Snapshot
 from pydra_nvidia.links import links_seen
 from pydra_nvidia.parameters import Interval, Parameters
 from pydra_nvidia.settings import NvidiaSettings
-from pydra_nvidia.sharing import time_slice
+from pydra_nvidia.sharing import asks_time_slices, time_slice
 from pydra_nvidia.time_slices import set_time_slice
 from pydra_nvidia.watching import Watching
 from pydra_nvidia.xids import Xids
@@ -57,6 +59,7 @@ class NvidiaDriver(Driver):
     config = Parameters
     attributes = SCHEMA
     health_policy = HealthPolicy(recovers_after=60.0)
+    metrics = METRICS
 
     def __init__(self, host: Path | None = None) -> None:
         super().__init__(host or Path(os.environ.get("NVIDIA_HOST_ROOT") or "/"))
@@ -65,6 +68,7 @@ class NvidiaDriver(Driver):
         self._parts: dict[str, Part] = {}
         self._common: ContainerEdits | None = None
         self._links: dict[str, frozenset[int]] = {}
+        self._watching = Watching(self, Xids(self._settings.harmless_xids), lambda: self._parts)
 
     async def discover(self) -> Inventory:
         found = await self._look()
@@ -80,6 +84,10 @@ class NvidiaDriver(Driver):
                 await self._take_turns(part, interval)
         return prepared
 
+    def changes(self, claim: Claim) -> bool:
+        """Whole GPUs and MIG devices are there already: only time slices change anything."""
+        return asks_time_slices(claim)
+
     async def unprepare(self, prepared: PreparedClaim) -> None:
         for device in prepared.devices:
             if uuid := self._sliced(device):
@@ -87,10 +95,11 @@ class NvidiaDriver(Driver):
 
     async def watch_health(self) -> AsyncIterator[DeviceHealth]:
         """Read every ten seconds, and at once when a GPU reports something."""
-        xids = Xids(self._settings.harmless_xids)
-        watching = Watching(self, str(self._root().seen), xids, lambda: self._parts)
-        async for health in watching.run():
+        async for health in self._watching.run(str(self._root().seen)):
             yield health
+
+    def samples(self) -> Iterable[Sample]:
+        return self._watching.samples(self._snapshot.gpus if self._snapshot else ())
 
     async def _look(self) -> Snapshot:
         """Ask NVML; what a GPU was that is lost now is remembered, since a claim may hold it."""

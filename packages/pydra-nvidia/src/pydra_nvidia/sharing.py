@@ -61,6 +61,16 @@ def time_slice(claim: Claim, allocation: Allocation, part: Part) -> Interval | N
     return None
 
 
+def asks_time_slices(claim: Claim) -> bool:
+    """Whether the claim's parameters could change a GPU, before anything is known of its devices."""
+    return any(
+        isinstance(a.config, GpuConfig)
+        and a.config.sharing is not None
+        and a.config.sharing.time_slicing_config is not None
+        for a in claim.allocations
+    )
+
+
 def _refused(claim: Claim, allocation: Allocation, path: str, why: str) -> ClaimConfigError:
     where = f": {path}" if path else ""
     return ClaimConfigError(

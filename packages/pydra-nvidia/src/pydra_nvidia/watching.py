@@ -9,17 +9,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeAlias
 
-from pydra_core import DeviceHealth, Health, PydraError
+from pydra_core import DeviceHealth, Health, PydraError, Sample
 from pydra_core.sdk import Sdk
 from pydra_nvidia import reading
 from pydra_nvidia.condition import Condition, EventKind, GpuEvent
+from pydra_nvidia.counters import samples
 from pydra_nvidia.devices import Part
+from pydra_nvidia.gpus import Gpu
 from pydra_nvidia.judging import Record, Verdict, heard, look, verdict
-from pydra_nvidia.xids import Xids
+from pydra_nvidia.xids import XidClass, Xids
 
 if TYPE_CHECKING:
     from pydra_core.driver import Driver
@@ -41,28 +44,31 @@ class Watching:
 
     Args:
         driver: whose SDK is called.
-        root: the driver root, as the worker sees it.
         xids: what XIDs mean here.
         parts: the published devices, as of now.
     """
 
-    def __init__(
-        self, driver: Driver, root: str, xids: Xids, parts: Callable[[], Mapping[str, Part]]
-    ) -> None:
+    def __init__(self, driver: Driver, xids: Xids, parts: Callable[[], Mapping[str, Part]]) -> None:
         self._driver = driver
-        self._root = root
         self._xids = xids
         self._parts = parts
         self._records: dict[_Key, Record] = {}
         self._links: dict[str, tuple[int, ...] | None] = {}
         self._reports: asyncio.Queue[GpuEvent] = asyncio.Queue()
+        self._xids_of: dict[str, Counter[XidClass]] = {}
 
-    async def run(self) -> AsyncIterator[DeviceHealth]:
-        """How devices are: all of them after each look, those of one GPU when it reported something."""
-        listening = asyncio.ensure_future(self._listen())
+    async def run(self, root: str) -> AsyncIterator[DeviceHealth]:
+        """How devices are: all of them after each look, those of one GPU when it reported something.
+
+        What was reported is remembered from one run to the next: a look that fails makes no GPU well.
+
+        Args:
+            root: the driver root, as the worker sees it.
+        """
+        listening = asyncio.ensure_future(self._listen(root))
         try:
             while True:
-                told = await self._driver.sdk(nvml.health, self._root, timeout=_PATIENCE)
+                told = await self._driver.sdk(nvml.health, root, timeout=_PATIENCE)
                 self._looked(reading.conditions(told, self._driver.host))
                 for health in self._healths(self._parts()):
                     yield health
@@ -77,11 +83,19 @@ class Watching:
             with suppress(asyncio.CancelledError):
                 await listening
 
-    async def _listen(self) -> None:
+    def samples(self, gpus: Iterable[Gpu]) -> Iterator[Sample]:
+        """What is counted of these GPUs, from the latest look."""
+        for gpu in gpus:
+            name = gpu.uuid or f"#{gpu.index}"
+            record = self._records.get((name, None), Record())
+            if gpu.minor is not None and record.condition:
+                yield from samples(gpu.minor, record.condition, self._xids_of.get(name, {}))
+
+    async def _listen(self, root: str) -> None:
         """Put reports into the queue for ever; where none can be had, say so and try again."""
         while True:
             try:
-                async for sent in self._driver.sdk.events(nvml.reports, self._root):
+                async for sent in self._driver.sdk.events(nvml.reports, root):
                     self._reports.put_nowait(reading.event(sent, self._driver.host))
             except PydraError as err:
                 _log.warning(
@@ -115,6 +129,8 @@ class Watching:
         extra = {"gpu": name, "kind": str(event.kind), "data": event.data, "why": event.message}
         level = logging.DEBUG if event.kind is EventKind.WATCHED else logging.WARNING
         _log.log(level, "GPU reported", extra=extra)
+        if event.kind is EventKind.XID:
+            self._xids_of.setdefault(name, Counter())[self._xids.kind(event.data)] += 1
         key = (name, event.gpu_instance)
         before = self._records.get(key, self._records.get((name, None), Record()))
         after = heard(before, event, self._xids)

@@ -69,6 +69,7 @@ async def serve(
         stack.enter_context(worker_only())
         stack.push_async_callback(driver.sdk.close)
         driver.sdk.observe(metrics.vendor)
+        metrics.add_own(driver)
         reloading = Reloading(settings, read_settings or (lambda: settings), stop)
         stack.enter_context(signals(stop.ask, reloading.reload))
         client = KubeClient(access.find(settings.kubeconfig, environ))

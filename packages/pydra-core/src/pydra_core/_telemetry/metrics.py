@@ -7,7 +7,9 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from pydra_core._telemetry.own import OwnMetrics
 from pydra_core._telemetry.vendor import VendorMetrics
+from pydra_core.driver import Driver
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40)
 
@@ -69,6 +71,11 @@ class Metrics:
         for name in ("pydra_registered", "pydra_prepared_claims", "pydra_health_streams"):
             self._gauges[name].remove(self._driver)
         self._publishes.labels(self._driver).set_function(leads)
+
+    def add_own(self, driver: Driver) -> None:
+        """Tell the driver's own metrics as well."""
+        ours = [family.name for family in self.registry.collect()]
+        self.registry.register(OwnMetrics(driver, ours))
 
     def exposition(self) -> bytes:
         """Return the metrics in Prometheus' text format."""
