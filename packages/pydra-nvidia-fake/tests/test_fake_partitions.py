@@ -12,7 +12,7 @@ import pynvml
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from nvidia_hosts import bound, code, fake_host, handle, text
+from nvidia_hosts import LIBRARY, bound, code, fake_host, handle, text
 
 import pydra_nvidia_fake
 
@@ -132,7 +132,7 @@ def test_a_placement_by_value_is_a_segmentation_fault(fake_host):
     host.gpus[0].state.mig_current = 1
     program = (
         "import ctypes, pynvml\n"
-        f"pynvml.nvmlLib = ctypes.CDLL({str(host.root / 'usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1')!r})\n"
+        f"pynvml.nvmlLib = ctypes.CDLL({str(host.root / LIBRARY)!r})\n"
         "pynvml.nvmlInit()\n"
         "place = pynvml.c_nvmlGpuInstancePlacement_t(0, 4)\n"
         "pynvml.nvmlDeviceCreateGpuInstanceWithPlacement(pynvml.nvmlDeviceGetHandleByIndex(0), 9, place)\n"
@@ -146,7 +146,7 @@ def test_another_process_sees_what_one_created(bound):
     pynvml.nvmlGpuInstanceCreateComputeInstance(create(gpu, 19, 6, 1), 0)
     program = (
         "import ctypes, pynvml\n"
-        f"pynvml.nvmlLib = ctypes.CDLL({str(host.root / 'usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1')!r})\n"
+        f"pynvml.nvmlLib = ctypes.CDLL({str(host.root / LIBRARY)!r})\n"
         "pynvml.nvmlInit()\n"
         "gpu = pynvml.nvmlDeviceGetHandleByIndex(2)\n"
         "part = pynvml.nvmlDeviceGetMigDeviceHandleByIndex(gpu, 0)\n"
@@ -158,6 +158,34 @@ def test_another_process_sees_what_one_created(bound):
     assert said.stdout == f"{uuid} NVIDIA H100 80GB HBM3 MIG 1g.10gb\n2\n"
     part = pynvml.nvmlDeviceGetHandleByUUID(uuid)
     assert pynvml.nvmlDeviceGetAttributes(part).memorySizeMB == 9984
+
+
+def test_two_processes_that_create_at_once_share_what_there_is(fake_host):
+    host = fake_host("h100x8")
+    host.gpus[0].state.mig_current = 1
+    program = (
+        "import ctypes, sys, pynvml\n"
+        f"pynvml.nvmlLib = ctypes.CDLL({str(host.root / LIBRARY)!r})\n"
+        "pynvml.nvmlInit()\n"
+        "gpu = pynvml.nvmlDeviceGetHandleByIndex(0)\n"
+        "sys.stdin.read(1)\n"
+        "made = 0\n"
+        "try:\n"
+        "    while pynvml.nvmlDeviceCreateGpuInstance(gpu, 19): made += 1\n"
+        "except pynvml.NVMLError_InsufficientResources:\n"
+        "    print(made)\n"
+    )
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        for _ in range(2)
+    ]
+    for one in both:
+        one.stdin.write(b".")
+        one.stdin.flush()
+    assert sum(int(one.communicate()[0]) for one in both) == 7
+    assert [one.start for one in host.gpus[0].instances] == [*range(7)]
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
