@@ -64,6 +64,10 @@ CHANGING = COUNTING.replace(
 
 main(Changing)""",
 )
+ABLE = CHANGING.replace(
+    "    async def unprepare",
+    "    def changes(self, claim):\n        return False\n\n    async def unprepare",
+)
 
 
 def calls(world):
@@ -97,7 +101,7 @@ async def test_what_will_not_pass_is_answered_at_once_and_frees_the_device(world
     assert (await ask((await world.start()).prepare, other)).error == ""
 
 
-@pytest.mark.parametrize(("source", "again"), [(COUNTING, 0), (CHANGING, 1)])
+@pytest.mark.parametrize(("source", "again"), [(COUNTING, 0), (CHANGING, 1), (ABLE, 0)])
 async def test_after_a_reboot_only_what_the_hardware_forgot_is_prepared_again(world, source, again):
     boot = world.root / "boot_id"
     boot.write_text("first\n")
