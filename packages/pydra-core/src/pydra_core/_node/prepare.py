@@ -198,7 +198,7 @@ class ClaimPath:
 
         A claim that was read back from its spec file may lack devices without edits.
         """
-        forgotten = self._driver.changes_hardware and prepared.boot != self._instances.boot
+        forgotten = self._changed(prepared) and prepared.boot != self._instances.boot
         if prepared.adopted or forgotten:
             return False
         return self._specs.nodes_are_there(prepared, self._driver.host)
