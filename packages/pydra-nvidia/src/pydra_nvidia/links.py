@@ -20,9 +20,12 @@ _MOST = 16
 
 
 def nvlink_groups(snapshot: Snapshot) -> tuple[tuple[int, ...], ...]:
-    """GPUs of which each is linked to each other by NVLink, by index; alone standing ones are in none."""
+    """GPUs of which each is linked to each other by NVLink, by index; alone standing ones are in none.
+
+    Nor are partitioned ones: MIG devices reach no peers.
+    """
     links = nvlinks(snapshot.gpus)
-    free = [gpu.index for gpu in snapshot.gpus]
+    free = [gpu.index for gpu in snapshot.gpus if not gpu.partitioned]
     groups = []
     while group := _largest(free, links):
         groups.append(group)
@@ -31,8 +34,9 @@ def nvlink_groups(snapshot: Snapshot) -> tuple[tuple[int, ...], ...]:
 
 
 def pcie_groups(snapshot: Snapshot) -> tuple[tuple[int, ...], ...]:
-    """GPUs that reach each other through PCIe switches, not through the processor, by index."""
-    ancestors, free, groups = snapshot.ancestors, [gpu.index for gpu in snapshot.gpus], []
+    """GPUs that reach each other through PCIe switches, not through the processor, by index; no partitioned ones."""
+    ancestors, groups = snapshot.ancestors, []
+    free = [gpu.index for gpu in snapshot.gpus if not gpu.partitioned]
     while free:
         first, *others = free
         near = [other for other in others if _near(ancestors, first, other)]
