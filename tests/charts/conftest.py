@@ -93,17 +93,20 @@ async def placed(testbed):
     await testbed.until("nodes", node.name, bool, namespace="")
 
     async def place(case, account, program, **environ):
+        kubeconfig = str(await testbed.cluster.account_kubeconfig(node, account))
         places = {
-            "/data/kubeconfig": str(await testbed.cluster.account_kubeconfig(node, account)),
+            "/data/kubeconfig": kubeconfig,
             "/data/kubelet": str(node.kubelet_root),
+            "/var/lib/kubelet": str(node.kubelet_root),
             "/data/cdi": str(node.cdi_dir),
+            "/var/run/cdi": str(node.cdi_dir),
             "$(POD_IP):9090": "127.0.0.1:0",
         }
         text = json.dumps(kept(ROOT, case))
         for there, here in places.items():
             text = text.replace(there, here)
         objects = json.loads(text)
-        own = {VARIABLE: str(testbed.cluster.root), **environ}
+        own = {VARIABLE: str(testbed.cluster.root), "KUBECONFIG": kubeconfig, **environ}
         for container in containers(objects):
             container["command"] = [*program, *container["command"][1:]]
             container["env"] += [{"name": name, "value": value} for name, value in own.items()]

@@ -1,6 +1,7 @@
 """Which renderings of the chart are kept as golden files: each vendor's, and the interesting sets of values.
 
-A set of values in `tests/charts/values` lies over the pizza driver's, as an admin's own file does.
+A set of values in `tests/charts/values` lies over a vendor's, as an admin's own file does: `nvidia-small.yaml` over those
+of `nvidia`, one without a vendor's name over the pizza driver's.
 """
 
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 CHART = Path("charts/dra-driver")
 SETS = Path("tests/charts/values")
 GOLDEN = Path("tests/charts/golden")
-_BASE = CHART / "values" / "pizza.yaml"
+_BASE = "pizza"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,4 +40,6 @@ def cases(root: Path) -> Iterator[Case]:
         release = f"dra-driver-{vendor.stem}"
         yield Case(vendor.stem, release, "kube-system", (vendor.relative_to(root),))
     for over in sorted((root / SETS).glob("*.yaml")):
-        yield Case(over.stem, "kitchen", "drivers", (_BASE, over.relative_to(root)))
+        below = (CHART / "values" / f"{name}.yaml" for name in (over.stem.partition("-")[0], _BASE))
+        base = next(file for file in below if (root / file).exists())
+        yield Case(over.stem, "kitchen", "drivers", (base, over.relative_to(root)))
