@@ -300,7 +300,7 @@ async def test_a_driver_that_dies_at_once_is_shown_with_its_last_words(temp, tmp
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--driver", "burger"], "'burger' brings no demo; those that do: pizza"),
+        (["--driver", "burger"], "'burger' brings no demo; those that do: nvidia, pizza"),
         (["--start", "python x.py"], "needs --manifests"),
         (["--no-such-flag"], "unrecognized arguments"),
     ],

@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from importlib.metadata import entry_points
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -22,6 +22,7 @@ from pydra_core._telemetry import logs
 from pydra_core.command import FINDING, FINE, Command
 from pydra_core.errors import ConfigError, PydraError
 from pydra_testbed.demo import events
+from pydra_testbed.demo.hosts import Host, host
 from pydra_testbed.demo.json_lines import JsonTeller
 from pydra_testbed.demo.text import TextTeller
 from pydra_testbed.manifests import Manifest, read_folder
@@ -47,6 +48,12 @@ def _configure(parser: ArgumentParser) -> None:
         help="apply these .yaml files instead of the driver's",
     )
     parser.add_argument(
+        "--host",
+        default="",
+        metavar="NAME",
+        help="let the driver find a machine that is none, such as h100x8 for --driver nvidia; a wrong name lists them",
+    )
+    parser.add_argument(
         "-o", "--output", choices=("text", "json"), default="text", help="json: one event a line"
     )
 
@@ -55,9 +62,10 @@ def _run(arguments: Namespace) -> int:
     tell = _teller(arguments.output)
     try:
         command = _driver_command(arguments)
+        machine = host(arguments.driver, arguments.host) if arguments.host else None
         manifests = read_folder(arguments.manifests or _own_manifests(arguments.driver))
         logs.configure("info" if arguments.verbose else "error", "text")
-        outcome = asyncio.run(_play(command, manifests, tell))
+        outcome = asyncio.run(_play(command, manifests, tell, machine))
     except asyncio.CancelledError:
         tell(events.Interrupted())
         return _INTERRUPTED
@@ -98,7 +106,9 @@ def _own_manifests(driver: str) -> Traversable:
     return importlib.resources.files(importlib.import_module(demos[driver]))
 
 
-async def _play(command: Sequence[str], manifests: Sequence[Manifest], tell: Tell) -> Outcome:
+async def _play(
+    command: Sequence[str], manifests: Sequence[Manifest], tell: Tell, machine: Host | None
+) -> Outcome:
     from pydra_testbed.cluster import start  # noqa: PLC0415 (a refused command line answers at once)
     from pydra_testbed.demo.story import Story  # noqa: PLC0415 (same)
     from pydra_testbed.driver_process import run_driver  # noqa: PLC0415 (same)
@@ -106,9 +116,20 @@ async def _play(command: Sequence[str], manifests: Sequence[Manifest], tell: Tel
     interrupted = _stop_signals()
     async with start() as testbed:
         node = testbed.nodes[0]
-        async with run_driver(testbed, node, command) as driver:
+        environ = await _built(machine, node.kubelet_root.parent / "host", tell)
+        async with run_driver(testbed, node, command, environ) as driver:
             story = Story(testbed, node, driver, tell)
             return await _unless(interrupted, story.play(manifests))
+
+
+async def _built(machine: Host | None, folder: Path, tell: Tell) -> Mapping[str, str]:
+    """The environment variables by which the driver takes the machine for its node."""
+    if machine is None:
+        return {}
+    started = time.monotonic()
+    environ = await machine.build(folder)
+    tell(events.HostBuilt(machine.name, time.monotonic() - started))
+    return environ
 
 
 def _stop_signals() -> asyncio.Event:

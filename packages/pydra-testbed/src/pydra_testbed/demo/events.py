@@ -7,6 +7,14 @@ from typing import TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
+class HostBuilt:
+    """A machine that is none was built, for the driver to find its devices."""
+
+    host: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class DriverStarted:
     """The driver runs as its own process, the kubelet has registered it and its slices are published."""
 
@@ -135,7 +143,8 @@ class Broken:
 
 
 Event: TypeAlias = (
-    DriverStarted
+    HostBuilt
+    | DriverStarted
     | SlicesPublished
     | Applied
     | ClaimAllocated

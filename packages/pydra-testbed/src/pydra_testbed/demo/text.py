@@ -32,6 +32,12 @@ class TextTeller:
         raise TypeError(f"no words for {type(event).__name__}")
 
     @_tell.register
+    def _(self, event: events.HostBuilt) -> None:
+        self._title(
+            f"Machine {event.host} was built in a folder, for the driver to find", event.seconds
+        )
+
+    @_tell.register
     def _(self, event: events.DriverStarted) -> None:
         self._title(
             f"Driver {event.driver} registered with the kubelet of node {event.node}", event.seconds
