@@ -75,7 +75,8 @@ class Driver(ABC):
     async def unprepare(self, prepared: PreparedClaim) -> None:  # noqa: B027 (optional on purpose)
         """Undo what `prepare` changed in the hardware. Implement it only if `prepare` changes any.
 
-        Must succeed when the device is gone, and when `prepare` was interrupted half-way.
+        Must succeed when the device is gone, and when `prepare` was interrupted half-way: then devices have neither
+        edits nor state, and those that the claim had for administration are left out, which are others' devices.
         """
 
     def changes(self, claim: Claim) -> bool:

@@ -94,6 +94,7 @@ class Condition(_Value, frozen=True, kw_only=True):
         slowdowns: Why clocks are lowered now; None if it cannot be told.
         active_links: NVLinks that work now, by number; None without NVLink. One that never worked is not in use.
         recovery: What NVML asks the operator to do, `none` if nothing; None before driver 565.
+        left_out: Why it is not asked at all: asking it took the library down.
         faults: Calls that failed, one text each; what is merely not supported is none.
     """
 
@@ -110,6 +111,7 @@ class Condition(_Value, frozen=True, kw_only=True):
     slowdowns: tuple[Slowdown, ...] | None = None
     active_links: tuple[int, ...] | None = None
     recovery: str | None = None
+    left_out: str = ""
     faults: tuple[str, ...] = ()
 
 

@@ -87,7 +87,8 @@ def parts(snapshot: Snapshot) -> dict[str, Part]:
 
     A GPU that does not answer, or that cannot be told from others, is no device: nobody could use it.
     """
-    usable = [gpu for gpu in snapshot.gpus if gpu.minor is not None and gpu.uuid and not gpu.lost]
+    known = (gpu for gpu in snapshot.gpus if gpu.minor is not None and gpu.uuid)
+    usable = [gpu for gpu in known if not gpu.lost and not gpu.condition.left_out]
     found = (part for gpu in sorted(usable, key=_minor) for part in _parts(gpu))
     named = ((_name(part), part) for part in found)
     return {name: part for name, part in named if name}

@@ -13,7 +13,6 @@ import msgspec
 
 from pydra_cdi import ContainerEdits
 from pydra_core import (
-    Allocation,
     Claim,
     DeviceGoneError,
     DeviceHealth,
@@ -26,18 +25,19 @@ from pydra_core import (
 )
 from pydra_core.sdk import MIB, Sdk
 from pydra_nvidia import reading
+from pydra_nvidia.blame import Blame
 from pydra_nvidia.cdi.edits import device_edits, driver_edits
 from pydra_nvidia.cdi.files import find
 from pydra_nvidia.cdi.nodes import Nodes
 from pydra_nvidia.cdi.roots import Root
 from pydra_nvidia.counters import METRICS
 from pydra_nvidia.devices import SCHEMA, Part, inventory, parts
-from pydra_nvidia.gpus import Snapshot
+from pydra_nvidia.gpus import Gpu, Snapshot
 from pydra_nvidia.links import links_seen
 from pydra_nvidia.parameters import Interval, Parameters
 from pydra_nvidia.settings import NvidiaSettings
 from pydra_nvidia.sharing import asks_time_slices, time_slice
-from pydra_nvidia.time_slices import set_time_slice
+from pydra_nvidia.turns import end_turns, take_turns
 from pydra_nvidia.watching import Watching
 from pydra_nvidia.xids import Xids
 
@@ -48,7 +48,6 @@ else:
 
 _log = logging.getLogger(__name__)
 _DISCOVERY = 30.0
-_SLICE = "timeSlice"
 _UUID = "uuid"
 
 
@@ -68,7 +67,9 @@ class NvidiaDriver(Driver):
         self._parts: dict[str, Part] = {}
         self._common: ContainerEdits | None = None
         self._links: dict[str, frozenset[int]] = {}
-        self._watching = Watching(self, Xids(self._settings.harmless_xids), lambda: self._parts)
+        self._blame = Blame(self)
+        xids = Xids(self._settings.harmless_xids)
+        self._watching = Watching(self, self._blame, xids, lambda: self._parts)
 
     async def discover(self) -> Inventory:
         found = await self._look()
@@ -78,20 +79,25 @@ class NvidiaDriver(Driver):
     async def prepare(self, claim: Claim) -> list[PreparedDevice]:
         chosen = [(a, await self._part(a.device)) for a in claim.allocations]
         slices = [time_slice(claim, a, part) for a, part in chosen]
-        prepared = [await self._prepared(*each) for each in zip(chosen, slices, strict=True)]
-        for (_, part), interval in zip(chosen, slices, strict=True):
-            if interval:
-                await self._take_turns(part, interval)
-        return prepared
+        edits = [await self._edits(part) for _, part in chosen]
+        states = [
+            await self._take_turns(part, interval)
+            for (_, part), interval in zip(chosen, slices, strict=True)
+        ]
+        return [
+            allocation.prepared(edited, state)
+            for (allocation, _), edited, state in zip(chosen, edits, states, strict=True)
+        ]
 
     def changes(self, claim: Claim) -> bool:
         """Whole GPUs and MIG devices are there already: only time slices change anything."""
         return asks_time_slices(claim)
 
     async def unprepare(self, prepared: PreparedClaim) -> None:
+        root = self._root().seen
         for device in prepared.devices:
-            if uuid := self._sliced(device):
-                await set_time_slice(self._root().seen, uuid, "Default")
+            if uuid := await self._uuid(device):
+                await end_turns(self, root, uuid, device.state)
 
     async def watch_health(self) -> AsyncIterator[DeviceHealth]:
         """Read every ten seconds, and at once when a GPU reports something."""
@@ -104,7 +110,8 @@ class NvidiaDriver(Driver):
     async def _look(self) -> Snapshot:
         """Ask NVML; what a GPU was that is lost now is remembered, since a claim may hold it."""
         root = self._root()
-        sent = await self.sdk(nvml.snapshot, str(root.seen), timeout=_DISCOVERY)
+        await self._blame.acquit(str(root.seen))
+        sent = await self._blame.ask(nvml.snapshot, str(root.seen), _DISCOVERY)
         found = _with_lost(reading.snapshot(sent, self.host), self._snapshot)
         if self._snapshot is None or _faults(found) != _faults(self._snapshot):
             for index, fault in _faults(found):
@@ -126,29 +133,30 @@ class NvidiaDriver(Driver):
             )
         return part
 
-    async def _prepared(
-        self, chosen: tuple[Allocation, Part], interval: Interval | None
-    ) -> PreparedDevice:
-        allocation, part = chosen
+    async def _edits(self, part: Part) -> ContainerEdits:
         if self._common is None:
             await self._look()
         nodes = self._nodes()
         own = nodes.mig(part.gpu, part.mig) if part.mig else nodes.gpu(part.gpu)
         all_nodes = [*nodes.control(), *own, *nodes.channels(self._settings.imex_channels)]
-        state = {_UUID: part.uuid} | ({_SLICE: interval} if interval else {})
-        return allocation.prepared(device_edits(self._common or ContainerEdits(), all_nodes), state)
+        return device_edits(self._common or ContainerEdits(), all_nodes)
 
-    async def _take_turns(self, part: Part, interval: Interval) -> None:
-        root, uuid = self._root().seen, part.uuid or ""
-        await self.sdk(nvml.set_compute_mode, str(root), uuid, "default", timeout=10)
-        await set_time_slice(root, uuid, interval)
+    async def _take_turns(self, part: Part, interval: Interval | None) -> dict[str, str]:
+        """Let programs of the claim take turns if it asks for that; what is kept of the device."""
+        uuid = part.uuid or ""
+        if interval is None:
+            return {_UUID: uuid}
+        return {_UUID: uuid} | await take_turns(self, self._root().seen, uuid, interval)
 
-    def _sliced(self, device: PreparedDevice) -> str | None:
-        """The GPU whose time slices a claim set, or may have set before it was interrupted."""
+    async def _uuid(self, device: PreparedDevice) -> str | None:
+        """The GPU that was changed, or may have been; None for a MIG device, and for what is not there any more."""
         if device.state:
-            return str(device.state[_UUID]) if _SLICE in device.state else None
-        part = self._parts.get(device.device)
-        return part.uuid if part and not part.mig else None
+            return str(device.state[_UUID])
+        try:
+            part = await self._part(device.device)  # at a start nothing was discovered yet
+        except DeviceGoneError:
+            return None
+        return None if part.mig else part.uuid
 
     def _driver_edits(self, root: Root, version: str) -> ContainerEdits:
         host = Root(self.host)
@@ -166,16 +174,19 @@ class NvidiaDriver(Driver):
 
 def _with_lost(found: Snapshot, before: Snapshot | None) -> Snapshot:
     """GPUs that do not answer now, as they were when they did."""
-    known = (
-        {gpu.bus_id: gpu for gpu in before.gpus if gpu.bus_id and not gpu.lost} if before else {}
-    )
+    answered = [gpu for gpu in before.gpus if gpu.bus_id and _answers(gpu)] if before else []
+    known = {gpu.bus_id: gpu for gpu in answered}
     gpus = tuple(
-        msgspec.structs.replace(known[gpu.bus_id], index=gpu.index)
-        if gpu.lost and gpu.bus_id in known
+        msgspec.structs.replace(known[gpu.bus_id], index=gpu.index, faults=gpu.faults)
+        if not _answers(gpu) and gpu.bus_id in known
         else gpu
         for gpu in found.gpus
     )
     return msgspec.structs.replace(found, gpus=gpus)
+
+
+def _answers(gpu: Gpu) -> bool:
+    return not gpu.lost and not gpu.condition.left_out
 
 
 def _faults(snapshot: Snapshot) -> set[tuple[int, str]]:

@@ -6,7 +6,7 @@ The driver names these functions and never imports this module; what they return
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydra_core.errors import DeviceGoneError, VendorError
@@ -24,28 +24,65 @@ _THOUSAND = 1000
 
 
 @reads
-def snapshot(root: str) -> dict[str, Any]:
+def snapshot(root: str, without: dict[str, str] | None = None) -> dict[str, Any]:
     """All GPUs of the node: `reading.snapshot`.
+
+    Args:
+        root: the driver root.
+        without: GPUs that are not asked, by index, and why.
 
     Raises:
         VendorError: NVML cannot be used at all; a GPU that cannot be read is no error, and says so in `faults`.
     """
     begin(root)
-    gpus = [opened(index) for index in range(of_system("nvmlDeviceGetCount"))]
+    left_out = without or {}
+    gpus = [_opened(index, left_out) for index in range(of_system("nvmlDeviceGetCount"))]
     told = [_gpu(index, gpu) for index, gpu in enumerate(gpus)]
+    for one in told:
+        one["condition"]["left_out"] = left_out.get(str(one["index"]), "")
     return {"host": _host(), "gpus": told, "ancestors": links.ancestors(gpus)}
 
 
 @reads
-def health(root: str) -> list[dict[str, Any]]:
+def health(root: str, without: dict[str, str] | None = None) -> list[dict[str, Any]]:
     """How each GPU is: `reading.conditions`.
+
+    Args:
+        root: the driver root.
+        without: GPUs that are not asked, by index, and why.
 
     Raises:
         VendorError: NVML cannot be used at all.
     """
     begin(root)
-    count = of_system("nvmlDeviceGetCount")
-    return [condition(index, opened(index)) for index in range(count)]
+    left_out = without or {}
+    told = [
+        condition(index, _opened(index, left_out))
+        for index in range(of_system("nvmlDeviceGetCount"))
+    ]
+    return [{**one, "left_out": left_out.get(str(one["index"]), "")} for one in told]
+
+
+@reads
+def count(root: str) -> int:
+    """How many GPUs there are.
+
+    Raises:
+        VendorError: NVML cannot be used at all.
+    """
+    begin(root)
+    return int(of_system("nvmlDeviceGetCount"))
+
+
+@reads
+def try_out(root: str, index: int) -> None:
+    """Ask one GPU all that `snapshot` asks each; whoever calls wants to know whether this worker survives it.
+
+    Raises:
+        VendorError: NVML cannot be used at all.
+    """
+    begin(root)
+    _gpu(index, opened(index))
 
 
 @events
@@ -174,6 +211,11 @@ def _host() -> dict[str, Any]:
         "nvml": of_system("nvmlSystemGetNVMLVersion"),
         "cuda": f"{cuda // _THOUSAND}.{cuda % _THOUSAND // 10}",
     }
+
+
+def _opened(index: int, left_out: Mapping[str, str]) -> Asking:
+    why = left_out.get(str(index))
+    return opened(index) if why is None else Asking.left_out(why)
 
 
 def _gpu(index: int, gpu: Asking) -> dict[str, Any]:

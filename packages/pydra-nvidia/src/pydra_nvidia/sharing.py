@@ -65,6 +65,7 @@ def asks_time_slices(claim: Claim) -> bool:
     """Whether the claim's parameters could change a GPU, before anything is known of its devices."""
     return any(
         isinstance(a.config, GpuConfig)
+        and not a.admin_access
         and a.config.sharing is not None
         and a.config.sharing.time_slicing_config is not None
         for a in claim.allocations

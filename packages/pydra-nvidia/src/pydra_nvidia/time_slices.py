@@ -61,6 +61,11 @@ async def set_time_slice(root: Path, uuid: str, interval: Interval) -> None:
         )
 
 
+def can_set_time_slices(root: Path) -> bool:
+    """Whether there is an `nvidia-smi` below the driver root."""
+    return next(_programs(root), None) is not None
+
+
 async def _ended(process: asyncio.subprocess.Process, uuid: str) -> bytes:
     """What the program said. It is not left behind, whoever stops waiting for it."""
     try:

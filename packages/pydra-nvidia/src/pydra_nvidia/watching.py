@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from pydra_core import DeviceHealth, Health, PydraError, Sample
 from pydra_core.sdk import Sdk
 from pydra_nvidia import reading
+from pydra_nvidia.blame import Blame
 from pydra_nvidia.condition import Condition, EventKind, GpuEvent
 from pydra_nvidia.counters import samples
 from pydra_nvidia.devices import Part
@@ -44,12 +45,16 @@ class Watching:
 
     Args:
         driver: whose SDK is called.
+        blame: by whom GPUs are asked.
         xids: what XIDs mean here.
         parts: the published devices, as of now.
     """
 
-    def __init__(self, driver: Driver, xids: Xids, parts: Callable[[], Mapping[str, Part]]) -> None:
+    def __init__(
+        self, driver: Driver, blame: Blame, xids: Xids, parts: Callable[[], Mapping[str, Part]]
+    ) -> None:
         self._driver = driver
+        self._blame = blame
         self._xids = xids
         self._parts = parts
         self._records: dict[_Key, Record] = {}
@@ -68,7 +73,7 @@ class Watching:
         listening = asyncio.ensure_future(self._listen(root))
         try:
             while True:
-                told = await self._driver.sdk(nvml.health, root, timeout=_PATIENCE)
+                told = await self._blame.ask(nvml.health, root, _PATIENCE)
                 self._looked(reading.conditions(told, self._driver.host))
                 for health in self._healths(self._parts()):
                     yield health
@@ -143,12 +148,18 @@ class Watching:
         for device, part in parts.items():
             held = self._verdict(part)
             health = Health.HEALTHY if held.healthy else Health.UNHEALTHY
+            if held.healthy and not self._is_readable(part):
+                health = Health.UNKNOWN
             yield DeviceHealth(
                 device=device,
                 health=health,
                 reason=held.reason,
                 message=f"GPU {part.gpu.uuid}: {held.message}" if held.message else "",
             )
+
+    def _is_readable(self, part: Part) -> bool:
+        condition = self._records.get((_name(part), None), Record()).condition
+        return condition is None or condition.readable
 
     def _verdict(self, part: Part) -> Verdict:
         """Of the GPU, and of the GPU instance if the device is in one."""

@@ -204,12 +204,16 @@ class SpecFiles:
         return {name.removeprefix(stem).removesuffix(".json") for name in names}
 
     def prepared_claim(self, record: Prepared | Intent) -> PreparedClaim:
-        """What the driver's `unprepare` gets: the devices with their edits and state, as far as recorded."""
+        """What the driver's `unprepare` gets: the devices with their edits and state, as far as recorded.
+
+        Of an interrupted prepare those are left out that it had for administration: they are others' devices.
+        """
         ref = ClaimRef(uid=record.uid, namespace=record.namespace, name=record.name)
         if isinstance(record, Intent) and not record.answers:
             started = (
                 PreparedDevice(request="", pool=u.pool, device=u.device, share_id=u.share_id)
                 for u in record.uses
+                if not u.admin
             )
             return PreparedClaim(ref=ref, devices=tuple(started))
         try:

@@ -22,6 +22,14 @@ class Asking:
         self.refusal: tuple[pynvml.NVMLError, str] | None = None
         self._code = int(pynvml.NVML_SUCCESS)
 
+    @classmethod
+    def left_out(cls, why: str) -> Asking:
+        """A GPU that is not asked anything."""
+        silent = cls(None)
+        silent.silent = True
+        silent.faults.append(why)
+        return silent
+
     def __call__(self, name: str, *arguments: Any) -> Any:
         """Call a function of pynvml for this GPU; None if there is no answer.
 

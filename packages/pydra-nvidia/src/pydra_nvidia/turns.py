@@ -1,0 +1,90 @@
+"""Programs of one claim that take turns on a GPU: what is changed in the GPU for them, and changed back.
+
+Both can be done again at any time: the driver may be killed between any two steps.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydra_core import PydraError, TerminalError
+from pydra_core.errors import VendorCrashedError, VendorTimeoutError
+from pydra_core.sdk import Sdk
+from pydra_nvidia import reading
+from pydra_nvidia.blame import told
+from pydra_nvidia.parameters import Interval
+from pydra_nvidia.time_slices import can_set_time_slices, set_time_slice
+
+if TYPE_CHECKING:
+    from pydra_core.driver import Driver
+    from pydra_nvidia import nvml
+else:
+    nvml = Sdk("pydra_nvidia.nvml")
+
+_log = logging.getLogger(__name__)
+_ALL = "default"
+"""The compute mode in which several programs may use a GPU at once."""
+_PATIENCE, _LOOK = 10.0, 20.0
+_SLICE, _MODE = "timeSlice", "computeMode"
+
+
+async def take_turns(driver: Driver, root: Path, uuid: str, interval: Interval) -> dict[str, str]:
+    """Let programs share a GPU in turns of this length.
+
+    Returns:
+        What `end_turns` needs.
+
+    Raises:
+        PydraError: NVML or `nvidia-smi` refused; the text names the GPU and the call.
+    """
+    before = await _set_mode(driver, root, uuid, _ALL)
+    await set_time_slice(root, uuid, interval)
+    return {_SLICE: interval} | ({_MODE: before} if before != _ALL else {})
+
+
+async def end_turns(driver: Driver, root: Path, uuid: str, state: Mapping[str, Any]) -> None:
+    """Give the GPU back as it was; one that is lost forgets by itself, and holds no pod back.
+
+    Args:
+        driver: whose SDK is called.
+        root: the driver root.
+        uuid: the GPU's.
+        state: what `take_turns` returned, with more beside it; empty if that was interrupted.
+
+    Raises:
+        PydraError: NVML or `nvidia-smi` refused, and the GPU is there.
+    """
+    if state and _SLICE not in state:
+        return
+    if not state and not can_set_time_slices(root):
+        return  # whoever was interrupted cannot have set any
+    try:
+        await set_time_slice(root, uuid, "Default")
+        if mode := state.get(_MODE):
+            await _set_mode(driver, root, uuid, str(mode))
+    except PydraError as err:
+        if not await _is_gone(driver, root, uuid):
+            raise
+        extra = {"gpu": uuid, "reason": err.reason, "why": str(err)}
+        _log.warning("time slices of a GPU that is gone are not set back", extra=extra)
+
+
+async def _set_mode(driver: Driver, root: Path, uuid: str, mode: str) -> str:
+    try:
+        return str(
+            await driver.sdk(nvml.set_compute_mode, str(root), uuid, mode, timeout=_PATIENCE)
+        )
+    except (VendorCrashedError, VendorTimeoutError) as err:
+        kind = type(err) if isinstance(err, TerminalError) else VendorCrashedError
+        raise kind(f"GPU {uuid}: {told(err)}: {err}", **err.fields) from None
+
+
+async def _is_gone(driver: Driver, root: Path, uuid: str) -> bool:
+    try:
+        sent = await driver.sdk(nvml.health, str(root), timeout=_LOOK)
+    except PydraError:
+        return False
+    return not any(c.uuid == uuid and not c.lost for c in reading.conditions(sent, driver.host))
