@@ -51,7 +51,7 @@ async def machine(testbed, tmp_path):
 
 
 async def users(testbed, name):
-    """Apply a file; returns who has each device, once all its pods run. Afterwards everything of it is deleted."""
+    """Apply a file; returns who has each device, once all its pods run. Afterwards what it made is deleted."""
     refs = await testbed.apply(FOLDER / f"{name}.yaml")
     pods = [ref for ref in refs if ref.resource == "pods"]
     for ref in pods:
@@ -61,7 +61,8 @@ async def users(testbed, name):
         for result in claim["status"]["allocation"]["devices"]["results"]:
             reserved = {each["name"] for each in claim["status"]["reservedFor"]}
             found.setdefault(result["device"], set()).update(reserved)
-    for ref in [*pods, *(ref for ref in reversed(refs) if ref not in pods)]:
+    rest = [ref for ref in reversed(refs) if ref.resource not in ("pods", "namespaces")]
+    for ref in [*pods, *rest]:
         await testbed.delete(ref.resource, ref.name, ref.namespace)
     while (await testbed.api.list("resourceclaims", Selection())).items:
         await testbed.cluster.clock.sleep(0.02)
