@@ -87,6 +87,8 @@ def verdict(record: Record) -> Verdict:
         return record.event
     if condition.lost:
         return _LOST
+    if condition.left_out:
+        return Verdict("VendorCrashed", f"it cannot be asked: {condition.left_out}; {_RESET}")
     if not condition.readable:
         return Verdict(
             "GpuUnreadable", f"it cannot be asked how it is: {'; '.join(condition.faults)}"

@@ -148,18 +148,12 @@ class Watching:
         for device, part in parts.items():
             held = self._verdict(part)
             health = Health.HEALTHY if held.healthy else Health.UNHEALTHY
-            if held.healthy and not self._is_readable(part):
-                health = Health.UNKNOWN
             yield DeviceHealth(
                 device=device,
                 health=health,
                 reason=held.reason,
                 message=f"GPU {part.gpu.uuid}: {held.message}" if held.message else "",
             )
-
-    def _is_readable(self, part: Part) -> bool:
-        condition = self._records.get((_name(part), None), Record()).condition
-        return condition is None or condition.readable
 
     def _verdict(self, part: Part) -> Verdict:
         """Of the GPU, and of the GPU instance if the device is in one."""
