@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import inspect
 import json
 import shutil
 import tempfile
@@ -63,6 +65,22 @@ class NvidiaWorld(World):
         (file,) = self.cdi.glob(f"*{claim.uid}*")
         content = json.loads(file.read_bytes())
         return {d["name"].split("_")[2]: d["containerEdits"] for d in content["devices"]}
+
+    async def taints(self):
+        """Device to the value of its taint, as published now."""
+        devices = [d for body in (await self.slices()).values() for d in body["spec"]["devices"]]
+        return {d["name"]: d["taints"][0]["value"] for d in devices if d.get("taints")}
+
+
+async def until(look, holds=bool):
+    """Wait until what `look` returns is as wanted, and return it."""
+    while True:
+        seen = look()
+        if inspect.isawaitable(seen):
+            seen = await seen
+        if holds(seen):
+            return seen
+        await asyncio.sleep(0.02)
 
 
 async def error(call, claim):

@@ -172,7 +172,15 @@ async def test_a_machine_with_a_gpu_that_crashes_nvml_serves_the_others_from_the
         assert [d.name for d in (await driver.discover()).devices] == ["gpu-0", "gpu-1", "gpu-2"]
         host.mend()
         assert len((await driver.discover()).devices) == 4
-        host.crash("nvmlDeviceGetVbiosVersion")
+    finally:
+        await driver.sdk.close()
+
+
+async def test_a_library_that_crashes_for_every_gpu_is_not_blamed_on_gpus(fake_host):
+    host = fake_host("t4x1")
+    host.crash("nvmlDeviceGetVbiosVersion")
+    driver = NvidiaDriver(host.root)
+    try:
         with pytest.raises(PydraError, match="SIGSEGV"):
             await driver.discover()
     finally:
