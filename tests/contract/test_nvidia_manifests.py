@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from shown_pages import execute, items
 
 from pydra_nvidia_fake import FakeHost
 from pydra_testbed.objects import Selection
@@ -95,3 +97,9 @@ def test_every_manifest_is_tried_and_stands_in_the_index():
         == {*WHOLE, *PARTS}
         == set(re.findall(r"^\| \[([a-z-]+)\]\(\1\.yaml\)", index, re.MULTILINE))
     )
+
+
+def test_whether_a_machine_has_what_a_file_asks_for_is_told_without_a_cluster(tmp_path):
+    for file in (Path(str(CLASSES)), *FOLDER.glob("*.yaml")):
+        shutil.copy(file, tmp_path)
+    execute(list(items((FOLDER / "README.md").read_text(encoding="utf-8"))), tmp_path)
