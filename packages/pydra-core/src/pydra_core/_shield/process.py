@@ -35,8 +35,11 @@ class Death:
 
     @property
     def signal(self) -> str:
-        """Name of the signal that ended it, or empty."""
-        return signal.Signals(-self.status).name if self.status < 0 else ""
+        """Name of the signal that ended it, or empty. Most real-time signals have a number only."""
+        if self.status >= 0:
+            return ""
+        number = -self.status
+        return next((s.name for s in signal.Signals if s == number), f"signal {number}")
 
 
 class Process:
