@@ -21,6 +21,7 @@ _SECONDS = 300
 _TOO_OLD = (
     *(f'label "{runner}" is unknown' for runner in RUNNERS),
     'unknown permission scope "attestations"',
+    'undefined variable "vars"',
 )
 
 
