@@ -131,21 +131,23 @@ def _order(
         return [], list(desired)
     after = {pool: _names(contents) for pool, contents in desired.items()}
     before = {pool: _names(e["spec"] for e in bodies) for pool, bodies in pools.items()}
-    losses = {pool: before[pool] - after[pool] for pool in desired}
-    gains = {pool: after[pool] - before[pool] for pool in desired}
+    losers: dict[str, set[str]] = {}
+    for pool in desired:
+        for name in before[pool] - after[pool]:
+            losers.setdefault(name, set()).add(pool)
+    moves = {p: {d for d in after[p] - before[p] if d in losers} for p in desired}
+    waits = {p: {q for d in moves[p] for q in losers[d]} for p in desired}
     first: list[Body] = []
     order: list[str] = []
-    left = list(desired)
+    left = dict.fromkeys(desired)
     while left:
-        moving = {p: {d for q in left if q != p for d in losses[q] & gains[p]} for p in left}
-        ready = [p for p in left if not moving[p]]
+        ready = [p for p in left if not waits[p] & left.keys()]
         if not ready:
-            every = set().union(*moving.values())
-            holders = [e for p in left for e in pools[p] if _names([e["spec"]]) & every & losses[p]]
-            first += holders
-            ready = left
+            moving = {d for p in left for d in moves[p]}
+            first = [e for p in left for e in pools[p] if (_names([e["spec"]]) - after[p]) & moving]
+            ready = list(left)
         order += ready
-        left = [p for p in left if p not in ready]
+        left = {p: None for p in left if p not in ready}
     return first, order
 
 

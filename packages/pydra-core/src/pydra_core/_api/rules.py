@@ -113,7 +113,7 @@ def inventory_error(faults: Mapping[str, Sequence[str]]) -> InventoryError:
     return InventoryError(
         "inventory: cannot be published: "
         + "; ".join(every[:20])
-        + " (correct what discover returns)",
+        + " (correct what discover or cluster_pools returns)",
         faults=tuple(every),
     )
 
