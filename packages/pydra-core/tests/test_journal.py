@@ -319,6 +319,17 @@ async def test_a_compaction_by_one_instance_is_followed_by_the_other(tmp_path):
     await new.close()
 
 
+async def test_a_file_of_the_same_size_in_its_place_is_noticed(tmp_path):
+    path = tmp_path / "journal"
+    journal = Journal(path)
+    await journal.transact(lambda _: [prepared("a")], durable=True)
+    await write(tmp_path / "other", prepared("b"))
+    (tmp_path / "other").rename(path)
+    await journal.refresh()
+    assert [r.uid for r in journal.ledger.all_prepared()] == ["b"]
+    await journal.close()
+
+
 async def test_what_an_instance_left_half_written_when_it_died_is_cut_off_by_the_other(tmp_path):
     path = tmp_path / "journal"
     journal = Journal(path)

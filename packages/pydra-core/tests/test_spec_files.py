@@ -84,6 +84,15 @@ def test_files_of_unknown_claims_go_and_those_of_others_stay(specs, tmp_path):
     assert left == [f"card.acme.example-claim_{UID}.json", "other.example-claim_x.json"]
 
 
+def test_what_a_lost_journal_knew_is_read_back_from_the_files_but_for_claims_it_still_knows(specs):
+    lost = record(specs, card(), card("shared", "5e0f2b6c", device="card-1"))
+    for each in (lost, record(specs, card(), uid="known")):
+        specs.ensure(each)
+    (adopted,) = specs.adopt({"known"}, "n")
+    assert (adopted.uid, adopted.uses, adopted.adopted) == (UID, lost.uses, True)
+    assert [a.cdi_ids for a in adopted.answers] == [a.cdi_ids for a in lost.answers]
+
+
 def test_a_record_with_a_spec_that_is_no_longer_valid_can_still_be_unprepared(specs):
     good = record(specs, card())
     spec = msgspec.Raw(bytes(good.spec).replace(b'"CARD=0"', b'"no variable"'))
