@@ -227,9 +227,9 @@ async def test_a_deadline_names_whom_the_claim_waits_for(world):
     kubeconfig = write_kubeconfig(world.root / "hanging", f"http://127.0.0.1:{port}")
     driver = await world.start(KUBECONFIG=str(kubeconfig))
     claim = await world.claim("card-0")
-    late = (await driver.prepare(claim, seconds=1)).claims[claim.uid]
+    late = (await driver.prepare(claim, seconds=3)).claims[claim.uid]
     assert "it waits for the API server" in late.error
-    behind = (await driver.unprepare(claim, seconds=1)).claims[claim.uid]
+    behind = (await driver.unprepare(claim, seconds=3)).claims[claim.uid]
     assert "the prepare before it waits for the API server" in behind.error
     await driver.stop(kill=True)
     hanging.close()

@@ -112,7 +112,7 @@ async def test_an_api_server_that_accepts_and_says_nothing_does_not_stop_the_sta
     await driver.registered()
     world, claim = unruly.world, await unruly.world.claim("card-0")
     assert (await driver.unprepare(UNKNOWN)).claims[UNKNOWN.uid].error == ""
-    late = (await driver.prepare(claim, seconds=1)).claims[claim.uid]
+    late = (await driver.prepare(claim, seconds=3)).claims[claim.uid]
     assert f"claim default/{claim.name}" in late.error
     assert await world.slices() == {}
 
