@@ -122,6 +122,18 @@ def test_a_file_that_could_not_be_removed_goes_with_the_next_claim(specs, tmp_pa
     assert [f.name for f in file.parent.iterdir()] == ["card.acme.example-claim_other.json"]
 
 
+def test_a_file_that_could_not_be_removed_stays_when_its_claim_is_prepared_again(specs, tmp_path):
+    specs.ensure(record(specs, card()))
+    (file,) = (tmp_path / "cdi").iterdir()
+    file.unlink()
+    file.mkdir()
+    specs.remove(UID)
+    file.rmdir()
+    specs.put(record(specs, card()))
+    specs.ensure(record(specs, card(), uid="other"))
+    assert file in (tmp_path / "cdi").iterdir()
+
+
 def test_a_directory_that_cannot_be_made_is_the_nodes_fault(tmp_path):
     (tmp_path / "cdi").write_text("")
     specs = SpecFiles(tmp_path / "cdi", "card.acme.example")
