@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 import virtual_time
+from unruly_api import unruly_api
 
 from pydra_core import Device, Inventory
 from pydra_core._api.access import Access
@@ -40,6 +41,8 @@ class Node:
         self.registration = Registration()
         self.publisher = Publisher(client, DRIVER, NODE, self.registration, Metrics(DRIVER))
         self.told = []
+        self.wiped = asyncio.Event()
+        self.publisher.on_wiped = self.wiped.set
         self.publisher.on_trouble = lambda reason, _: self.told.append(reason)
 
     def want(self, count):
@@ -54,6 +57,11 @@ class Node:
                 if len(await self.slices()) == count:
                     break
         return now() - began
+
+    async def until_made_again(self):
+        """Seconds from the end of the first slice until there is one that stays."""
+        await self.wiped.wait()
+        return await self.until(1)
 
     async def slices(self):
         return (await self.api.list(SLICES)).items
@@ -83,9 +91,10 @@ def now():
 async def node(count=3):
     server = ApiServer(RealClock())
     await server.local.create("nodes", {"metadata": {"name": NODE}})
-    async with server.listen() as url:
+    async with server.listen() as upstream, unruly_api(upstream) as (door, url):
         client = KubeClient(Access(url, str, None))
         made = Node(server, client)
+        made.door = door
         made.want(count)
         running = asyncio.ensure_future(made.publisher.run())
         try:
@@ -219,5 +228,52 @@ def test_another_publisher_is_left_alone_for_ever_longer_up_to_ten_minutes(play,
             await asyncio.sleep(LONG)
             await made.change()
             assert await made.is_undone() < 1.0
+
+    play(story)
+
+
+def test_a_slice_that_is_deleted_before_its_creation_is_answered_comes_back(play):
+    """The watch tells of its end first; what the answer then says of it is old."""
+
+    async def story():
+        async with node() as made:
+
+            async def create(request):
+                answer = await made.door.forward(request)
+                await made.wipe()
+                await made.wiped.wait()
+                return answer
+
+            made.door.plan("post", create)
+            made.registration.known.set()
+            assert await made.until_made_again() < 1.0
+
+    play(story)
+
+
+def test_who_stops_to_lead_between_two_writes_makes_only_the_first(play):
+    async def story():
+        async with node(300) as made:
+            leads = [True, True]
+            made.publisher.leads = lambda: bool(leads and leads.pop())
+            made.registration.known.set()
+            await made.until(1)
+            await asyncio.sleep(60)
+            assert len(await made.slices()) == 1
+            made.publisher.leads = lambda: True
+            made.publisher.look_again()
+            assert await made.until(3) < 1.0
+
+    play(story)
+
+
+def test_an_instance_that_does_not_lead_writes_nothing_and_is_ready(play):
+    async def story():
+        async with node() as made:
+            made.publisher.leads = lambda: False
+            made.registration.known.set()
+            await asyncio.sleep(60)
+            assert made.publisher.problem == ""
+            assert set(made.door.seen) == {"list", "watch"}
 
     play(story)

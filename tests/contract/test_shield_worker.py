@@ -51,6 +51,11 @@ def forge(head):
     os.write(int(sys.argv[2]), bytes(head))
     signal.pause()
 
+@mutates
+def falls_silent():
+    os.close(int(sys.argv[2]))
+    signal.pause()
+
 @events
 def flood(count, path):
     yield from range(count)
@@ -133,6 +138,11 @@ async def test_a_length_beyond_all_reason_is_not_waited_for(odd):
         await odd.shield(odd.card.forge, [255] * 8)
 
 
+async def test_a_worker_that_closes_its_channel_and_lives_on_is_killed(odd):
+    with pytest.raises(VendorCrashedError, match="closed its channel, for which it was killed"):
+        await odd.shield(odd.card.falls_silent, timeout=60)
+
+
 async def test_the_deadline_of_a_call_ends_with_it(sabotage, tmp_path):
     loop = asyncio.get_running_loop()
     await sabotage.shield(sabotage.card.pid)
@@ -158,9 +168,9 @@ async def test_a_reload_waits_for_what_nobody_waits_for_any_more(sabotage, tmp_p
 
 
 async def test_a_worker_whose_events_nobody_takes_has_to_wait(odd, tmp_path):
-    stream = odd.shield.events(odd.card.flood, 1_000_000, str(tmp_path / "all told"))
+    stream = odd.shield.events(odd.card.flood, 10_000, str(tmp_path / "all told"))
     assert await anext(stream) == 0
-    for _ in range(300):
+    for _ in range(1000):
         await odd.shield(odd.card.looks)
     assert not (tmp_path / "all told").exists()
     await stream.aclose()
