@@ -134,7 +134,7 @@ class ClaimPath:
         if prepared and self._still_holds(prepared):
             self._specs.ensure(prepared)
             return prepared.answers
-        if False:
+        if (begun := ledger.intent(ref.uid)) and begun.answers:
             # it was interrupted: what it left of the hardware is unknown
             await self._undo(ref, begun)
         self._works.at(ref.uid, "the API server")
