@@ -1,7 +1,8 @@
 """Where everything may be caught: in the places listed here, nowhere else.
 
 A claim's error must not fail its neighbours, a background task's must not end the driver, and what a vendor's
-library raises must reach the driver as data, whatever the constructor of its class does. Any further broad catch hides a bug from the person who could mend it.
+library raises must reach the driver as data, whatever the constructor of its class does. Any further broad catch hides
+a bug from the person who could mend it.
 """
 
 import ast
