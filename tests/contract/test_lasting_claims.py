@@ -66,6 +66,17 @@ main(Changing)""",
 )
 
 
+STUCK = CHANGING.replace(
+    """            calls.write("unprepare\\n")
+""",
+    """            calls.write("unprepare\\n")
+        if CALLS.read_text().split().count("unprepare") == 1:
+            raise RuntimeError("the card is stuck")
+""",
+)
+assert "stuck" in STUCK
+
+
 def calls(world):
     path = world.root / "calls"
     return path.read_text().split() if path.exists() else []
@@ -95,6 +106,15 @@ async def test_what_will_not_pass_is_answered_at_once_and_frees_the_device(world
     await driver.stop()
     other = await world.claim("card-0")
     assert (await ask((await world.start()).prepare, other)).error == ""
+
+
+async def test_a_claim_whose_unprepare_broke_off_is_undone_before_it_is_prepared_anew(world):
+    driver = await world.start(STUCK)
+    claim = await world.claim("card-0")
+    first = await driver.prepare(claim)
+    assert "the card is stuck" in (await ask(driver.unprepare, claim)).error
+    assert await driver.prepare(claim) == first
+    assert calls(world) == ["prepare", "unprepare", "unprepare", "prepare"]
 
 
 @pytest.mark.parametrize(("source", "again"), [(COUNTING, 0), (CHANGING, 1)])
