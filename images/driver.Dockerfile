@@ -5,8 +5,8 @@
 # the builder's own platform for every target platform: nothing is compiled, and bytecode is the same everywhere.
 # Files have one fixed time, so a layer changes only with its content. Both digests are those of indexes for all
 # platforms. No `# syntax=` line: that would be one more image to trust.
-ARG PYTHON_IMAGE=docker.io/library/python:3.13.15-slim-trixie@sha256:7c61056e61ac89e852de05f3dc6fa51a6dd2181797bceed46aa725dd7cb2cd3b
-ARG UV_IMAGE=ghcr.io/astral-sh/uv:0.13.0@sha256:cdc6093146eb3ff6a40107b38f008b789e050e77ad87865e381d9917da55a168
+ARG PYTHON_IMAGE=python:3.13.15-slim-trixie@sha256:7c61056e61ac89e852de05f3dc6fa51a6dd2181797bceed46aa725dd7cb2cd3b
+ARG UV_IMAGE=astral/uv:0.13.0@sha256:cdc6093146eb3ff6a40107b38f008b789e050e77ad87865e381d9917da55a168
 ARG CORE_IMAGE=pydra-core
 
 FROM ${UV_IMAGE} AS uv

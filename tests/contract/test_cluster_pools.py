@@ -163,12 +163,13 @@ async def test_a_holder_that_was_frozen_wakes_up_and_writes_nothing(world, fabri
 
 async def test_devices_may_each_name_their_node_where_the_server_knows_how(world, fabric):
     world.server.faults.drop_fields("resourceslices", "spec.perDeviceNodeSelection")
-    fabric.say(fabric={"at": {"box-0": NODE}})
+    fabric.say(fabric={"at": {"box-0": NODE}}, seats=EVERYWHERE)
     publisher = await fabric.publish()
     await publisher.says("feature gate DRAPartitionableDevices is off")
+    assert devices(await world.slices()) == {"seats": ["seat-0"]}  # one refusal is not the others'
     world.server.faults.clear()
-    slices = await reads(world, fabric=["box-0"])
-    ((_, body),) = slices.items()
+    slices = await reads(world, fabric=["box-0"], seats=["seat-0"])
+    body = slices[f"fabric-{DRIVER}-0000"]
     assert body["spec"]["perDeviceNodeSelection"] is True
     assert body["spec"]["devices"] == [{"name": "box-0", "nodeName": NODE}]
 
@@ -217,6 +218,17 @@ async def test_a_fault_in_one_pool_leaves_the_others_to_be_published(world, fabr
     fabric.say(rack_a=RACK | {"labels": {"rack": "no label"}}, seats={"devices": ["seat-1"]})
     await reads(world, rack_a=["box-0", "box-1"], seats=["seat-1"])
     await publisher.says("pool 'rack-a': its nodes: label 'rack': value 'no label'")
+
+
+async def test_what_a_refused_pool_still_has_is_given_to_no_other(world, fabric):
+    publisher = await fabric.publish()
+    await reads(world, rack_a=["box-0", "box-1"], seats=["seat-0"])
+    world.server.faults.fail("update", "resourceslices", 403, times=100)
+    fabric.say(rack_a={"devices": ["box-0"]}, rack_b={"devices": ["box-1"]}, rack_c={"devices": []})
+    await publisher.says("slices cannot be kept in step")
+    assert devices(await world.slices()) == {"rack-a": ["box-0", "box-1"], "rack-c": []}
+    world.server.faults.clear()
+    await reads(world, rack_a=["box-0"], rack_b=["box-1"], rack_c=[])
 
 
 async def test_a_pool_that_is_called_like_a_node_is_told(world, fabric):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -244,6 +245,8 @@ def test_a_failure_is_explained_and_the_exit_code_says_so():
         (["--driver", "pizza", "--family", "CDI"], "CDI"),
         (["--driver", "nobody"], "nobody"),
         (["--start", "'"], "quotes"),
+        (["--driver", "pizza", "--sicken", "'"], "--sicken"),
+        (["--driver", "pizza", "--heal", " "], "--heal"),
         (["--driver", "pizza", "--config", "/no/such/file"], "/no/such/file"),
         ([], "--driver"),
     ],
@@ -253,6 +256,13 @@ def test_a_command_line_that_makes_no_sense_is_refused(capsys, arguments, says):
         main(argv=["testbed", "conformance", *arguments])
     assert ended.value.code == 2
     assert says in capsys.readouterr().err
+
+
+async def test_a_command_that_makes_no_device_sick_is_no_finding_about_a_driver():
+    watching = driver("framework_driver", "watching")
+    hurting = dataclasses.replace(watching, sicken=("false",), heal=("true",))
+    with pytest.raises(ConfigError, match="false: ended with code 1"):
+        await run(hurting, select(["HEALTH-02"]))
 
 
 async def test_a_program_that_is_not_there_is_no_finding_about_a_driver():

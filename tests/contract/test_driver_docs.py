@@ -53,7 +53,8 @@ def node(monkeypatch):
 
 def _node(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    variables = {"KUBELET_ROOT": "k", "CDI_DIR": "cdi", "KUBECONFIG": "", "COLUMNS": "120"}
+    root = str(tmp_path / "k")
+    variables = {"KUBELET_ROOT": root, "CDI_DIR": "cdi", "KUBECONFIG": "", "COLUMNS": "120"}
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=":")

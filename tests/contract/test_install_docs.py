@@ -64,7 +64,7 @@ def test_the_released_chart_has_the_name_the_pages_give_it(monkeypatch):
     named = {
         name
         for page in PAGES
-        for name in re.findall(r"oci://ghcr\.io/OWNER/charts/([a-z-]+)", (USER / page).read_text())
+        for name in re.findall(r"oci://REGISTRY/OWNER/charts/([a-z-]+)", (USER / page).read_text())
     }
     assert named == {chart_name(ROOT, "pydra-pizza")}
 

@@ -18,7 +18,7 @@ COUNTING = CARDS.replace(
     "from pydra_cdi",
     """from pathlib import Path
 from pydra_core import DeviceUnhealthyError, TerminalError
-from pydra_core.errors import TransientError
+from pydra_core.errors import DeviceBusyError, TransientError
 CALLS = Path(__file__).with_name("calls")
 from pydra_cdi""",
     1,
@@ -48,7 +48,7 @@ TIMING_OUT = COUNTING.replace(
 )
 HOPELESS = COUNTING.replace(
     "        return [a.prepared(",
-    """        class GoneForGoodError(TerminalError, DeviceUnhealthyError):
+    """        class GoneForGoodError(TerminalError, DeviceBusyError):  # which alone would be repeated
             reason = "GoneForGood"
         raise GoneForGoodError("device card-0: burnt; replace it")
         return [a.prepared(""",
@@ -68,6 +68,17 @@ ABLE = CHANGING.replace(
     "    async def unprepare",
     "    def changes(self, claim):\n        return False\n\n    async def unprepare",
 )
+
+
+STUCK = CHANGING.replace(
+    """            calls.write("unprepare\\n")
+""",
+    """            calls.write("unprepare\\n")
+        if CALLS.read_text().split().count("unprepare") == 1:
+            raise RuntimeError("the card is stuck")
+""",
+)
+assert "stuck" in STUCK
 
 
 def calls(world):
@@ -99,6 +110,15 @@ async def test_what_will_not_pass_is_answered_at_once_and_frees_the_device(world
     await driver.stop()
     other = await world.claim("card-0")
     assert (await ask((await world.start()).prepare, other)).error == ""
+
+
+async def test_a_claim_whose_unprepare_broke_off_is_undone_before_it_is_prepared_anew(world):
+    driver = await world.start(STUCK)
+    claim = await world.claim("card-0")
+    first = await driver.prepare(claim)
+    assert "the card is stuck" in (await ask(driver.unprepare, claim)).error
+    assert await driver.prepare(claim) == first
+    assert calls(world) == ["prepare", "unprepare", "unprepare", "prepare"]
 
 
 @pytest.mark.parametrize(("source", "again"), [(COUNTING, 0), (CHANGING, 1), (ABLE, 0)])
@@ -152,7 +172,8 @@ async def test_a_damaged_journal_is_set_aside_and_spec_files_tell_what_it_lost(w
     data[data.rindex(b'"op":"prepared"')] ^= 1
     journal.write_bytes(data)
     driver = await world.start()
-    assert "claim read back from its spec file" in driver.logged()
+    (line,) = [x for x in driver.logged().splitlines() if "read back from its spec file" in x]
+    assert lost.uid in line
     other = await world.claim("card-1")
     assert lost.uid in (await ask(driver.prepare, other)).error
     assert (await ask(driver.unprepare, lost)).error == ""
@@ -230,9 +251,9 @@ async def test_a_deadline_names_whom_the_claim_waits_for(world):
     kubeconfig = write_kubeconfig(world.root / "hanging", f"http://127.0.0.1:{port}")
     driver = await world.start(KUBECONFIG=str(kubeconfig))
     claim = await world.claim("card-0")
-    late = (await driver.prepare(claim, seconds=1)).claims[claim.uid]
+    late = (await driver.prepare(claim, seconds=3)).claims[claim.uid]
     assert "it waits for the API server" in late.error
-    behind = (await driver.unprepare(claim, seconds=1)).claims[claim.uid]
+    behind = (await driver.unprepare(claim, seconds=3)).claims[claim.uid]
     assert "the prepare before it waits for the API server" in behind.error
     await driver.stop(kill=True)
     hanging.close()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import signal
@@ -141,17 +142,20 @@ async def test_a_driver_name_that_is_no_domain_is_refused(world):
 async def test_hung_calls_of_the_driver_do_not_hold_up_a_stop(world):
     hung = CARDS.replace(
         "        return [a.prepared",
-        "        import asyncio, threading\n"
+        "        import asyncio, sys, threading\n"
+        "        print('hangs with', claim.name, file=sys.stderr, flush=True)\n"
         "        await asyncio.to_thread(threading.Event().wait)\n"
         "        return [a.prepared",
     )
     driver = await world.start(hung, DRAIN_TIMEOUT="0.2")
-    claims = [await world.claim("card-0") for _ in range(12)]
+    claims = [await world.claim(f"card-{n}") for n in range(12)]
+    calls = [asyncio.ensure_future(driver.prepare(claim)) for claim in claims]
     for claim in claims:
-        await driver.prepare(claim, seconds=0.2)
+        await driver.says(f"hangs with {claim.name}")
     driver.process.terminate()
     assert await driver.ended() == 0
     assert "stopped" in driver.logged()
+    await asyncio.gather(*calls, return_exceptions=True)
 
 
 async def test_the_number_of_prepared_claims_survives_a_restart(world):

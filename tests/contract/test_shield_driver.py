@@ -27,7 +27,8 @@ LATE_IMPORT = DRIVER.replace(
 
 @pytest.fixture
 def environ(library):
-    return {"SABOTEUR": str(library), "PYTHONPATH": str(SUPPORT)}
+    path = os.pathsep.join([str(SUPPORT), os.environ.get("PYTHONPATH", "")])
+    return {"SABOTEUR": str(library), "PYTHONPATH": path}
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
-from inventories import inventories, pools, reached, shared
+from inventories import inventories, pools, reached, scattered, shared
 
 from pydra_core._api.access import Access
 from pydra_core._api.client import KubeClient
@@ -133,18 +133,65 @@ class Node:
             await self.seen.wait()
 
 
+class Pools:
+    """A publisher of several pools, and somebody who reads all of them at every change."""
+
+    def __init__(self, node):
+        self.api, self.publisher = node.api, node.publisher
+        self.usable, self.wrong = None, False
+        self.moved = asyncio.Event()
+        self.wished = {}
+
+    async def watch(self):
+        slices = {}
+        async for change in self.api.watch("resourceslices"):
+            body = change.object
+            slices[body["metadata"]["name"]] = body["spec"]
+            if change.type == "DELETED":
+                slices.pop(body["metadata"]["name"], None)
+            self.usable = usable(slices)
+            everything = [d for names in self.usable.values() for d in names]
+            self.wrong |= len(everything) != len(set(everything))
+            self.wrong |= any(names not in self.wished[p] for p, names in self.usable.items())
+            self.moved.set()
+
+    async def publish(self, inventory):
+        found = local_pools(inventory, NODE)
+        wish = {pool.name: [d.name for d in pool.devices] for pool in found}
+        for name, names in wish.items():
+            self.wished.setdefault(name, []).append(names)
+        self.publisher.want(found)
+        while self.usable != wish:
+            self.moved.clear()
+            await self.moved.wait()
+            assert not self.wrong, "a device was in two pools, or a pool as nobody wished for it"
+
+
+def usable(slices):
+    """Pool to the names of its devices, of pools that consumers would use now."""
+    found = {}
+    for pool in {spec["pool"]["name"] for spec in slices.values()}:
+        mine = [s for _, s in sorted(slices.items()) if s["pool"]["name"] == pool]
+        newest = max(s["pool"]["generation"] for s in mine)
+        current = [s for s in mine if s["pool"]["generation"] == newest]
+        if {s["pool"]["resourceSliceCount"] for s in current} == {len(current)}:
+            found[pool] = [d["name"] for s in current for d in s.get("devices") or []]
+    return found
+
+
 def strip(device):
     taints = [{k: v for k, v in t.items() if k != "timeAdded"} for t in device.get("taints", [])]
     return {**device, "taints": taints}
 
 
 @asynccontextmanager
-async def node():
+async def node(watched=None):
     server = ApiServer(RealClock())
     await server.local.create("nodes", {"metadata": {"name": NODE}})
     async with server.listen() as url:
         client = KubeClient(Access(url, str, None))
         made = Node(server, client)
+        made = watched(made) if watched else made
         tasks = [asyncio.ensure_future(job) for job in (made.watch(), made.publisher.run())]
         try:
             yield made
@@ -173,3 +220,15 @@ async def tell(story):
 @given(st.lists(st.tuples(pools(), st.sampled_from(("", "one", "all"))), min_size=2, max_size=4))
 def test_at_every_moment_the_pool_is_incomplete_or_one_that_was_wished_for(story):
     asyncio.run(tell(story))
+
+
+async def move(story):
+    async with node(Pools) as made, asyncio.timeout(30):
+        for inventory in story:
+            await made.publish(inventory)
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=SLOWLY)
+@given(st.lists(scattered(), min_size=2, max_size=4))
+def test_at_every_moment_each_device_is_in_one_pool_at_most(story):
+    asyncio.run(move(story))

@@ -86,7 +86,7 @@ async def test_a_claim_one_instance_is_at_work_on_is_waited_for_by_the_other(wor
     begun = asyncio.ensure_future(old.prepare(claim))
     await seen(world.root / "began")
     joined = asyncio.ensure_future(new.prepare(claim))
-    late = (await new.prepare(claim, seconds=1)).claims[claim.uid]
+    late = (await new.prepare(claim, seconds=3)).claims[claim.uid]
     assert "another instance of the driver" in late.error
     (world.root / "gate").touch()
     assert (await joined) == (await begun)

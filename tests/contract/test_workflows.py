@@ -23,7 +23,7 @@ jobs:
       contents: read
     env:
       BRANCH: ${{{{ github.head_ref }}}}
-      IMAGE: docker.io/acme/tool:v1@sha256:{"0" * 64}
+      IMAGE: acme/tool:v1@sha256:{"0" * 64}
     steps:
       - uses: actions/checkout@{SHA} # v7.0.1
         with:
@@ -70,7 +70,7 @@ def test_a_good_workflow_has_no_fault(found):
         (f"@{SHA}", f"@{SHA[:39]}", "must be pinned by the 40 digits of a commit"),
         (" # v7.0.1", "", "needs its version behind it"),
         (" # v7.0.1", " # v7", "needs its version behind it"),
-        (f"@sha256:{'0' * 64}", "", "line 15: image docker.io/acme/tool:v1 must be pinned by digest"),
+        (f"@sha256:{'0' * 64}", "", "line 15: image acme/tool:v1 must be pinned by digest"),
         ("permissions: {}\n", "", "must begin with `permissions: {}`"),
         ("permissions: {}\n", "permissions: read-all\n", "must begin with `permissions: {}`"),
         ("    permissions:\n      contents: read\n", "", "one: needs `permissions`"),
@@ -117,7 +117,7 @@ def test_every_kind_node_is_pinned_and_named_as_the_version_it_has():
         "v1.34", "v1.35", "v1.36", "v1.37",
     ]  # fmt: skip
     for node in nodes:
-        assert node["image"].startswith(f"docker.io/kindest/node:{node['kubernetes']}@sha256:")
+        assert node["image"].startswith(f"kindest/node:{node['kubernetes']}@sha256:")
 
 
 def test_the_page_on_support_claims_the_versions_that_ci_has():

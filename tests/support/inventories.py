@@ -187,3 +187,16 @@ def pools(draw):
     return Inventory(
         *found, counter_sets=tuple(CounterSet(f"s{n}", {"m": "9"}) for n in range(drawn))
     )
+
+
+@st.composite
+def scattered(draw):
+    """A node whose devices are in its own pool or in one of two further ones; as many as fill slices."""
+    count = draw(st.sampled_from((3, 66, 130, 260)))
+    block = draw(st.sampled_from((1, 5, 64)))
+    homes = draw(st.lists(st.sampled_from(("", "a", "b")), min_size=1, max_size=7))
+    found = {"": [], "a": [], "b": []}
+    for n in range(count):
+        found[homes[n // block % len(homes)]].append(Device(f"card-{n}"))
+    own = found.pop("")
+    return Inventory(*own, pools=tuple(Pool(n, tuple(d)) for n, d in found.items() if d))

@@ -1,8 +1,8 @@
 """Where everything may be caught: in the places listed here, nowhere else.
 
 A claim's error must not fail its neighbours, a background task's must not end the driver, and what a vendor's
-library raises must reach the driver as data. Any
-further broad catch hides a bug from the person who could mend it.
+library raises must reach the driver as data, whatever the constructor of its class does. Any further broad catch hides
+a bug from the person who could mend it.
 """
 
 import ast
@@ -15,6 +15,7 @@ ALLOWED = {
     CORE + "_node/prepare.py:_answer": "per claim",
     CORE + "_node/lifecycle.py:_keep_running": "per background task",
     CORE + "_shield/worker.py:outcome": "per operation of a vendor's library, in its own process",
+    CORE + "_shield/failures.py:rebuilt": "per error that comes from there",
 }
 
 

@@ -18,7 +18,8 @@ RUNNERS = frozenset({"ubuntu-24.04", "ubuntu-24.04-arm"})
 _USES = re.compile(r"^\s*(?:- )?uses:\s*(?P<what>\S+)(?P<rest>.*)$")
 _PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}")
 _VERSION = re.compile(r"\s+# v\d+\.\d+\.\d+")
-_IMAGE = re.compile(r"\b(?:docker\.io|ghcr\.io|quay\.io)/[\w./-]+[:@][^\s\"']+")
+_IMAGE = re.compile(r"^\s*(?!(?:- )?uses)[\w-]+:\s+([a-z0-9.-]+(?:/[\w.-]+)+[:@][^\s\"']+)\s*$")
+"""A value that names an image, by a path with a tag or a digest."""
 _IMAGE_PIN = re.compile(r"@sha256:[0-9a-f]{64}$")
 
 
@@ -78,9 +79,9 @@ def _pinned(workflow: Workflow) -> Iterator[str]:
 
 def _images(workflow: Workflow) -> Iterator[str]:
     for number, line in enumerate(workflow.text.splitlines(), 1):
-        for match in _IMAGE.finditer(line):
-            if not _IMAGE_PIN.search(match[0]):
-                yield f"line {number}: image {match[0]} must be pinned by digest"
+        match = _IMAGE.match(line)
+        if match and not _IMAGE_PIN.search(match[1]):
+            yield f"line {number}: image {match[1]} must be pinned by digest"
 
 
 def _rights(workflow: Workflow) -> Iterator[str]:

@@ -102,6 +102,21 @@ async def test_waiting_for_a_recovery_keeps_nobody_from_working(node):
     assert [e.health for e in await made.list()] == [v1.UNHEALTHY, v1.UNHEALTHY]
 
 
+async def test_a_device_that_goes_while_it_recovers_keeps_no_other_from_it(node):
+    made = await node(policy=HealthPolicy(recovers_after=0.05))
+    made.tasks.append(asyncio.ensure_future(made.board.settle()))
+    await made.say(sick("card-0", ""), sick("card-1", ""))
+    well = [DeviceHealth(device=f"card-{n}", health=Health.HEALTHY) for n in range(2)]
+    saying = asyncio.ensure_future(made.say(*well))
+    await asyncio.sleep(0)
+    made.board.set_devices([("node-1", "card-1")])
+    await saying
+    while (await made.list())[0].health != v1.HEALTHY:
+        made.told.clear()
+        await made.told.wait()
+    assert not made.tasks[0].done()
+
+
 async def test_a_device_that_is_not_published_is_nobody_s_business(node):
     made = await node()
     await made.say(sick("card-9", ""), sick("card-0", ""))

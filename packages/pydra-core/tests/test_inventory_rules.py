@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from pydra_core import (
@@ -35,10 +37,12 @@ def device(**kwargs):
         (Inventory(device(attributes={"x" * 33: "x"})), "C identifier"),
         (Inventory(device(attributes={"Not_A_Domain/x": "x"})), "its domain"),
         (Inventory(device(attributes={"a": "é" * 33})), "66 bytes"),
+        (Inventory(device(attributes={"a": os.fsdecode(b"SN\xff")})), "no Unicode text"),
         (Inventory(device(attributes={"a": 2**63})), "64 bits"),
         (Inventory(device(attributes={"a": 1.5})), "float is not"),
         (Inventory(device(attributes={"a": Version("535.086.10")})), "no semantic version"),
         (Inventory(device(attributes={"a": Version("12.4")})), "no semantic version"),
+        (Inventory(device(attributes={"a": Version("1\u0662.4.0")})), "no semantic version"),
         (Inventory(device(attributes={f"a{i}": i for i in range(33)})), "33 attributes"),
         (Inventory(device(capacity={"memory": "16 GB"})), "no quantity"),
         (Inventory(device(capacity={"slices": Capacity("8", RANGE)})), "needs a shareable device"),

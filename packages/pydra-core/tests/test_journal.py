@@ -8,7 +8,7 @@ import pytest
 
 from pydra_core._state import frames, records
 from pydra_core._state.journal import Journal
-from pydra_core._state.records import FORMAT, DeviceUse, Intent, Prepared, Released
+from pydra_core._state.records import FORMAT, DeviceAnswer, DeviceUse, Intent, Prepared, Released
 from pydra_core.errors import ConfigError, DeviceBusyError, HostError
 
 
@@ -139,7 +139,18 @@ def foreign(data, start, end):
     return data[:start] + frames.frame(b'{"op":"moved","uid":"b"}') + data[end:]
 
 
-@pytest.mark.parametrize("damage", [zeroed, grown_and_flipped, foreign])
+def endless(data, start, end):
+    state = b'{"a":' * 5000 + b"1" + b"}" * 5000
+    answer = b'{"request":"r","pool":"p","device":"d","state":' + state + b"}"
+    record = (
+        b'{"op":"prepared","uid":"b","namespace":"","name":"","uses":[],"answers":['
+        + answer
+        + b"]}"
+    )
+    return data[:start] + frames.frame(record) + data[end:]
+
+
+@pytest.mark.parametrize("damage", [zeroed, grown_and_flipped, foreign, endless])
 async def test_a_record_lost_in_the_middle_is_no_torn_write(tmp_path, damage):
     """What was answered is gone: spec files are asked, and the file is kept for a person."""
     path = tmp_path / "journal"
@@ -178,6 +189,21 @@ async def test_a_record_too_large_to_be_read_again_is_refused(tmp_path):
         await journal.transact(lambda _: [prepared("a", "x" * frames.MAX_PAYLOAD)], durable=True)
     assert journal.ledger.all_prepared() == ()
     await journal.close()
+
+
+@pytest.mark.parametrize("depth", [101, 900, 975])
+async def test_a_state_that_may_be_too_deep_to_be_read_again_is_refused(tmp_path, depth):
+    state = {}
+    for _ in range(depth):
+        state = {"a": state}
+    answer = DeviceAnswer("r", "node", "card-0", state=state)
+    journal = Journal(tmp_path / "journal")
+    with pytest.raises(HostError, match="cannot hold claim a: state is nested more than 100"):
+        await journal.transact(
+            lambda _: [Prepared("a", "ns", "a", (), answers=(answer,))], durable=True
+        )
+    await journal.close()
+    assert await uids(tmp_path / "journal") == []
 
 
 async def test_the_ledger_learns_of_a_claim_only_once_it_is_on_disk(tmp_path):
@@ -291,6 +317,17 @@ async def test_a_compaction_by_one_instance_is_followed_by_the_other(tmp_path):
     await new.refresh()
     assert {r.uid for r in new.ledger.all_prepared()} == {"kept", "late"}
     await new.close()
+
+
+async def test_a_file_of_the_same_size_in_its_place_is_noticed(tmp_path):
+    path = tmp_path / "journal"
+    journal = Journal(path)
+    await journal.transact(lambda _: [prepared("a")], durable=True)
+    await write(tmp_path / "other", prepared("b"))
+    (tmp_path / "other").rename(path)
+    await journal.refresh()
+    assert [r.uid for r in journal.ledger.all_prepared()] == ["b"]
+    await journal.close()
 
 
 async def test_what_an_instance_left_half_written_when_it_died_is_cut_off_by_the_other(tmp_path):

@@ -47,6 +47,14 @@ def test_two_shares_of_one_device_do_not_meet():
     ledger.check_free("b", [DeviceUse("node", "card-0", "share-2")])
 
 
+def test_one_share_is_one_claims():
+    ledger = Ledger()
+    share = DeviceUse("node", "card-0", "share-1")
+    ledger.apply(prepared("a", share))
+    with pytest.raises(DeviceBusyError):
+        ledger.check_free("b", [share])
+
+
 @pytest.mark.parametrize("held", ["", "share-1"])
 def test_a_whole_device_and_a_share_of_it_exclude_each_other(held):
     ledger = Ledger()

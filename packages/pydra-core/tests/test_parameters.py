@@ -123,6 +123,19 @@ class Checked(msgspec.Struct):
             raise ValueError("low must not be above high")
 
 
+class Wordy(msgspec.Struct):
+    size: int
+
+    def __post_init__(self):
+        raise ValueError("long " * 1000)
+
+
+def test_a_long_word_of_the_model_is_cut():
+    with pytest.raises(ParametersError) as told:
+        read({"size": 1}, Wordy)
+    assert len(str(told.value)) < 400
+
+
 def test_what_only_the_model_knows_is_asked_last():
     assert read({"low": 1, "high": 2}, Checked) == Checked(1, 2)
     with pytest.raises(ParametersError, match="low must not be above high"):

@@ -84,6 +84,15 @@ def test_files_of_unknown_claims_go_and_those_of_others_stay(specs, tmp_path):
     assert left == [f"card.acme.example-claim_{UID}.json", "other.example-claim_x.json"]
 
 
+def test_what_a_lost_journal_knew_is_read_back_from_the_files_but_for_claims_it_still_knows(specs):
+    lost = record(specs, card(), card("shared", "5e0f2b6c", device="card-1"))
+    for each in (lost, record(specs, card(), uid="known")):
+        specs.ensure(each)
+    (adopted,) = specs.adopt({"known"}, "n")
+    assert (adopted.uid, adopted.uses, adopted.adopted) == (UID, lost.uses, True)
+    assert [a.cdi_ids for a in adopted.answers] == [a.cdi_ids for a in lost.answers]
+
+
 def test_a_record_with_a_spec_that_is_no_longer_valid_can_still_be_unprepared(specs):
     good = record(specs, card())
     spec = msgspec.Raw(bytes(good.spec).replace(b'"CARD=0"', b'"no variable"'))
@@ -111,6 +120,18 @@ def test_a_file_that_could_not_be_removed_goes_with_the_next_claim(specs, tmp_pa
     file.write_text("{}")
     specs.ensure(record(specs, card(), uid="other"))
     assert [f.name for f in file.parent.iterdir()] == ["card.acme.example-claim_other.json"]
+
+
+def test_a_file_that_could_not_be_removed_stays_when_its_claim_is_prepared_again(specs, tmp_path):
+    specs.ensure(record(specs, card()))
+    (file,) = (tmp_path / "cdi").iterdir()
+    file.unlink()
+    file.mkdir()
+    specs.remove(UID)
+    file.rmdir()
+    specs.put(record(specs, card()))
+    specs.ensure(record(specs, card(), uid="other"))
+    assert file in (tmp_path / "cdi").iterdir()
 
 
 def test_a_directory_that_cannot_be_made_is_the_nodes_fault(tmp_path):

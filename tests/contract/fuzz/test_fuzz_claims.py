@@ -202,3 +202,10 @@ async def test_a_request_of_three_names_is_refused(served):
     results.insert(0, results[0] | {"driver": "other.example"})
     answer = await judge(served, lambda name, uid: filled(encode(body), name, uid))
     assert "results[2].request: 'r1/sub/sub' is not a request's name" in answer.error
+
+
+async def test_what_a_share_consumes_is_a_quantity_or_refused(served):
+    body = document()
+    body["status"]["allocation"]["devices"]["results"][1]["consumedCapacity"] = {"memory": "a lot"}
+    answer = await judge(served, lambda name, uid: filled(encode(body), name, uid))
+    assert "results[1].consumedCapacity: 'a lot' of 'memory' is not a quantity" in answer.error

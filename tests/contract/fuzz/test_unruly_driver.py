@@ -56,6 +56,13 @@ async def test_a_busy_server_is_left_alone_for_as_long_as_it_asks(unruly):
     await assert_serving(unruly.world, driver)
 
 
+async def test_a_busy_server_is_asked_for_a_claim_again_when_it_says(unruly):
+    unruly.api.plan("get", says('{"message": "too many"}', 429, Retry_After="1"))
+    driver = await unruly.start(LOG_LEVEL="debug")
+    await assert_serving(unruly.world, driver)
+    assert re.search(r"retrying .*reason=ApiError seconds=1\.0", driver.logged())
+
+
 async def test_a_token_that_was_replaced_is_read_again_and_a_claim_meanwhile_says_what_is_wrong(
     unruly,
 ):
@@ -112,7 +119,7 @@ async def test_an_api_server_that_accepts_and_says_nothing_does_not_stop_the_sta
     await driver.registered()
     world, claim = unruly.world, await unruly.world.claim("card-0")
     assert (await driver.unprepare(UNKNOWN)).claims[UNKNOWN.uid].error == ""
-    late = (await driver.prepare(claim, seconds=1)).claims[claim.uid]
+    late = (await driver.prepare(claim, seconds=3)).claims[claim.uid]
     assert f"claim default/{claim.name}" in late.error
     assert await world.slices() == {}
 

@@ -129,8 +129,9 @@ class Pool:
     In `Driver.cluster_pools`, `name` is the pool's name in the API, one or more DNS subdomains joined by `/`, and
     `nodes` says who reaches it. Without `nodes`, each device says so itself (KEP-4815).
 
-    The names of devices are unique over all pools that are returned together: a device that moves to another pool
-    is known by its name, and is nowhere until the claim that holds it lets it go.
+    The scheduler tries pools in the order of their names. Names of devices are unique over all pools that are returned
+    together: a device that moves to another pool is known by its name, and is nowhere until the claim that holds it
+    lets it go.
     """
 
     name: str

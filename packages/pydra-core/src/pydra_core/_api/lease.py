@@ -23,8 +23,8 @@ _log = logging.getLogger(__name__)
 _NOT_FOUND, _CONFLICT = 404, 409
 _HOLDS = 2 / 3
 """Part of the duration for which a holder trusts its last renewal."""
-_TRIES = 6
-"""How often within its duration a lease is looked at."""
+_TRIES, _LONGEST = 6, 3.0
+"""How often within its duration a lease is looked at, and the most seconds in between: it may be given back."""
 
 Body: TypeAlias = dict[str, Any]
 
@@ -86,7 +86,8 @@ class Lease:
                     _log.warning("lease cannot be kept up", extra={"why": str(err)})
             if held != (held := self.holds()):
                 _log.info("lease taken" if held else "lease lost")
-            await asyncio.sleep(self._duration / _TRIES * random.uniform(0.8, 1.0))  # noqa: S311 (spreads load)
+            pause = min(self._duration / _TRIES, _LONGEST)
+            await asyncio.sleep(pause * random.uniform(0.8, 1.0))  # noqa: S311 (spreads load)
 
     async def release(self) -> None:
         """Give it back, if it is ours, after the last write. One that cannot be given back runs out."""

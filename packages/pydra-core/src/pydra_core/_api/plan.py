@@ -106,10 +106,12 @@ def plan_pool(
     changed = {
         n for n, e in kept.items() if not _same(e["spec"], wanted[n]) or not _owned(e, owner)
     }
-    if not _may_keep(generation, kept, changed, len(wanted), stale):
+    if not _may_keep(generation, kept, changed, len(wanted)):
         generation += 1
     writes = [Write("delete", e) for e in stale]
-    for each, content in wanted.items():
+    times = _times(existing)
+    for each, untimed in wanted.items():
+        content = _timed(untimed, times)
         pool = {"name": name, "generation": generation, "resourceSliceCount": len(wanted)}
         if each not in kept:
             writes.append(Write("create", _new(each, content, pool, owner, driver)))
@@ -129,21 +131,23 @@ def _order(
         return [], list(desired)
     after = {pool: _names(contents) for pool, contents in desired.items()}
     before = {pool: _names(e["spec"] for e in bodies) for pool, bodies in pools.items()}
-    losses = {pool: before[pool] - after[pool] for pool in desired}
-    gains = {pool: after[pool] - before[pool] for pool in desired}
+    losers: dict[str, set[str]] = {}
+    for pool in desired:
+        for name in before[pool] - after[pool]:
+            losers.setdefault(name, set()).add(pool)
+    moves = {p: {d for d in after[p] - before[p] if d in losers} for p in desired}
+    waits = {p: {q for d in moves[p] for q in losers[d]} for p in desired}
     first: list[Body] = []
     order: list[str] = []
-    left = list(desired)
+    left = dict.fromkeys(desired)
     while left:
-        moving = {p: {d for q in left if q != p for d in losses[q] & gains[p]} for p in left}
-        ready = [p for p in left if not moving[p]]
+        ready = [p for p in left if not waits[p] & left.keys()]
         if not ready:
-            every = set().union(*moving.values())
-            holders = [e for p in left for e in pools[p] if _names([e["spec"]]) & every & losses[p]]
-            first += holders
-            ready = left
+            moving = {d for p in left for d in moves[p]}
+            first = [e for p in left for e in pools[p] if (_names([e["spec"]]) - after[p]) & moving]
+            ready = list(left)
         order += ready
-        left = [p for p in left if p not in ready]
+        left = {p: None for p in left if p not in ready}
     return first, order
 
 
@@ -151,11 +155,9 @@ def _names(contents: Iterable[Mapping[str, Any]]) -> set[str]:
     return {device["name"] for content in contents for device in content.get("devices") or []}
 
 
-def _may_keep(
-    generation: int, kept: Mapping[str, Body], changed: set[str], count: int, stale: Sequence[Body]
-) -> bool:
+def _may_keep(generation: int, kept: Mapping[str, Body], changed: set[str], count: int) -> bool:
     """Whether the pool's present generation stays true while the writes are under way."""
-    if generation == 0 or stale:
+    if generation == 0:
         return False
     uniform = all(
         e["spec"]["pool"]["generation"] == generation
@@ -177,28 +179,57 @@ def _keeps(body: Body, content: Mapping[str, Any]) -> bool:
 
 
 def _same(spec: Mapping[str, Any], content: Mapping[str, Any]) -> bool:
-    devices = [
-        _comparable(d, w)
-        for d, w in zip(spec.get("devices") or [], content.get("devices", []), strict=False)
-    ]
     return (
-        len(spec.get("devices") or []) == len(content.get("devices", []))
-        and devices == content.get("devices", [])
+        [_untimed(device) for device in spec.get("devices") or []] == content.get("devices", [])
         and (spec.get("sharedCounters") or []) == content.get("sharedCounters", [])
         and all(spec.get(field) == content.get(field) for field in SELECTIONS)
     )
 
 
-def _comparable(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The stored device without the times the server sets on taints that were sent without one."""
-    if not stored.get("taints"):
-        return stored
-    timed = {t["key"]: "timeAdded" in t for t in wanted.get("taints", [])}
-    taints = [
-        {k: v for k, v in t.items() if k != "timeAdded" or timed.get(t["key"], False)}
-        for t in stored["taints"]
+def _untimed(device: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The stored device without the times of its taints, which are the server's."""
+    if not device.get("taints"):
+        return device
+    taints = [{k: v for k, v in taint.items() if k != "timeAdded"} for taint in device["taints"]]
+    return {**device, "taints": taints}
+
+
+def _times(existing: Iterable[Body]) -> Mapping[tuple[str, ...], str]:
+    """Since when each device of the pool has each taint."""
+    return {
+        (device["name"], *_identity(taint)): taint["timeAdded"]
+        for body in existing
+        for device in body["spec"].get("devices") or []
+        for taint in device.get("taints") or []
+        if "timeAdded" in taint
+    }
+
+
+def _timed(content: Mapping[str, Any], times: Mapping[tuple[str, ...], str]) -> Mapping[str, Any]:
+    """The content with the times of taints that stay: sent without, they would begin anew at each write.
+
+    A pod that tolerates NoExecute for some time is evicted when that has passed since the taint's time.
+    """
+    if not times or "devices" not in content:
+        return content
+    devices = [
+        {**device, "taints": [_since(times, device["name"], t) for t in device["taints"]]}
+        if "taints" in device
+        else device
+        for device in content["devices"]
     ]
-    return {**stored, "taints": taints}
+    return {**content, "devices": devices}
+
+
+def _since(
+    times: Mapping[tuple[str, ...], str], device: str, taint: Mapping[str, str]
+) -> Mapping[str, str]:
+    time = times.get((device, *_identity(taint)))
+    return {**taint, "timeAdded": time} if time else taint
+
+
+def _identity(taint: Mapping[str, str]) -> tuple[str, ...]:
+    return (taint["key"], taint.get("value", ""), taint.get("effect", ""))
 
 
 def _owned(body: Body, owner: Owner | None) -> bool:

@@ -17,6 +17,7 @@ from typing import Protocol
 from pydra_core._api.client import MANAGER, KubeClient
 from pydra_core._api.counters import layout_of
 from pydra_core._api.plan import Body, Owner, Write, plan
+from pydra_core._api.refusals import Refusals
 from pydra_core._api.rivals import Rivals, managers
 from pydra_core._api.rules import faults_by_pool, inventory_error
 from pydra_core._api.slice_writes import SLICES, SliceWriter
@@ -82,6 +83,7 @@ class Publisher:
             False  # as the server's version wants it, which may change with each session
         )
         self._wake = asyncio.Event()
+        self._refusals = Refusals(self._wake.set)
         self.problem = "nothing was published yet"
         self.leads: Callable[[], bool] = lambda: True
         self.on_wiped: Callable[[], None] = lambda: None
@@ -220,10 +222,19 @@ class Publisher:
         ):
             self._give_way(foreign)
             return
+        self._refusals.begin()
         for write in writes:
             if not self.leads():
-                return  # whoever leads now writes the rest
-            await self._write(write)
+                self._wake.set()  # whoever leads now writes the rest
+                return
+            try:
+                if not self._refusals.stop(write):
+                    await self._write(write)
+            except ApiError as err:
+                self._refusals.add(write, err, self._existing.values())
+        if refused := self._refusals.end():
+            self._report(refused, self._refusals.pause)
+            return
         if writes:
             count = sum(len(contents or ()) for contents in desired.values())
             _log.info("published", extra={"slices": count, "writes": len(writes)})

@@ -22,7 +22,8 @@ _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,31}")
 _SEMVER = re.compile(
     r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)"
     r"(-((0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*)(\.(0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*))*))?"
-    r"(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?"
+    r"(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?",
+    re.ASCII,
 )
 _LABEL_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _DOMAIN_LENGTH = 63
@@ -112,7 +113,7 @@ def inventory_error(faults: Mapping[str, Sequence[str]]) -> InventoryError:
     return InventoryError(
         "inventory: cannot be published: "
         + "; ".join(every[:20])
-        + " (correct what discover returns)",
+        + " (correct what discover or cluster_pools returns)",
         faults=tuple(every),
     )
 
@@ -209,14 +210,24 @@ def _qualified(where: str, name: str) -> Iterator[str]:
 
 def _attribute(where: str, value: object) -> Iterator[str]:
     text = value.text if isinstance(value, Version) else value
-    if isinstance(text, str) and len(text.encode()) > _TEXT_BYTES:
-        yield f"{where}: {len(text.encode())} bytes of text, at most {_TEXT_BYTES}"
+    if isinstance(text, str):
+        yield from _text(where, text)
     if isinstance(value, Version) and not _SEMVER.fullmatch(value.text):
         yield f"{where}: {value.text!r} is no semantic version: three numbers without leading zeros"
     if isinstance(value, int) and value not in _INT64:
         yield f"{where}: {value} does not fit 64 bits"
     if not isinstance(value, bool | int | str | Version):
         yield f"{where}: {type(value).__name__} is not bool, int, str or Version"
+
+
+def _text(where: str, text: str) -> Iterator[str]:
+    try:
+        length = len(text.encode())
+    except UnicodeEncodeError:  # what Python makes of bytes in a file that are none
+        yield f"{where}: {text!r} is no Unicode text"
+        return
+    if length > _TEXT_BYTES:
+        yield f"{where}: {length} bytes of text, at most {_TEXT_BYTES}"
 
 
 def _capacity(where: str, value: str | int | Capacity, *, shareable: bool) -> Iterator[str]:

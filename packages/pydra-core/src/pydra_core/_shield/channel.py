@@ -18,11 +18,15 @@ _CLOSED = -1
 
 
 class Channel:
-    """This side's ends. `on_frame` gets each answer; `on_broken` hears what the worker did to the channel."""
+    """This side's ends. `on_frame` gets each answer; `on_broken` hears what the worker did to the channel.
+
+    `on_closed` is told that the worker has closed it, or is dying.
+    """
 
     def __init__(self, requests: int, answers: int, on_broken: Callable[[str], None]) -> None:
         """Own two non-blocking descriptors: the writing end of one pipe, the reading end of the other."""
         self.on_frame: Callable[[bytes], None] = lambda _: None
+        self.on_closed: Callable[[], None] = lambda: None
         self._on_broken = on_broken
         self._requests = requests
         self._answers = answers
@@ -63,7 +67,7 @@ class Channel:
         if data:
             self._take(data)
         else:
-            self._on_broken("closed its channel")
+            self.on_closed()
         return bool(data)
 
     def close(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pydra_core._shield.conversation import Late, Outcome
 from pydra_core._shield.process import Death
@@ -106,21 +106,27 @@ def rebuilt(operation: Operation, failure: Failure) -> PydraError:
     """
     fields = failure.fields
     if failure.classes:
-        kind = _class_of(failure.classes)
         try:
-            return kind(failure.message, **fields)
-        except TypeError:  # it has a constructor of its own
-            return VendorError(failure.message, **fields)
+            return _class_of(failure.classes)(failure.message, **fields)
+        except Exception:  # noqa: BLE001 (a constructor of its own does what it likes; the caller must not wait for ever)
+            return _plain(failure.message, fields)
     if operation.name == LOADING:
-        return VendorError(
+        return _plain(
             f"SDK module {operation.spec.module}: cannot be loaded: {failure.message}; install what it imports where"
             " this driver finds it",
-            **fields,
+            fields,
         )
-    return VendorError(
+    return _plain(
         f"{operation}: raised {failure.message}; translate it in the SDK module to an error that says what to do",
-        **fields,
+        fields,
     )
+
+
+def _plain(message: str, fields: Mapping[str, object]) -> VendorError:
+    """An error with whatever fields the worker named, also those that are no keywords."""
+    err = VendorError(message)
+    err.fields.update(fields)
+    return err
 
 
 def _class_of(names: Sequence[str]) -> type[PydraError]:

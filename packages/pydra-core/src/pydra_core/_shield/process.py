@@ -35,8 +35,11 @@ class Death:
 
     @property
     def signal(self) -> str:
-        """Name of the signal that ended it, or empty."""
-        return signal.Signals(-self.status).name if self.status < 0 else ""
+        """Name of the signal that ended it, or empty. Most real-time signals have a number only."""
+        if self.status >= 0:
+            return ""
+        number = -self.status
+        return next((s.name for s in signal.Signals if s == number), f"signal {number}")
 
 
 class Process:
@@ -67,6 +70,7 @@ class Process:
         self._loop.add_reader(self._spawned.pidfd, self._reap)
         self._loop.add_reader(self._spawned.output, self._print)
         self.channel = Channel(self._spawned.requests, self._spawned.answers, self.refuse)
+        self.channel.on_closed = self._closed
         self.channel.resume()
 
     @property
@@ -93,6 +97,11 @@ class Process:
             self._broke = broke
             self.channel.pause()
             self.kill()
+
+    def _closed(self) -> None:
+        """Mostly it is dying, and how it ends says more: killed by the kernel for its memory, for instance."""
+        self.channel.pause()
+        self._later(self._limits.grace, lambda: self.refuse("closed its channel"))
 
     def kill(self) -> None:
         """Kill it; when it is still there after a while, call it stuck."""

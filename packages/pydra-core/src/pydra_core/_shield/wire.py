@@ -78,5 +78,8 @@ def decode(body: bytes | memoryview) -> Answer:
     Raises:
         msgspec.DecodeError: it is none.
     """
-    answer: Answer = _answers.decode(body)
+    try:
+        answer: Answer = _answers.decode(body)
+    except RecursionError as err:
+        raise msgspec.DecodeError("nested without end") from err
     return answer

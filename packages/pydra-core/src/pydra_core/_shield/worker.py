@@ -21,7 +21,10 @@ from typing import Any, NoReturn, TypeAlias
 
 _LONGEST_TRACE = 16_000
 _END = object()
-_encode = json.JSONEncoder(allow_nan=False, check_circular=False, separators=(",", ":")).encode
+_encode = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")
+).encode
+"""Text that is no Unicode must fail here, as an error of its call: the driver takes its escapes for rubbish."""
 _decode = json.JSONDecoder().raw_decode
 _PR_SET_PDEATHSIG = 1
 _HEADER = 4
@@ -146,7 +149,8 @@ class _Boundary:
         except MemoryError as err:
             self._out_of_memory(err)
         except Exception as err:  # noqa: BLE001 (the boundary of one operation)
-            return False, json.dumps(_failure(err), default=str).encode()
+            said = json.dumps(_failure(err), default=str, ensure_ascii=False)
+            return False, said.encode(errors="replace")
 
     def _encoded(self, value: Any) -> bytes:
         try:

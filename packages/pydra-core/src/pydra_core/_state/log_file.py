@@ -269,6 +269,7 @@ class LogFile:
 
     def _frame(self, entry: records.Record) -> bytes:
         try:
+            records.check(entry)
             payload = records.encode(entry)
         except (TypeError, ValueError, OverflowError, RecursionError) as err:
             raise HostError(

@@ -56,7 +56,7 @@ def replay(data: bytes, start: int, ledger: Ledger) -> list[frames.Damage]:
             continue
         try:
             ledger.apply(records.decode(item.payload))
-        except msgspec.DecodeError as err:
+        except (msgspec.DecodeError, RecursionError) as err:
             damages.append(frames.Damage(item.end - len(item.payload), item.end, str(err)))
     return damages
 

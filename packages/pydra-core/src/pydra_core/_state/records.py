@@ -82,10 +82,27 @@ class Released(msgspec.Struct, frozen=True, tag="released", tag_field="op"):
 
 Record: TypeAlias = Intent | Prepared | Released
 
+_DEEPEST = 100
+"""Levels of a driver's state: what can be written must be read again, whatever calls the reader."""
 encode = msgspec.json.Encoder().encode
 _decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Intent | Prepared | Released)
 
 
+def check(record: Record) -> None:
+    """Refuse what a driver may keep and a later start could not read. Raises `ValueError`."""
+    for answer in () if isinstance(record, Released) else record.answers:
+        if _is_deeper(answer.state, _DEEPEST):
+            raise ValueError(f"state is nested more than {_DEEPEST} levels deep")
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    if isinstance(value, dict):
+        return not levels or any(_is_deeper(each, levels - 1) for each in value.values())
+    if isinstance(value, list | tuple):
+        return not levels or any(_is_deeper(each, levels - 1) for each in value)
+    return False
+
+
 def decode(payload: bytes) -> Record:
-    """Read one record. Raises `msgspec.DecodeError`."""
+    """Read one record. Raises `msgspec.DecodeError`, and `RecursionError` for what `check` refuses."""
     return _decoder.decode(payload)

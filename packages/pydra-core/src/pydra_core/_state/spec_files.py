@@ -6,6 +6,7 @@ define, and claim UIDs are never used again. Files are named after the UID alone
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
 from collections.abc import Collection, Iterator, Sequence
@@ -192,7 +193,7 @@ class SpecFiles:
         return DeviceAnswer(
             request=request,
             pool=device.annotations.get(self._pool_key, pool),
-            device=name,
+            device=name.partition(".")[0],
             share_id=share[0] if share else "",
             cdi_ids=(str(spec.device_id(device)),),
         )
@@ -248,9 +249,11 @@ class SpecFiles:
         return {self._pool_key: pool} if self._node and pool != self._node else {}
 
     def _name(self, uid: str, device: PreparedDevice) -> str:
-        return "_".join(
-            part for part in (uid, device.request, device.device, device.share_id) if part
-        )
+        """Devices of further pools get a digest: a device of another pool may be called the same."""
+        further = bool(self._annotations(device.pool))
+        digest = f".{hashlib.sha256(device.pool.encode()).hexdigest()[:8]}" if further else ""
+        parts = (uid, device.request, device.device + digest, device.share_id)
+        return "_".join(part for part in parts if part)
 
 
 def _prepared_device(answer: DeviceAnswer, edits: dict[str, ContainerEdits]) -> PreparedDevice:

@@ -43,8 +43,8 @@ class WatchStream:
     async def run(self, request: web.BaseRequest) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         response.enable_chunked_encoding()
-        await response.prepare(request)
         try:
+            await response.prepare(request)
             await self._send_all(response)
         except ApiStatusError as error:
             event = {"type": "ERROR", "object": status_body(error)}

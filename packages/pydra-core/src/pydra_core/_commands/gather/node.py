@@ -63,7 +63,7 @@ def _records(data: bytes) -> tuple[list[dict[str, Any]], bytes]:
             continue
         try:
             record = redacted(msgspec.json.decode(item.payload))
-        except msgspec.DecodeError as err:
+        except (msgspec.DecodeError, RecursionError) as err:
             entries.append({"damage": str(err), "to": item.end})
             continue
         entries.append(record)

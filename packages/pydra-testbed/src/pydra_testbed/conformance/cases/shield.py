@@ -10,8 +10,8 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from pydra_testbed.conformance.asking import prepared, unprepared
@@ -54,9 +54,8 @@ async def _error(stand: Stand) -> None:
 
 async def _hang(stand: Stand) -> None:
     worker = _worker(stand)
-    with _stopped(worker):
-        async with asyncio.timeout(stand.limits.notice):
-            await unprepared(stand, _NOBODY)
+    async with _stopped(stand, worker), asyncio.timeout(stand.limits.notice):
+        await unprepared(stand, _NOBODY)
     ref = await stand.claim(stand.use(stand.devices(1)[0]))
     await prepared(stand, ref)
     await unprepared(stand, ref)
@@ -89,7 +88,7 @@ def _limits(pid: int) -> list[str]:
 
 async def _unkillable(stand: Stand) -> None:
     worker = _worker(stand)
-    with _stopped(worker):
+    async with _stopped(stand, worker):
         if not await stand.driver.process.stop(stand.limits.stop):
             raise NotMetError("an end in time beside a worker that answers nothing", "it went on")
         await _gone(stand, worker)
@@ -134,15 +133,22 @@ async def _gone(stand: Stand, pid: int) -> None:
     await stand.until("the end of a worker that died", lambda: not process.exists(), seconds)
 
 
-@contextmanager
-def _stopped(pid: int) -> Iterator[None]:
+@asynccontextmanager
+async def _stopped(stand: Stand, pid: int) -> AsyncIterator[None]:
     """It answers nothing, as one that hangs in the library."""
     os.kill(pid, signal.SIGSTOP)
     try:
+        await stand.until("a worker that stands still", lambda: _stands(pid), stand.limits.notice)
         yield
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGCONT)
+
+
+def _stands(pid: int) -> bool:
+    """Whether the signal has arrived: the state follows the program's name (proc(5))."""
+    state = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
+    return state == "T"
 
 
 CASES = (

@@ -1,0 +1,109 @@
+"""A kubelet that does not ask, forgets or refuses: the driver shows its socket anew. Waits are made short here."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+
+from pydra_core._node import registration
+from pydra_core._proto import pluginregistration_v1_pb2 as pb
+from pydra_core._telemetry.metrics import Metrics
+
+NEVER = 3600.0
+
+
+@pytest.fixture
+def path():
+    with tempfile.TemporaryDirectory(prefix="pd-", dir="/tmp") as folder:
+        yield Path(folder) / "card-reg.sock"
+
+
+@pytest.fixture
+def waits(monkeypatch):
+    """Sets how long silence and doubt are borne."""
+
+    def short(*, silence=NEVER, doubt=NEVER):
+        monkeypatch.setattr(registration, "_LOOK", 0.01)
+        monkeypatch.setattr(registration, "_SILENCE", silence)
+        monkeypatch.setattr(registration, "_DOUBT", doubt)
+
+    return short
+
+
+@asynccontextmanager
+async def served(path):
+    made = registration.Registration("card.acme.example", "/dra.sock", Metrics("card.acme.example"))
+    async with made.serve(path):
+        yield made
+
+
+async def tell(path, *, registered, error=""):
+    """Say what a kubelet says after GetInfo."""
+    async with grpc.aio.insecure_channel(f"unix:{path}") as channel:
+        await channel.unary_unary(
+            "/pluginregistration.Registration/NotifyRegistrationStatus",
+            request_serializer=pb.RegistrationStatus.SerializeToString,
+            response_deserializer=pb.RegistrationStatusResponse.FromString,
+        )(pb.RegistrationStatus(plugin_registered=registered, error=error), wait_for_ready=True)
+
+
+def identity(path):
+    return (path.stat().st_ino, path.stat().st_ctime_ns) if path.exists() else None
+
+
+async def shown_anew(path, before):
+    while identity(path) in (None, before):  # noqa: ASYNC110 (a kubelet watches the directory)
+        await asyncio.sleep(0.01)
+
+
+async def test_a_kubelet_that_never_asks_is_shown_the_socket_again_and_again(path, waits, caplog):
+    waits(silence=0.05)
+    async with served(path):
+        for _ in range(2):
+            await shown_anew(path, identity(path))
+    assert "does not ask" in caplog.records[0].why
+
+
+async def test_a_kubelet_that_wiped_the_slices_and_does_not_ask_is_shown_the_socket(
+    path, waits, caplog
+):
+    waits(doubt=0.05)
+    async with served(path) as made:
+        await tell(path, registered=True)
+        await made.wait()
+        before = identity(path)
+        made.doubt()
+        await shown_anew(path, before)
+    assert [r.why for r in caplog.records if hasattr(r, "why")] == [
+        "the kubelet wiped the slices and does not ask"
+    ]
+
+
+async def test_a_refusal_ends_a_registration_until_the_kubelet_is_content_again(path, waits):
+    waits()
+    async with served(path) as made:
+        changes: asyncio.Queue[bool] = asyncio.Queue()
+        made.on_change = changes.put_nowait
+        await tell(path, registered=True)
+        assert (await changes.get(), made.refusal) == (True, "")
+        await made.wait()
+        await tell(path, registered=False, error="name is taken")
+        assert (await changes.get(), made.registered) == (False, False)
+        await tell(path, registered=True)
+        assert (await changes.get(), made.refusal) == (True, "")
+        await made.wait()
+
+
+async def test_after_a_refusal_a_silent_kubelet_is_shown_the_socket(path, waits):
+    waits(silence=0.2)
+    async with served(path) as made:
+        await tell(path, registered=True)
+        await made.wait()
+        before = identity(path)
+        await tell(path, registered=False, error="no")
+        await shown_anew(path, before)
