@@ -45,8 +45,8 @@ async def create(machine, profile, start, size, gpu=0):
     )
 
 
-async def destroy(machine, start, size):
-    return await machine.sdk(nvml.destroy_mig_device, machine.root, uuid(machine), start, size)
+async def destroy(machine, profile, start):
+    return await machine.sdk(nvml.destroy_mig_device, machine.root, uuid(machine), profile, start)
 
 
 async def instances(machine):
@@ -83,8 +83,8 @@ async def test_a_partition_is_made_read_and_undone(machine):
     assert (part.profile, part.placement.start, part.compute_slices) == ("3g.40gb", 4, 3)
     assert await create(machine, 9, 4, 4) == made
     assert len(machine.host.gpus[0].instances) == 1
-    assert await destroy(machine, 4, 4)
-    assert not await destroy(machine, 4, 4)
+    assert await destroy(machine, 9, 4)
+    assert not await destroy(machine, 9, 4)
     assert machine.host.gpus[0].instances == ()
 
 
@@ -95,7 +95,7 @@ async def test_what_is_in_the_way_is_named_and_stays(machine):
         match=rf"slices 0 to 0 are taken by GPU instance {made.gpu_instance}; remove it",
     ):
         await create(machine, 19, 0, 1)
-    assert not await destroy(machine, 0, 1)
+    assert not await destroy(machine, 19, 0)
     assert [one.profile for one in machine.host.gpus[0].instances] == ["3g.40gb"]
 
 
@@ -125,10 +125,10 @@ async def test_what_cannot_be_read_does_not_pass_for_what_is_not_there(machine):
     for call in ("nvmlDeviceGetGpuInstances", "nvmlGpuInstanceGetComputeInstances"):
         machine.host.fail(call)
         with pytest.raises(VendorError, match=f"GPU {uuid(machine)}: {call}: Unknown Error"):
-            await destroy(machine, 2, 2)
+            await destroy(machine, 14, 2)
         machine.host.mend()
     assert len(machine.host.gpus[0].instances) == 1
-    assert await destroy(machine, 2, 2)
+    assert await destroy(machine, 14, 2)
 
 
 async def test_a_partition_in_use_stays(machine):
@@ -137,10 +137,10 @@ async def test_a_partition_in_use_stays(machine):
     state.n_processes = 1
     state.processes[0].pid, state.processes[0].gpu_instance = 4711, made.gpu_instance
     with pytest.raises(DeviceBusyError, match="end the programs that use it"):
-        await destroy(machine, 2, 2)
+        await destroy(machine, 14, 2)
     assert len(machine.host.gpus[0].instances) == 1
     state.n_processes = 0
-    assert await destroy(machine, 2, 2)
+    assert await destroy(machine, 14, 2)
 
 
 async def test_the_mode_holds_at_once_or_after_a_reset(asked):
@@ -170,4 +170,4 @@ async def test_a_gpu_that_is_gone_or_whole_is_said_so(machine, asked):
     with pytest.raises(DeviceGoneError):
         await create(machine, 19, 0, 1)
     with pytest.raises(DeviceGoneError):
-        await destroy(machine, 0, 1)
+        await destroy(machine, 19, 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import ClassVar
@@ -53,6 +53,7 @@ class Driver(ABC):
         self.host = host
         self.sdk = Shield()
         self._on_rediscover: Callable[[], None] = lambda: None
+        self._on_held: Callable[[], Awaitable[tuple[PreparedClaim, ...]]] = _none_held
 
     @abstractmethod
     async def discover(self) -> Inventory:
@@ -88,6 +89,28 @@ class Driver(ABC):
         """
         del claim
         return self.changes_hardware
+
+    def untouched(self, claim: Claim) -> bool:
+        """Whether a `prepare` that just failed in this process certainly left nothing of the claim in the hardware.
+
+        Asked after a `prepare` that would change some, as when it was refused before it began: then the claim lets
+        its devices go, and nothing is undone for it later. When in doubt, no.
+        """
+        del claim
+        return False
+
+    async def held(self) -> tuple[PreparedClaim, ...]:
+        """The claims that have devices of this node now, by the journal, and their devices without edits.
+
+        Those that are being prepared, or whose undoing is not done, are among them: their devices may have no state,
+        and the hardware may or may not be as it was to be. Admin access holds nothing. For a driver that must tell what
+        it made from what others did; outside of a serving process, and in tests without one, there are none.
+        """
+        return await self._on_held()
+
+    def on_held(self, callback: Callable[[], Awaitable[tuple[PreparedClaim, ...]]]) -> None:
+        """Set what `held` calls. Called by the framework, once."""
+        self._on_held = callback
 
     async def watch_health(self) -> AsyncIterator[DeviceHealth]:
         """Yield what is seen of devices' health, for as long as it can be watched. Implement it if it can.
@@ -127,3 +150,7 @@ class Driver(ABC):
     def changes_hardware(self) -> bool:
         """Whether `unprepare` is implemented, so that an intent must be on disk before `prepare` starts."""
         return type(self).unprepare is not Driver.unprepare
+
+
+async def _none_held() -> tuple[PreparedClaim, ...]:
+    return ()

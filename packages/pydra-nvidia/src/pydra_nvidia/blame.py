@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from pydra_core import PydraError
+from pydra_core import PydraError, TerminalError
 from pydra_core.errors import VendorCrashedError, VendorQuarantinedError, VendorTimeoutError
 from pydra_core.sdk import Sdk
 
@@ -85,6 +86,16 @@ class Blame:
         except (*_FATAL, VendorQuarantinedError) as err:
             return f"GPU {index}: {told(err)}"
         return ""
+
+
+@contextmanager
+def named(what: str) -> Iterator[None]:
+    """Let a crash or hang of NVML during the block say of which GPU, and in which call."""
+    try:
+        yield
+    except (VendorCrashedError, VendorTimeoutError) as err:
+        kind = type(err) if isinstance(err, TerminalError) else VendorCrashedError
+        raise kind(f"{what}: {told(err)}: {err}", **err.fields) from None
 
 
 def told(err: PydraError) -> str:

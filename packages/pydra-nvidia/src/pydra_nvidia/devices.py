@@ -7,21 +7,31 @@ known is left out: a selector would match "unknown" by accident. Counts of error
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
 
-from pydra_core import Capacity, Device, Inventory, Version
+from pydra_core import Capacity, Consumption, CounterSet, Device, Inventory, Version
 from pydra_core.attributes import Attribute, Schema
-from pydra_core.values import NUMA_NODE, PCI_BUS_ID, PCIE_ROOT, binary, semver
-from pydra_nvidia.gpus import Gpu, Host, MigDevice, Snapshot
+from pydra_core.values import (
+    NUMA_NODE,
+    PCI_BUS_ID,
+    PCIE_ROOT,
+    binary,
+    semver,
+)
+from pydra_nvidia.gpus import Gpu, Host, MigDevice, MigProfile, Placement, Snapshot
 from pydra_nvidia.links import nvlink_groups, pcie_groups, with_links_down
-from pydra_nvidia.names import gpu_name, mig_name
+from pydra_nvidia.partitions import Cut
+from pydra_nvidia.parts import NO_CUTS, Part, parts
 
 _Known: TypeAlias = dict[str, bool | int | str | Version | None]
 
 SCHEMA: Schema = {
     "type": Attribute(type=str, meaning="gpu, or mig for a partition of one"),
-    "uuid": Attribute(type=str, meaning="as CUDA and nvidia-smi name it"),
+    "uuid": Attribute(
+        type=str,
+        meaning="as CUDA and nvidia-smi name it, if it exists before a claim",
+        optional=True,
+    ),
     "productName": Attribute(type=str, meaning="as nvidia-smi prints it", optional=True),
     "brand": Attribute(type=str, meaning="line of products", optional=True),
     "architecture": Attribute(type=str, meaning="Ampere, Hopper, Blackwell, …", optional=True),
@@ -69,38 +79,19 @@ SCHEMA: Schema = {
 """What each device's attributes and capacities are. Names without a domain are `gpu.nvidia.com/…`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """What one published device is: a GPU, or a MIG device of it."""
-
-    gpu: Gpu
-    mig: MigDevice | None = None
-
-    @property
-    def uuid(self) -> str | None:
-        """Of the MIG device if it is one, else of the GPU."""
-        return self.mig.uuid if self.mig else self.gpu.uuid
-
-
-def parts(snapshot: Snapshot) -> dict[str, Part]:
-    """The devices of the node by name, in the order of minor numbers, MIG devices in that of their places.
-
-    A GPU that does not answer, or that cannot be told from others, is no device: nobody could use it.
-    """
-    known = (gpu for gpu in snapshot.gpus if gpu.minor is not None and gpu.uuid)
-    usable = [gpu for gpu in known if not gpu.lost and not gpu.condition.left_out]
-    found = (part for gpu in sorted(usable, key=_minor) for part in _parts(gpu))
-    named = ((_name(part), part) for part in found)
-    return {name: part for name, part in named if name}
-
-
-def inventory(snapshot: Snapshot, links: Mapping[str, frozenset[int]] | None = None) -> Inventory:
+def inventory(
+    snapshot: Snapshot,
+    links: Mapping[str, frozenset[int]] | None = None,
+    cuts: Mapping[str, Cut] = NO_CUTS,
+) -> Inventory:
     """All that is published of the node.
 
     Args:
         snapshot: of now.
         links: NVLinks that worked earlier, by bus ID.
+        cuts: how GPUs are cut whose MIG devices are made for claims, by UUID.
     """
+    found = parts(snapshot, cuts)
     down = with_links_down(snapshot, links or {})
     groups = {
         "nvlinkGroup": _members(snapshot, nvlink_groups(snapshot)),
@@ -112,31 +103,34 @@ def inventory(snapshot: Snapshot, links: Mapping[str, frozenset[int]] | None = N
                 name,
                 attributes=_attributes(part, snapshot, groups, linked=part.gpu.index not in down),
                 capacity=_capacity(part),
+                consumes=_consumes(part, cuts),
             )
-            for name, part in parts(snapshot).items()
-        )
+            for name, part in found.items()
+        ),
+        counter_sets=tuple(_counter_sets(found.values(), cuts)),
     )
 
 
-def _parts(gpu: Gpu) -> Iterator[Part]:
-    if not gpu.partitioned:
-        yield Part(gpu)
-        return
-    for mig in sorted(gpu.mig_devices, key=_place):
-        if mig.uuid:
-            yield Part(gpu, mig)
+def _consumes(part: Part, cuts: Mapping[str, Cut]) -> tuple[Consumption, ...]:
+    """What it takes of its GPU; of what exists already, its part is not in the counters."""
+    if part.partition is None:
+        return ()
+    taken = cuts[part.gpu.uuid or ""].consumption(part.partition)
+    return (Consumption(_counter_set(part.gpu), _quantities(taken)),)
 
 
-def _name(part: Part) -> str | None:
-    return mig_name(part.gpu, part.mig) if part.mig else gpu_name(part.gpu)
+def _counter_sets(parts: Iterable[Part], cuts: Mapping[str, Cut]) -> Iterator[CounterSet]:
+    gpus = {part.gpu.uuid or "": part.gpu for part in parts if part.partition}
+    for uuid, gpu in gpus.items():
+        yield CounterSet(_counter_set(gpu), _quantities(cuts[uuid].counters()))
 
 
-def _minor(gpu: Gpu) -> int:
-    return -1 if gpu.minor is None else gpu.minor
+def _counter_set(gpu: Gpu) -> str:
+    return f"gpu-{gpu.minor}-counter-set"
 
 
-def _place(mig: MigDevice) -> tuple[int, int, int]:
-    return mig.placement.start if mig.placement else -1, mig.gpu_instance, mig.compute_instance
+def _quantities(counters: Mapping[str, int]) -> dict[str, str]:
+    return {n: binary(amount) if n == "memory" else str(amount) for n, amount in counters.items()}
 
 
 def _members(snapshot: Snapshot, groups: Iterable[tuple[int, ...]]) -> dict[int, tuple[str, int]]:
@@ -157,11 +151,7 @@ def _attributes(
     *,
     linked: bool,
 ) -> dict[str, bool | int | str | Version]:
-    own = (
-        _of_mig(part.gpu, part.mig)
-        if part.mig
-        else _of_gpu(part.gpu, groups) | {"linkHealthy": linked}
-    )
+    own = _of_mig(part) if part.is_mig else _of_gpu(part.gpu, groups) | {"linkHealthy": linked}
     known = _common(part.gpu, snapshot.host) | own
     return {name: value for name, value in known.items() if value is not None and value != ""}
 
@@ -199,27 +189,38 @@ def _of_gpu(gpu: Gpu, groups: Mapping[str, Mapping[int, tuple[str, int]]]) -> _K
     }
 
 
-def _of_mig(gpu: Gpu, mig: MigDevice) -> _Known:
-    """Fewer than a GPU has: MIG devices reach no peers, and a device has 32 attributes and capacities at most."""
-    return {"type": "mig", "uuid": mig.uuid, "parentUUID": gpu.uuid, "profile": mig.profile}
+def _of_mig(part: Part) -> _Known:
+    """Fewer than a GPU has: MIG devices reach no peers, and a device has 32 attributes and capacities at most.
+
+    What is made for a claim has its UUID then.
+    """
+    if part.partition:
+        own = {"uuid": None, "profile": part.partition.profile.name}
+    else:
+        own = {"uuid": part.uuid, "profile": part.mig.profile if part.mig else None}
+    return {"type": "mig", "parentUUID": part.gpu.uuid, **own}
 
 
 def _capacity(part: Part) -> dict[str, str | int]:
-    gpu, mig = part.gpu, part.mig
-    if mig is None:
-        return {"memory": binary(gpu.memory.total)} if gpu.memory else {}
+    if part.partition:
+        return _of_share(part.partition.profile, part.partition.placement)
+    if part.mig:
+        return _of_share(part.mig, part.mig.placement)
+    return {"memory": binary(part.gpu.memory.total)} if part.gpu.memory else {}
+
+
+def _of_share(share: MigDevice | MigProfile, place: Placement | None) -> dict[str, str | int]:
     counts = {
-        "multiprocessors": mig.multiprocessors,
-        "copyEngines": mig.copy_engines,
-        "decoders": mig.decoders,
-        "encoders": mig.encoders,
-        "jpegEngines": mig.jpeg_engines,
-        "ofaEngines": mig.ofa_engines,
+        "multiprocessors": share.multiprocessors,
+        "copyEngines": share.copy_engines,
+        "decoders": share.decoders,
+        "encoders": share.encoders,
+        "jpegEngines": share.jpeg_engines,
+        "ofaEngines": share.ofa_engines,
     }
     known: dict[str, str | int] = {n: count for n, count in counts.items() if count is not None}
-    if mig.memory is not None:
-        known["memory"] = binary(mig.memory)
-    if mig.placement:
-        start, size = mig.placement.start, mig.placement.size
-        known |= {f"memorySlice{n}": 1 for n in range(start, start + size)}
+    if share.memory is not None:
+        known["memory"] = binary(share.memory)
+    if place:
+        known |= {f"memorySlice{n}": 1 for n in range(place.start, place.start + place.size)}
     return known

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import os
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from pydra_cdi import ContainerEdits
 from pydra_core import (
+    Allocation,
     Claim,
     DeviceGoneError,
     DeviceHealth,
@@ -31,10 +33,14 @@ from pydra_nvidia.cdi.files import find
 from pydra_nvidia.cdi.nodes import Nodes
 from pydra_nvidia.cdi.roots import Root
 from pydra_nvidia.counters import METRICS
-from pydra_nvidia.devices import SCHEMA, Part, inventory, parts
+from pydra_nvidia.devices import SCHEMA, inventory
 from pydra_nvidia.gpus import Gpu, Snapshot
 from pydra_nvidia.links import links_seen
+from pydra_nvidia.making import Making, is_made
 from pydra_nvidia.parameters import Interval, Parameters
+from pydra_nvidia.partitions import Cut
+from pydra_nvidia.parts import NO_CUTS, Part, parts
+from pydra_nvidia.places import MADE
 from pydra_nvidia.settings import NvidiaSettings
 from pydra_nvidia.sharing import asks_time_slices, time_slice
 from pydra_nvidia.turns import end_turns, take_turns
@@ -68,36 +74,45 @@ class NvidiaDriver(Driver):
         self._common: ContainerEdits | None = None
         self._links: dict[str, frozenset[int]] = {}
         self._blame = Blame(self)
+        self._making = Making(self)
+        self._cuts: Mapping[str, Cut] = NO_CUTS
         xids = Xids(self._settings.harmless_xids)
         self._watching = Watching(self, self._blame, xids, lambda: self._parts)
 
     async def discover(self) -> Inventory:
         found = await self._look()
         self._links = links_seen(found, self._links)
-        return inventory(found, self._links)
+        return inventory(found, self._links, self._cuts)
 
     async def prepare(self, claim: Claim) -> list[PreparedDevice]:
         chosen = [(a, await self._part(a.device)) for a in claim.allocations]
         slices = [time_slice(claim, a, part) for a, part in chosen]
-        edits = [await self._edits(part) for _, part in chosen]
-        states = [
-            await self._take_turns(part, interval)
-            for (_, part), interval in zip(chosen, slices, strict=True)
-        ]
-        return [
-            allocation.prepared(edited, state)
-            for (allocation, _), edited, state in zip(chosen, edits, states, strict=True)
-        ]
+        wanted = [part for a, part in chosen if part.partition and not a.admin_access]
+        await self._making.check(self._root().seen, claim, wanted)
+        prepared = []
+        for (allocation, part), interval in zip(chosen, slices, strict=True):
+            there, made = await self._there(claim, allocation, part)
+            edits = await self._edits(there)
+            turns = await self._take_turns(there, interval)
+            prepared.append(allocation.prepared(edits, turns | made))
+        return prepared
 
     def changes(self, claim: Claim) -> bool:
-        """Whole GPUs and MIG devices are there already: only time slices change anything."""
-        return asks_time_slices(claim)
+        """Whole GPUs are there already, and so are MIG devices, unless they are made for claims."""
+        made = (not a.admin_access and is_made(a.device) for a in claim.allocations)
+        return asks_time_slices(claim) or (self._dynamic and any(made))
+
+    def untouched(self, claim: Claim) -> bool:
+        return not asks_time_slices(claim) and self._making.untouched(claim.uid)
 
     async def unprepare(self, prepared: PreparedClaim) -> None:
         root = self._root().seen
         for device in prepared.devices:
             if uuid := await self._uuid(device):
                 await end_turns(self, root, uuid, device.state)
+        if any(map(self._may_be_made, prepared.devices)):
+            gpus = (self._snapshot or await self._look()).gpus
+            await self._making.undo(root, prepared, gpus, dynamic=self._dynamic)
 
     async def watch_health(self) -> AsyncIterator[DeviceHealth]:
         """Read every ten seconds, and at once when a GPU reports something."""
@@ -117,13 +132,14 @@ class NvidiaDriver(Driver):
             for index, fault in _faults(found):
                 _log.warning("GPU cannot be read in full", extra={"gpu": index, "why": fault})
         self._common = await asyncio.to_thread(self._driver_edits, root, found.host.driver)
-        self._snapshot, self._parts = found, parts(found)
+        cuts = await self._making.cuts(root.seen, found.gpus) if self._dynamic else NO_CUTS
+        self._snapshot, self._cuts, self._parts = found, cuts, parts(found, cuts)
         return found
 
     async def _part(self, device: str) -> Part:
         """The device of that name; looked for again if it is not known, or not there any more."""
         part = self._parts.get(device)
-        if part is None or not self._nodes().is_there(part.gpu, part.mig):
+        if part is None or not (part.partition or self._nodes().is_there(part.gpu, part.mig)):
             await self._look()
             part = self._parts.get(device)
         if part is None:
@@ -132,6 +148,24 @@ class NvidiaDriver(Driver):
                 device=device,
             )
         return part
+
+    async def _there(
+        self, claim: Claim, allocation: Allocation, part: Part
+    ) -> tuple[Part, dict[str, Any]]:
+        """The device as it is, made if it has to be; and what is kept of that."""
+        if part.partition is None:
+            return part, {}
+        if not allocation.admin_access:
+            mig, made = await self._making.make(self._root().seen, claim, part)
+            return dataclasses.replace(part, mig=mig), made
+        await self._look()
+        there = self._parts.get(allocation.device)
+        if there is None or there.mig is None:
+            raise DeviceGoneError(
+                f"device {allocation.device}: no claim has it made, so there is nothing to look at with admin access",
+                device=allocation.device,
+            )
+        return there, {}
 
     async def _edits(self, part: Part) -> ContainerEdits:
         if self._common is None:
@@ -156,7 +190,16 @@ class NvidiaDriver(Driver):
             part = await self._part(device.device)  # at a start nothing was discovered yet
         except DeviceGoneError:
             return None
-        return None if part.mig else part.uuid
+        return None if part.is_mig else part.uuid
+
+    def _may_be_made(self, device: PreparedDevice) -> bool:
+        if device.state:
+            return MADE in device.state
+        return self._dynamic and is_made(device.device)
+
+    @property
+    def _dynamic(self) -> bool:
+        return self._settings.mig == "dynamic"
 
     def _driver_edits(self, root: Root, version: str) -> ContainerEdits:
         host = Root(self.host)

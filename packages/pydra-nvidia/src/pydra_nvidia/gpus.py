@@ -145,6 +145,14 @@ class GpuInstance(_Value, frozen=True, kw_only=True):
     computes: tuple[int, ...] = ()
 
 
+class Partitioning(_Value, frozen=True, kw_only=True):
+    """What one GPU can be cut into, and is cut into now; `faults` say what could not be read of it."""
+
+    profiles: tuple[MigProfile, ...] = ()
+    instances: tuple[GpuInstance, ...] = ()
+    faults: tuple[str, ...] = ()
+
+
 class CreatedMig(_Value, frozen=True, kw_only=True):
     """A MIG device that was made, or found where it was to be made."""
 

@@ -154,6 +154,20 @@ def gpu_instances(root: str, uuid: str) -> list[dict[str, Any]]:
     return [one.told() for one in instances.instances(uuid, _with_uuid(uuid))]
 
 
+@reads
+def partitioning(root: str, uuid: str) -> dict[str, Any]:
+    """What one GPU can be cut into, and is cut into: `reading.partitioning`.
+
+    Raises:
+        DeviceGoneError: there is no such GPU, or it is lost.
+        VendorError: its instances cannot be read; that takes the right to create some.
+    """
+    begin(root)
+    gpu = _with_uuid(uuid)
+    there = [one.told() for one in instances.instances(uuid, gpu)]
+    return {"profiles": profiles(gpu), "instances": there, "faults": gpu.faults}
+
+
 @mutates
 def create_mig_device(
     root: str, uuid: str, profile_id: int, start: int, size: int
@@ -169,8 +183,8 @@ def create_mig_device(
 
 
 @mutates
-def destroy_mig_device(root: str, uuid: str, start: int, size: int) -> bool:
-    """Undo the GPU instance at a placement with all that is in it.
+def destroy_mig_device(root: str, uuid: str, profile_id: int, start: int) -> bool:
+    """Undo the GPU instance of a profile at a placement with all that is in it; another one there stays.
 
     Returns:
         Whether there was one.
@@ -180,7 +194,7 @@ def destroy_mig_device(root: str, uuid: str, start: int, size: int) -> bool:
         DeviceGoneError: there is no such GPU, or it is lost.
     """
     begin(root)
-    return instances.remove(uuid, _with_uuid(uuid), start, size)
+    return instances.remove(uuid, _with_uuid(uuid), profile_id, start)
 
 
 @mutates

@@ -13,7 +13,7 @@ import msgspec
 from pydra_core.errors import VendorError
 from pydra_core.values import NUMA_NODE, PCIE_ROOT, pci_attributes
 from pydra_nvidia.condition import Condition, GpuEvent
-from pydra_nvidia.gpus import CreatedMig, Gpu, GpuInstance, MigChoice, Snapshot
+from pydra_nvidia.gpus import CreatedMig, Gpu, GpuInstance, MigChoice, Partitioning, Snapshot
 from pydra_nvidia.kernel import KernelGpu, kernel_gpus
 
 _T = TypeVar("_T")
@@ -81,6 +81,15 @@ def gpu_instances(sent: Any) -> tuple[GpuInstance, ...]:
         VendorError: it is nothing a sane worker sends.
     """
     return _decoded(sent, tuple[GpuInstance, ...], "gpu_instances")
+
+
+def partitioning(sent: Any) -> Partitioning:
+    """What `nvml.partitioning` returned.
+
+    Raises:
+        VendorError: it is nothing a sane worker sends.
+    """
+    return _decoded(sent, Partitioning, "partitioning")
 
 
 def created(sent: Any) -> CreatedMig:

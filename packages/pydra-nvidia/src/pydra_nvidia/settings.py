@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from pydra_core.errors import ConfigError
 from pydra_nvidia.cdi.roots import Root
 from pydra_nvidia.library import found
 
 _T = TypeVar("_T")
+Mig = Literal["static", "dynamic"]
 CONTAINED = "/run/nvidia/driver"
 """Where NVIDIA's GPU operator has its driver container put the driver."""
 _MOST_CHANNEL = 2047
@@ -33,6 +34,7 @@ class NvidiaSettings:
         toolkit: `NVIDIA_CTK_PATH`: `nvidia-ctk`, as this process sees it, that says what containers need; empty: we do.
         imex_channels: `NVIDIA_IMEX_CHANNELS`: numbers of the channels every container gets, by commas.
         harmless_xids: `NVIDIA_HARMLESS_XIDS`: XIDs that shall not make a GPU unhealthy, by commas.
+        mig: `NVIDIA_MIG`: `static`: the MIG devices there are; `dynamic`: they are made for claims, and undone.
     """
 
     driver_root: str = ""
@@ -41,6 +43,7 @@ class NvidiaSettings:
     toolkit: str = ""
     imex_channels: tuple[int, ...] = ()
     harmless_xids: tuple[int, ...] = ()
+    mig: Mig = "static"
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> NvidiaSettings:
@@ -58,6 +61,7 @@ class NvidiaSettings:
                 environ, "NVIDIA_IMEX_CHANNELS", lambda t: _numbers(t, _MOST_CHANNEL)
             ),
             harmless_xids=_read(environ, "NVIDIA_HARMLESS_XIDS", lambda t: _numbers(t, 9999)),
+            mig=_read(environ, "NVIDIA_MIG", _mig),
         )
 
     def root(self, host: Path) -> Root:
@@ -84,6 +88,14 @@ def _absolute(text: str) -> str:
     if text and not text.startswith("/"):
         raise ValueError("must be an absolute path")
     return text
+
+
+def _mig(text: str) -> Mig:
+    if text in ("", "static"):
+        return "static"
+    if text == "dynamic":
+        return "dynamic"
+    raise ValueError("must be static or dynamic")
 
 
 def _numbers(text: str, most: int) -> tuple[int, ...]:

@@ -6,7 +6,6 @@ Called in `prepare` before anything is touched: a no costs nothing.
 from __future__ import annotations
 
 from pydra_core import Allocation, Claim, ClaimConfigError
-from pydra_nvidia.devices import Part
 from pydra_nvidia.parameters import (
     GpuConfig,
     Interval,
@@ -14,6 +13,7 @@ from pydra_nvidia.parameters import (
     Parameters,
     VfioDeviceConfig,
 )
+from pydra_nvidia.parts import Part
 
 
 def time_slice(claim: Claim, allocation: Allocation, part: Part) -> Interval | None:
@@ -39,13 +39,13 @@ def time_slice(claim: Claim, allocation: Allocation, part: Part) -> Interval | N
             "kind",
             "this driver hands no GPUs to virtual machines; use one that does",
         )
-    if isinstance(config, MigDeviceConfig) != (part.mig is not None):
-        kind = "MigDeviceConfig" if part.mig else "GpuConfig"
+    if isinstance(config, MigDeviceConfig) != part.is_mig:
+        kind = "MigDeviceConfig" if part.is_mig else "GpuConfig"
         raise _refused(
             claim,
             allocation,
             "kind",
-            f"it is a {'MIG device' if part.mig else 'whole GPU'}; take {kind}",
+            f"it is a {'MIG device' if part.is_mig else 'whole GPU'}; take {kind}",
         )
     if config.sharing is None:
         return None

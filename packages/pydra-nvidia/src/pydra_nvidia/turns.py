@@ -10,11 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydra_core import PydraError, TerminalError
-from pydra_core.errors import VendorCrashedError, VendorTimeoutError
+from pydra_core import PydraError
 from pydra_core.sdk import Sdk
 from pydra_nvidia import reading
-from pydra_nvidia.blame import told
+from pydra_nvidia.blame import named
 from pydra_nvidia.parameters import Interval
 from pydra_nvidia.time_slices import can_set_time_slices, set_time_slice
 
@@ -73,13 +72,10 @@ async def end_turns(driver: Driver, root: Path, uuid: str, state: Mapping[str, A
 
 
 async def _set_mode(driver: Driver, root: Path, uuid: str, mode: str) -> str:
-    try:
+    with named(f"GPU {uuid}"):
         return str(
             await driver.sdk(nvml.set_compute_mode, str(root), uuid, mode, timeout=_PATIENCE)
         )
-    except (VendorCrashedError, VendorTimeoutError) as err:
-        kind = type(err) if isinstance(err, TerminalError) else VendorCrashedError
-        raise kind(f"GPU {uuid}: {told(err)}: {err}", **err.fields) from None
 
 
 async def _is_gone(driver: Driver, root: Path, uuid: str) -> bool:

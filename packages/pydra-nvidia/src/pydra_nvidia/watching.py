@@ -20,9 +20,9 @@ from pydra_nvidia import reading
 from pydra_nvidia.blame import Blame
 from pydra_nvidia.condition import Condition, EventKind, GpuEvent
 from pydra_nvidia.counters import samples
-from pydra_nvidia.devices import Part
 from pydra_nvidia.gpus import Gpu
 from pydra_nvidia.judging import Record, Verdict, heard, look, verdict
+from pydra_nvidia.parts import Part
 from pydra_nvidia.xids import XidClass, Xids
 
 if TYPE_CHECKING:

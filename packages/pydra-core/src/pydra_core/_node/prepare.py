@@ -134,7 +134,7 @@ class ClaimPath:
         if prepared and self._still_holds(prepared):
             self._specs.ensure(prepared)
             return prepared.answers
-        if (begun := ledger.intent(ref.uid)) and begun.answers:
+        if (begun := ledger.intent(ref.uid)) and (begun.answers or self._is_of_the_dead(begun)):
             # it was interrupted: what it left of the hardware is unknown
             await self._undo(ref, begun)
         self._works.at(ref.uid, "the API server")
@@ -152,7 +152,7 @@ class ClaimPath:
             if prepared is None and not self._works.gives_up(
                 err
             ):  # else the next process undoes it
-                await self._give_up(ref)
+                await self._give_up(ref, claim)
             raise
         self._claims.forget(ref.uid)
         return record.answers
@@ -279,7 +279,12 @@ class ClaimPath:
 
         return commit
 
-    async def _give_up(self, ref: ClaimRef) -> None:
+    def _is_of_the_dead(self, begun: Intent) -> bool:
+        """Whether another process began to change hardware, and recovery has not come to it yet."""
+        mine = (self._instances.me, self._instances.boot)
+        return self._changed(begun) and (begun.instance, begun.boot) != mine
+
+    async def _give_up(self, ref: ClaimRef, claim: Claim) -> None:
         """Free the devices of a failed prepare, unless the driver may have changed hardware half-way.
 
         Then the intent stays: the kubelet comes back, to prepare again or to unprepare.
@@ -290,7 +295,8 @@ class ClaimPath:
             if begun is None or begun.instance != self._instances.me:
                 return []
             self._specs.remove(ref.uid)
-            return [] if self._changed(begun) else [Released(ref.uid)]
+            changed = self._changed(begun) and not self._driver.untouched(claim)
+            return [] if changed else [Released(ref.uid)]
 
         try:
             await self._journal.transact(give_up, durable=False)

@@ -37,7 +37,7 @@ from pydra_core._state.journal import Journal
 from pydra_core._state.ledger import Ledger
 from pydra_core._state.spec_files import SpecFiles
 from pydra_core._telemetry.metrics import Metrics
-from pydra_core._values import Pool
+from pydra_core._values import Pool, PreparedClaim
 from pydra_core.driver import Driver
 from pydra_core.errors import ConfigError
 from pydra_core.settings import Settings
@@ -165,6 +165,12 @@ async def _claim_path(
     """Open the journal, join the instances, make disk and journal agree, and build the claim path on them."""
     journal = Journal(locate(settings, driver.name).data_dir / "journal")
     stack.push_async_callback(journal.close)
+
+    async def held() -> tuple[PreparedClaim, ...]:
+        await journal.refresh()
+        return journal.ledger.held()
+
+    driver.on_held(held)
     instances = Instances(
         journal.locks, settings.pod_uid or ALONE, read_boot_id(settings.boot_id_file)
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from pydra_core._state.records import DeviceUse, Intent, Prepared, Record, Released
+from pydra_core._values import ClaimRef, PreparedClaim, PreparedDevice
 from pydra_core.errors import DeviceBusyError
 
 
@@ -50,6 +51,10 @@ class Ledger:
         yield from self._prepared.values()
         yield from self._intents.values()
 
+    def held(self) -> tuple[PreparedClaim, ...]:
+        """The claims that hold devices, begun ones too, with what is known of the devices but their edits."""
+        return tuple(map(_held, (*self._prepared.values(), *self._intents.values())))
+
     def check_free(self, uid: str, uses: Iterable[DeviceUse]) -> None:
         """Refuse uses that another claim holds.
 
@@ -81,3 +86,17 @@ class Ledger:
 def _exclusive(uses: Iterable[DeviceUse]) -> Iterator[DeviceUse]:
     """Admin access excludes nobody. A share excludes itself and whoever wants the whole device."""
     return (use for use in uses if not use.admin)
+
+
+def _held(record: Prepared | Intent) -> PreparedClaim:
+    ref = ClaimRef(uid=record.uid, namespace=record.namespace, name=record.name)
+    state = {(a.pool, a.device, a.share_id): (a.request, a.state) for a in record.answers}
+    nothing: tuple[str, dict[str, object]] = ("", {})
+    devices = []
+    for use in _exclusive(record.uses):
+        request, known = state.get((use.pool, use.device, use.share_id), nothing)
+        device = PreparedDevice(
+            request=request, pool=use.pool, device=use.device, share_id=use.share_id, state=known
+        )
+        devices.append(device)
+    return PreparedClaim(ref=ref, devices=tuple(devices))

@@ -108,10 +108,10 @@ def make(name: str, gpu: Asking, profile_id: int, start: int, size: int) -> dict
         raise
 
 
-def remove(name: str, gpu: Asking, start: int, size: int) -> bool:
-    """Undo the GPU instance at a placement; whether there was one."""
+def remove(name: str, gpu: Asking, profile_id: int, start: int) -> bool:
+    """Undo the GPU instance of a profile at a placement; whether there was one."""
     for one in instances(name, gpu):
-        if (one.start, one.size) == (start, size):
+        if (one.profile_id, one.start) == (profile_id, start):
             one.destroy()
             return True
     return False
