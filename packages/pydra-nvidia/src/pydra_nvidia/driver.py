@@ -36,7 +36,7 @@ from pydra_nvidia.counters import METRICS
 from pydra_nvidia.devices import SCHEMA, inventory
 from pydra_nvidia.gpus import Gpu, Snapshot
 from pydra_nvidia.links import links_seen
-from pydra_nvidia.making import Making, is_made
+from pydra_nvidia.making import Making, is_made, missing
 from pydra_nvidia.parameters import Interval, Parameters
 from pydra_nvidia.partitions import Cut
 from pydra_nvidia.parts import NO_CUTS, Part, parts
@@ -55,6 +55,7 @@ else:
 _log = logging.getLogger(__name__)
 _DISCOVERY = 30.0
 _UUID = "uuid"
+_GONE = "is not on this node any more; delete the pod, and its next claim gets what there is"
 
 
 class NvidiaDriver(Driver):
@@ -139,15 +140,16 @@ class NvidiaDriver(Driver):
     async def _part(self, device: str) -> Part:
         """The device of that name; looked for again if it is not known, or not there any more."""
         part = self._parts.get(device)
-        if part is None or not (part.partition or self._nodes().is_there(part.gpu, part.mig)):
+        if part is None or not self._is_there(part):
             await self._look()
             part = self._parts.get(device)
         if part is None:
-            raise DeviceGoneError(
-                f"device {device}: is not on this node any more; delete the pod, and its next claim gets what there is",
-                device=device,
-            )
+            why = (self._dynamic and missing(device, self._snapshot)) or _GONE
+            raise DeviceGoneError(f"device {device}: {why}", device=device)
         return part
+
+    def _is_there(self, part: Part) -> bool:
+        return part.partition is not None or self._nodes().is_there(part.gpu, part.mig)
 
     async def _there(
         self, claim: Claim, allocation: Allocation, part: Part

@@ -18,7 +18,7 @@ from pydra_core.errors import DeviceBusyError, DeviceError
 from pydra_core.sdk import Sdk
 from pydra_nvidia import reading
 from pydra_nvidia.blame import named
-from pydra_nvidia.gpus import Gpu, GpuInstance, MigDevice, Partitioning
+from pydra_nvidia.gpus import Gpu, GpuInstance, MigDevice, Partitioning, Snapshot
 from pydra_nvidia.names import place_of
 from pydra_nvidia.partitions import Cut, Partition, overlap
 from pydra_nvidia.parts import Part
@@ -75,8 +75,8 @@ class Making:
             PydraError: the GPU cannot be read.
         """
         for uuid in {part.gpu.uuid or "" for part in parts}:
-            sent = await self._driver.sdk(nvml.partitioning, str(root), uuid, timeout=_LOOK)
-            there = reading.partitioning(sent).instances
+            sent = await self._driver.sdk(nvml.gpu_instances, str(root), uuid, timeout=_LOOK)
+            there = reading.gpu_instances(sent)
             for part in parts:
                 if part.gpu.uuid == uuid:
                     await self._check(claim, part, there)
@@ -222,6 +222,20 @@ class Making:
 def is_made(device: str) -> bool:
     """Whether a device of that name is made for its claim, where devices are."""
     return place_of(device) is not None
+
+
+def missing(device: str, snapshot: Snapshot | None) -> str:
+    """Why a device that was published to be made is no more; empty if it cannot be told."""
+    place = place_of(device)
+    gpu = snapshot.by_minor.get(place.minor) if place and snapshot else None
+    if gpu is None:
+        return ""
+    if not gpu.partitioned:
+        return f"MIG mode of GPU {gpu.uuid} is off; switch it on (nvidia-smi -i {gpu.uuid} -mig 1), or delete the pod"
+    return (
+        f"an instance that no claim holds is in its way on GPU {gpu.uuid} (nvidia-smi mig -lgi); whoever made that must"
+        " remove it, or delete the pod, and its next claim gets what is free"
+    )
 
 
 def _partition(part: Part) -> Partition:

@@ -86,7 +86,7 @@ def make(name: str, gpu: Asking, profile_id: int, start: int, size: int) -> dict
     """Make a GPU instance at a placement with one compute instance in it, or take the one that is there.
 
     Raises:
-        VendorError: something else is there.
+        VendorError: something else is there, or MIG mode is off.
     """
     for one in instances(name, gpu):
         if one.start < start + size and start < one.start + one.size:
@@ -97,6 +97,11 @@ def make(name: str, gpu: Asking, profile_id: int, start: int, size: int) -> dict
                 " remove it, or choose another placement",
                 device=name,
             )
+    if not required(gpu, name, "nvmlDeviceGetMigMode")[0]:
+        raise VendorError(
+            f"MIG mode of GPU {name} is off; switch it on (nvidia-smi -i {name} -mig 1), or delete the pod",
+            device=name,
+        )
     place = pynvml.c_nvmlGpuInstancePlacement_t(start, size)
     call = "nvmlDeviceCreateGpuInstanceWithPlacement"
     handle = required(gpu, name, call, profile_id, ctypes.byref(place))
