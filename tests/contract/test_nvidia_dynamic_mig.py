@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 
 import pytest
 from nvidia_world import DRIVER, error, nvidia, until
 
+from pydra_nvidia_fake.description import Description, Topology
 from pydra_nvidia_fake.trouble import Code
 
 __all__ = ["nvidia"]
@@ -40,7 +42,14 @@ async def devices(node):
 
 
 async def published(node):
-    return await until(lambda: devices(node))
+    await until(lambda: whole(node))
+    return await devices(node)
+
+
+async def whole(node):
+    """Whether all slices of the pool are there."""
+    pools = [body["spec"]["pool"] for body in (await node.slices()).values()]
+    return pools and len(pools) == pools[0]["resourceSliceCount"]
 
 
 async def test_every_profile_at_every_placement_is_published_with_its_counters(node):
@@ -240,3 +249,26 @@ async def test_a_gpu_whose_mode_was_switched_off_says_so_and_holds_no_pod_back(n
     assert await error(driver.unprepare, held) == ""
     said = await error(driver.prepare, late)
     assert f"MIG mode of GPU {node.host.gpus[0].uuid} is off" in said
+
+
+async def test_more_gpus_than_a_slice_has_room_for_counters_of(nvidia):
+    one = Description.load("h100x8")
+    count = 12
+    matrix = tuple(tuple("X" if a == b else "SYS" for a in range(count)) for b in range(count))
+    many = dataclasses.replace(
+        one,
+        topology=Topology(matrix, (0,) * count),
+        bus=tuple(range(1, count + 1)),
+        domains=(0,) * count,
+        minors=tuple(range(count)),
+        partitioned=tuple(range(count)),
+    )
+    nvidia.build(many)
+    await serve(nvidia)
+    assert len(await published(nvidia)) == count * 25
+    bodies = [body["spec"] for body in (await nvidia.slices()).values()]
+    sets = [[s["name"] for s in spec.get("sharedCounters") or ()] for spec in bodies]
+    assert sorted(map(len, filter(None, sets))) == [4, 8]
+    assert {name for names in sets for name in names} == {
+        f"gpu-{n}-counter-set" for n in range(count)
+    }

@@ -108,3 +108,20 @@ async def test_gpus_of_one_nvlink_group_are_asked_for_by_attribute(node, pod):
     same = "constraints: [{matchAttribute: gpu.nvidia.com/nvlinkGroup, requests: [gpu]}]"
     found = await pod("two", exactly="{deviceClassName: gpu.nvidia.com, count: 2}", more=same)
     assert found == ["gpu-0", "gpu-4"]
+
+
+async def test_pods_get_mig_devices_on_demand_as_far_as_counters_allow(testbed, node, pod):
+    host = await node("mixed-mig", NVIDIA_MIG="dynamic")
+    selector = "{deviceClassName: mig.nvidia.com, selectors: [{cel: {expression: \"device.attributes['gpu.nvidia.com'].profile == '3g.40gb'\"}}]}"
+    assert await pod("first", exactly=selector) == ["gpu-2-mig-3g40gb-9-4-static"]
+    assert await pod("second", exactly=selector) == ["gpu-3-mig-3g40gb-9-4"]
+    assert await pod("third", exactly=selector) == ["gpu-3-mig-3g40gb-9-0"]
+    assert await pod("fourth", phase="Pending", exactly=selector) == []
+    assert [(one.profile, one.start) for one in host.gpus[3].instances] == [
+        ("3g.40gb", 0),
+        ("3g.40gb", 4),
+    ]
+    await testbed.delete("pods", "third")
+    await testbed.pod("fourth", "Running")
+    assert await devices(testbed, "fourth") == ["gpu-3-mig-3g40gb-9-0"]
+    assert len(host.gpus[3].instances) == 2

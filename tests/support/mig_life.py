@@ -52,10 +52,10 @@ class MigLife:
         self.cycles += 1
         trouble = self.dice.choices(("", "crash", "worker", "driver"), (90, 5, 4, 1))[0]
         if self.held and self.dice.random() < len(self.held) / 8:
-            claim = self.dice.choice(sorted(self.held, key=lambda c: c.uid))
+            claim, _ = self.dice.choice([*self.held.values()])
             await self._disturbed(trouble, "unprepare", claim)
             await self._insist("unprepare", claim)
-            del self.held[claim]
+            del self.held[claim.uid]
         elif devices := self._choose():
             claim = await self.node.gpus(*devices)
             said = await self._disturbed(trouble, "prepare", claim)
@@ -63,7 +63,7 @@ class MigLife:
                 await self._insist("unprepare", claim)
             else:
                 await self._insist("prepare", claim)
-                self.held[claim] = devices
+                self.held[claim.uid] = (claim, devices)
         self.host.mend()
         self.check()
 
@@ -74,18 +74,20 @@ class MigLife:
             ledger.apply(records.decode(item.payload))
         assert ledger.all_intents() == ()
         said = {r.uid: sorted(a.device for a in r.answers) for r in ledger.all_prepared()}
-        assert said == {claim.uid: sorted(devices) for claim, devices in self.held.items()}
+        assert said == {uid: sorted(devices) for uid, (_, devices) in self.held.items()}
         made = [a.state["made"] for r in ledger.all_prepared() for a in r.answers]
         journal = sorted((m["gpu"], m["profile"], m["start"]) for m in made)
         foreign = (self.host.gpus[1].uuid, 14, 4)
         assert sorted([*journal, foreign]) == sorted(self._there())
-        assert {file.name.partition("_")[2][:-5] for file in self.node.cdi.iterdir()} == {*said}
+        assert {file.name.partition("_")[2][:-5] for file in self.node.cdi.glob("*.json")} == {
+            *said
+        }
 
     async def end(self):
         """Let all claims go; nothing is left but what others made."""
-        for claim in [*self.held]:
+        for claim, _ in [*self.held.values()]:
             await self._insist("unprepare", claim)
-            del self.held[claim]
+            del self.held[claim.uid]
         self.check()
 
     @property
@@ -121,7 +123,7 @@ class MigLife:
     def _choose(self):
         """Up to three devices that fit beside what is held, by the published counters alone."""
         left = {name: dict(counters) for name, counters in self.counters.items()}
-        for devices in self.held.values():
+        for _, devices in self.held.values():
             for device in devices:
                 _take(left, self.devices[device])
         chosen = []
@@ -142,8 +144,7 @@ class MigLife:
         if trouble in ("worker", "driver"):
             self.kills += 1
             begun, some = self.host.calls, self.dice.randrange(200)
-            while not asked.done() and self.host.calls < begun + some:
-                await asyncio.sleep(0)
+            await until(lambda: asked.done() or self.host.calls >= begun + some, pause=0)
         if trouble == "worker":
             self._kill_worker()
         if trouble == "driver":
@@ -161,8 +162,7 @@ class MigLife:
 
     async def _insist(self, verb, claim):
         """Ask until it is done, as a kubelet does."""
-        while await error(getattr(self.driver, verb), claim):
-            await asyncio.sleep(0.05)
+        await until(lambda: error(getattr(self.driver, verb), claim), lambda said: not said)
 
 
 def _amounts(told):

@@ -72,7 +72,7 @@ class NvidiaWorld(World):
         return {d["name"]: d["taints"][0]["value"] for d in devices if d.get("taints")}
 
 
-async def until(look, holds=bool):
+async def until(look, holds=bool, pause=0.02):
     """Wait until what `look` returns is as wanted, and return it."""
     while True:
         seen = look()
@@ -80,7 +80,7 @@ async def until(look, holds=bool):
             seen = await seen
         if holds(seen):
             return seen
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(pause)
 
 
 async def error(call, claim):
@@ -88,11 +88,9 @@ async def error(call, claim):
     return (await call(claim)).claims[claim.uid].error
 
 
-@pytest.fixture
-async def nvidia():
-    """A node; `build` its machine and `serve`."""
-    if not shutil.which("cc") and not shutil.which("gcc"):
-        pytest.skip("no C compiler to build the stub of NVML with")
+@contextlib.asynccontextmanager
+async def nvidia_node():
+    """A node for the block; what was started on it is stopped."""
     async with contextlib.AsyncExitStack() as stack:
         folder = tempfile.TemporaryDirectory(prefix="pd-", dir="/tmp")
         root = Path(stack.enter_context(folder))
@@ -105,4 +103,13 @@ async def nvidia():
         url = await stack.enter_async_context(server.listen())
         made = NvidiaWorld(root, server, write_kubeconfig(root / "kubeconfig", url))
         await stack.enter_async_context(stopped(made))
+        yield made
+
+
+@pytest.fixture
+async def nvidia():
+    """A node; `build` its machine and `serve`."""
+    if not shutil.which("cc") and not shutil.which("gcc"):
+        pytest.skip("no C compiler to build the stub of NVML with")
+    async with nvidia_node() as made:
         yield made
