@@ -17,13 +17,14 @@ from mig_life import MigLife
 from nvidia_world import nvidia_node
 
 CYCLES, SEED, EVERY = 10_000, 1, 500
+ODDS = (0.4, 0.4, 0.4)
 
 
 async def run(cycles: int, seed: int) -> None:
     """Run and print how far it is."""
     async with nvidia_node() as node:
         node.build("h100x8")
-        life = MigLife(node, seed)
+        life = MigLife(node, seed, ODDS)
         await life.begin()
         began = time.monotonic()
         while life.cycles < cycles:

@@ -24,6 +24,7 @@ from pydra_nvidia_fake import FakeHost
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "packages/pydra-nvidia/README.md").read_text(encoding="utf-8")
 FROM_GO = (ROOT / "docs/user/nvidia-from-go-driver.md").read_text(encoding="utf-8")
+ON_DEMAND = (ROOT / "docs/user/gpus-on-demand.md").read_text(encoding="utf-8")
 SICK = (ROOT / "docs/user/gpu-sick.md").read_text(encoding="utf-8")
 JUDGING = (ROOT / "packages/pydra-nvidia/src/pydra_nvidia/judging.py").read_text(encoding="utf-8")
 
@@ -193,3 +194,24 @@ def numbers(cell):
     """Numbers and ranges of a cell."""
     for first, last in re.findall(r"(\d+)(?: to (\d+))?", cell):
         yield from range(int(first), int(last or first) + 1)
+
+
+async def test_a_third_of_a_gpu_is_made_on_demand_as_shown(testbed, tmp_path):
+    await testbed.apply(Path(str(files("pydra_nvidia") / "demo" / "1-classes.yaml")))
+    host = FakeHost.build("h100x8", tmp_path / "machine")
+    host.gpus[0].state.mig_current = host.gpus[0].state.mig_pending = 1
+    environ = {"NVIDIA_HOST_ROOT": str(host.root), "NVIDIA_MIG": "dynamic"}
+    await testbed.driver([sys.executable, "-m", "pydra_nvidia", "run"], environ=environ)
+    (claim,) = [yaml.safe_load(text) for name, text in items(ON_DEMAND) if name == "claim.yaml"]
+    less = {**claim, "metadata": {"name": "less", "namespace": "default"}}
+    (shown,) = re.findall(r"`(device\.capacity\S+ ?\S*)`", ON_DEMAND)
+    less["spec"] = yaml.safe_load(yaml.safe_dump(claim["spec"]))
+    less["spec"]["devices"]["requests"][0]["exactly"]["selectors"][0]["cel"]["expression"] = shown
+    found = []
+    for one in (claim, less):
+        name = one["metadata"]["name"]
+        await testbed.apply(one, pod(name))
+        await testbed.pod(name, "Running")
+        there = await testbed.api.get("resourceclaims", name, "default")
+        found += [r["device"] for r in there["status"]["allocation"]["devices"]["results"]]
+    assert found == re.findall(r"`(gpu-0-mig\S+)`", ON_DEMAND) + ["gpu-0-mig-1g20gb-15-2"]

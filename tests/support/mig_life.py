@@ -32,11 +32,14 @@ class MigLife:
     Args:
         node: with a machine built; `begin` puts two GPUs into MIG mode.
         seed: of the dice.
+        odds: of a hundred cycles, in how many NVML crashes, its worker is killed, or the driver is. The shield waits
+            five seconds before it starts a worker again that ended repeatedly.
     """
 
-    def __init__(self, node, seed):
+    def __init__(self, node, seed, odds=(5, 4, 2)):
         self.node, self.host = node, node.host
         self.dice = random.Random(seed)
+        self.odds = (100 - sum(odds), *odds)
         self.held = {}
         self.cycles = self.kills = self.crashes = 0
 
@@ -50,11 +53,11 @@ class MigLife:
     async def cycle(self):
         """One claim comes or goes, undisturbed or not; then all is as the journal says."""
         self.cycles += 1
-        trouble = self.dice.choices(("", "crash", "worker", "driver"), (90, 5, 4, 1))[0]
+        trouble = self.dice.choices(("", "crash", "worker", "driver"), self.odds)[0]
         if self.held and self.dice.random() < len(self.held) / 8:
             claim, _ = self.dice.choice([*self.held.values()])
-            await self._disturbed(trouble, "unprepare", claim)
-            await self._insist("unprepare", claim)
+            if await self._disturbed(trouble, "unprepare", claim) or self._again():
+                await self._insist("unprepare", claim)
             del self.held[claim.uid]
         elif devices := self._choose():
             claim = await self.node.gpus(*devices)
@@ -62,7 +65,8 @@ class MigLife:
             if said and self.dice.random() < 0.5:
                 await self._insist("unprepare", claim)
             else:
-                await self._insist("prepare", claim)
+                if said or self._again():
+                    await self._insist("prepare", claim)
                 self.held[claim.uid] = (claim, devices)
         self.host.mend()
         self.check()
@@ -153,6 +157,10 @@ class MigLife:
             await self._serve()
             return "killed"
         return await asked
+
+    def _again(self):
+        """Whether a kubelet asks again for what is done."""
+        return self.dice.random() < 0.2
 
     def _kill_worker(self):
         pid = self.driver.process.pid
