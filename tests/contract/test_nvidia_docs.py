@@ -214,4 +214,4 @@ async def test_a_third_of_a_gpu_is_made_on_demand_as_shown(testbed, tmp_path):
         await testbed.pod(name, "Running")
         there = await testbed.api.get("resourceclaims", name, "default")
         found += [r["device"] for r in there["status"]["allocation"]["devices"]["results"]]
-    assert found == re.findall(r"`(gpu-0-mig\S+)`", ON_DEMAND) + ["gpu-0-mig-1g20gb-15-2"]
+    assert found == [*re.findall(r"`(gpu-0-mig\S+)`", ON_DEMAND), "gpu-0-mig-1g20gb-15-2"]

@@ -158,7 +158,7 @@ async def test_the_mode_holds_at_once_or_after_a_reset(asked):
 
 
 async def test_a_gpu_that_is_gone_or_whole_is_said_so(machine, asked):
-    with pytest.raises(VendorError, match="MIG mode of GPU .* is off; switch it on"):
+    with pytest.raises(VendorError, match=r"MIG mode of GPU .* is off; switch it on"):
         await create(machine, 19, 0, 1, gpu=1)
     card = asked("t4x1")
     with pytest.raises(VendorError, match="nvmlDeviceGetMigMode: Not Supported"):

@@ -127,15 +127,15 @@ class ClaimPath:
         return Answer(error=text)
 
     async def _prepare(self, ref: ClaimRef) -> _Devices:
-        """Prepare a claim, unless it is prepared and what was answered then still holds."""
+        """Prepare a claim, unless what was answered still holds; what was interrupted, or others began, is undone first."""
         await self._journal.refresh()
         self._check_turn(ref, ledger := self._journal.ledger)
         prepared = ledger.prepared(ref.uid)
         if prepared and self._still_holds(prepared):
             self._specs.ensure(prepared)
             return prepared.answers
-        if (begun := ledger.intent(ref.uid)) and (begun.answers or self._is_of_the_dead(begun)):
-            # it was interrupted: what it left of the hardware is unknown
+        begun = ledger.intent(ref.uid)
+        if begun and (begun.answers or begun.instance != self._instances.me):
             await self._undo(ref, begun)
         self._works.at(ref.uid, "the API server")
         claim = await self._claims.fetch(ref)
@@ -279,11 +279,6 @@ class ClaimPath:
 
         return commit
 
-    def _is_of_the_dead(self, begun: Intent) -> bool:
-        """Whether another process began to change hardware, and recovery has not come to it yet."""
-        mine = (self._instances.me, self._instances.boot)
-        return self._changed(begun) and (begun.instance, begun.boot) != mine
-
     async def _give_up(self, ref: ClaimRef, claim: Claim) -> None:
         """Free the devices of a failed prepare, unless the driver may have changed hardware half-way.
 
@@ -295,8 +290,8 @@ class ClaimPath:
             if begun is None or begun.instance != self._instances.me:
                 return []
             self._specs.remove(ref.uid)
-            changed = self._changed(begun) and not self._driver.untouched(claim)
-            return [] if changed else [Released(ref.uid)]
+            kept = self._changed(begun) and not self._driver.untouched(claim)
+            return [] if kept else [Released(ref.uid)]
 
         try:
             await self._journal.transact(give_up, durable=False)

@@ -53,7 +53,8 @@ class Ledger:
 
     def held(self) -> tuple[PreparedClaim, ...]:
         """The claims that hold devices, begun ones too, with what is known of the devices but their edits."""
-        return tuple(map(_held, (*self._prepared.values(), *self._intents.values())))
+        known: tuple[Prepared | Intent, ...] = (*self.all_prepared(), *self.all_intents())
+        return tuple(map(_held, known))
 
     def check_free(self, uid: str, uses: Iterable[DeviceUse]) -> None:
         """Refuse uses that another claim holds.
