@@ -27,10 +27,8 @@ SHARES = {"PREP-10", "UNPREP-07"}
 SAME_EDITS = {"PREP-08"}
 """Parameters change hardware or nothing, never container edits."""
 ONE_GPU = {"PREP-16"}
-PARAMETERS = {
-    kind: ({"apiVersion": API, "kind": kind}, {"apiVersion": API, "kind": kind, "sharing": None})
-    for kind in ("GpuConfig", "MigDeviceConfig")
-}
+CONFIG = {"apiVersion": API, "kind": "GpuConfig"}
+PARAMETERS = (CONFIG, CONFIG | {"sharing": None})
 
 
 @pytest.fixture
@@ -40,10 +38,10 @@ def subject(monkeypatch):
         pytest.skip("no C compiler to build the stub of NVML with")
     with tempfile.TemporaryDirectory(prefix="pd-", dir="/tmp") as folder:
 
-        def make(name, kind):
+        def make(name):
             host = FakeHost.build(name, Path(folder) / "machine")
             monkeypatch.setenv("NVIDIA_HOST_ROOT", str(host.root))
-            return Subject(PROGRAM, PARAMETERS[kind])
+            return Subject(PROGRAM, PARAMETERS)
 
         yield make
 
@@ -55,8 +53,7 @@ def by_outcome(results, kind):
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("name", descriptions())
 async def test_the_driver_passes_on_every_machine(subject, name):
-    kind = "MigDeviceConfig" if name == "a30x1" else "GpuConfig"
-    results = await run(subject(name, kind), QUICK)
+    results = await run(subject(name), QUICK)
     assert by_outcome(results, Failed) == {}
     skipped = SHARES | SAME_EDITS | (ONE_GPU if name.endswith("x1") else set())
     assert set(by_outcome(results, Skipped)) == skipped, by_outcome(results, Skipped)
@@ -64,6 +61,6 @@ async def test_the_driver_passes_on_every_machine(subject, name):
 
 @pytest.mark.timeout(120)
 async def test_the_driver_passes_what_restarts_it(subject):
-    results = await run(subject("mixed-mig", "GpuConfig"), LONG)
+    results = await run(subject("mixed-mig"), LONG)
     assert by_outcome(results, Failed) == {}
     assert set(by_outcome(results, Skipped)) == {"SHIELD-01"}  # `prepare` asks NVML for nothing
