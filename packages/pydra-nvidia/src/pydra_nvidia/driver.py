@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Iterable
@@ -26,8 +25,7 @@ from pydra_core import (
 from pydra_core.sdk import MIB, Sdk
 from pydra_nvidia import reading
 from pydra_nvidia.blame import Blame
-from pydra_nvidia.cdi.edits import device_edits, driver_edits
-from pydra_nvidia.cdi.files import find
+from pydra_nvidia.cdi.choosing import DriverEdits
 from pydra_nvidia.cdi.nodes import Nodes
 from pydra_nvidia.cdi.roots import Root
 from pydra_nvidia.counters import METRICS
@@ -65,7 +63,8 @@ class NvidiaDriver(Driver):
         self._settings = NvidiaSettings.of(os.environ)
         self._snapshot: Snapshot | None = None
         self._parts: dict[str, Part] = {}
-        self._common: ContainerEdits | None = None
+        settings = self._settings
+        self._driver_edits = DriverEdits(self.host, settings.cdi_hook, settings.toolkit)
         self._links: dict[str, frozenset[int]] = {}
         self._blame = Blame(self)
         xids = Xids(self._settings.harmless_xids)
@@ -116,7 +115,7 @@ class NvidiaDriver(Driver):
         if self._snapshot is None or _faults(found) != _faults(self._snapshot):
             for index, fault in _faults(found):
                 _log.warning("GPU cannot be read in full", extra={"gpu": index, "why": fault})
-        self._common = await asyncio.to_thread(self._driver_edits, root, found.host.driver)
+        await self._driver_edits.find(root, found.host.driver)
         self._snapshot, self._parts = found, parts(found)
         return found
 
@@ -134,12 +133,12 @@ class NvidiaDriver(Driver):
         return part
 
     async def _edits(self, part: Part) -> ContainerEdits:
-        if self._common is None:
+        if not self._driver_edits.found:
             await self._look()
         nodes = self._nodes()
         own = nodes.mig(part.gpu, part.mig) if part.mig else nodes.gpu(part.gpu)
         all_nodes = [*nodes.control(), *own, *nodes.channels(self._settings.imex_channels)]
-        return device_edits(self._common or ContainerEdits(), all_nodes)
+        return self._driver_edits.of(part.uuid or "", nodes, all_nodes)
 
     async def _take_turns(self, part: Part, interval: Interval | None) -> dict[str, str]:
         """Let programs of the claim take turns if it asks for that; what is kept of the device."""
@@ -157,10 +156,6 @@ class NvidiaDriver(Driver):
         except DeviceGoneError:
             return None
         return None if part.mig else part.uuid
-
-    def _driver_edits(self, root: Root, version: str) -> ContainerEdits:
-        host = Root(self.host)
-        return driver_edits(find(root, version, host), host, self._settings.cdi_hook)
 
     def _nodes(self) -> Nodes:
         """`/dev` is the driver root's where that has one, else the host's."""
