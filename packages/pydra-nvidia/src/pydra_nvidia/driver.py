@@ -20,8 +20,8 @@ from pydra_core import (
     Inventory,
     PreparedClaim,
     PreparedDevice,
-    Sample,
 )
+from pydra_core.metrics import Sample
 from pydra_core.sdk import MIB, Sdk
 from pydra_nvidia import reading
 from pydra_nvidia.blame import Blame

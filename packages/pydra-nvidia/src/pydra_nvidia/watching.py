@@ -14,7 +14,8 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeAlias
 
-from pydra_core import DeviceHealth, Health, PydraError, Sample
+from pydra_core import DeviceHealth, Health, PydraError
+from pydra_core.metrics import Sample
 from pydra_core.sdk import Sdk
 from pydra_nvidia import reading
 from pydra_nvidia.blame import Blame
