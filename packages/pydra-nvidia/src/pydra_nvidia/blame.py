@@ -55,6 +55,20 @@ class Blame:
                     raise
         return await self._driver.sdk(operation, root, self._guilty, timeout=seconds)
 
+    @property
+    def guilty(self) -> Mapping[str, str]:
+        """The GPUs that are left out, by index, and why."""
+        return {**self._guilty}
+
+    async def find(self, root: str) -> None:
+        """Something took NVML down that asked otherwise: see who does.
+
+        Raises:
+            PydraError: NVML cannot be used at all.
+        """
+        async with self._court:
+            await self._found(root)
+
     async def acquit(self, root: str) -> None:
         """Try those that are left out; one that survives it is asked again from now on."""
         async with self._court:
