@@ -106,6 +106,26 @@ async def test_a_claim_is_told_of_its_sick_device_beside_what_others_say(world):
     await device_of(world, claim, lambda d: d["conditions"][0]["status"] == "True")
 
 
+async def test_a_message_that_is_no_unicode_text_arrives_escaped(world):
+    """As Python reads bytes of a file that are none; the claim, the node's event and the stream are told all the same."""
+    sickly = Sickly(world.root)
+    sickly.say(card_0="healthy")
+    told = SICKLY.replace(
+        '" ".join(reason)', '" ".join(reason), message="SN\\udcff" if reason else ""'
+    )
+    driver = await world.start(told)
+    await driver.registered()
+    claim = await world.claim("card-0")
+    await driver.prepare(claim)
+    sickly.say(card_0="unhealthy Hot")
+    body = await device_of(world, claim, lambda d: d.get("conditions"))
+    assert body["conditions"][0]["message"] == "SN\\udcff"
+    async for change in world.api.watch("events"):
+        if change.object["involvedObject"]["kind"] == "Node":
+            break
+    assert change.object["message"] == f"{DRIVER}: unhealthy: card-0 (SN\\udcff)"
+
+
 async def test_each_share_of_a_sick_device_is_told(world):
     sickly = Sickly(world.root, ("shared-0",))
     sickly.say(shared_0="healthy")
