@@ -126,6 +126,26 @@ async def test_a_message_that_is_no_unicode_text_arrives_escaped(world):
     assert change.object["message"] == f"{DRIVER}: unhealthy: card-0 (SN\\udcff)"
 
 
+async def test_a_claim_that_only_looks_at_a_device_is_not_told_of_it(world):
+    sickly = Sickly(world.root)
+    sickly.say(card_0="healthy", card_1="healthy")
+    driver = await world.start(SICKLY)
+    await driver.registered()
+    entry = {"driver": DRIVER, "pool": NODE}
+    label = {"resource.kubernetes.io/admin-access": "true"}
+    await world.api.patch(
+        ObjectRef("namespaces", "default"), Patch({"metadata": {"labels": label}})
+    )
+    looks = {**entry, "device": "card-0", "adminAccess": True}
+    claim = await world.claim(looks, {**entry, "device": "card-1"})
+    assert (await driver.prepare(claim)).claims[claim.uid].error == ""
+    sickly.say(card_0="unhealthy Hot", card_1="unhealthy Hot")
+    body = await device_of(world, claim, lambda d: d.get("conditions"))
+    assert body["device"] == "card-1"
+    body = await world.api.get("resourceclaims", claim.name, "default")
+    assert [d["device"] for d in body["status"]["devices"]] == ["card-1"]
+
+
 async def test_each_share_of_a_sick_device_is_told(world):
     sickly = Sickly(world.root, ("shared-0",))
     sickly.say(shared_0="healthy")
