@@ -146,6 +146,51 @@ async def test_a_claim_that_only_looks_at_a_device_is_not_told_of_it(world):
     assert [d["device"] for d in body["status"]["devices"]] == ["card-1"]
 
 
+async def test_a_claim_is_told_of_a_recovery_that_happened_while_no_driver_ran(world):
+    sickly = Sickly(world.root)
+    sickly.say(card_0="unhealthy Hot")
+    driver = await world.start(SICKLY)
+    await driver.registered()
+    await tainted(world, "card-0", (KEY, "Hot", "NoSchedule"))
+    tolerates = [{"key": KEY, "operator": "Exists"}]
+    use = {"driver": DRIVER, "pool": NODE, "device": "card-0", "tolerations": tolerates}
+    claim = await world.claim(use)
+    assert (await driver.prepare(claim)).claims[claim.uid].error == ""
+    sickly.say(card_0="unhealthy Hotter")
+    await device_of(world, claim, lambda d: d["conditions"][0]["status"] == "False")
+    await driver.stop()
+    sickly.say(card_0="healthy")
+    again = await world.start(SICKLY)
+    await again.registered()
+    await device_of(world, claim, lambda d: d["conditions"][0]["status"] == "True")
+
+
+async def test_a_claim_of_the_same_name_is_not_told_of_another_ones_device(world):
+    sickly = Sickly(world.root)
+    sickly.say(card_0="healthy")
+    driver = await world.start(SICKLY)
+    await driver.registered()
+    claim = await world.claim("card-0")
+    await driver.prepare(claim)
+    ref = ObjectRef("resourceclaims", claim.name, "default")
+    body = await world.api.get("resourceclaims", claim.name, "default")
+    await world.api.delete(ref)
+    kept = {"name": claim.name, "namespace": "default"}
+    await world.api.create(
+        "resourceclaims",
+        {k: body[k] for k in ("apiVersion", "kind", "spec")} | {"metadata": kept},
+    )
+    allocated = Patch({"status": {"allocation": body["status"]["allocation"]}})
+    await world.api.patch(ref, allocated, "status")
+    sickly.say(card_0="unhealthy Hot")
+    async for change in world.api.watch("events"):
+        if change.object["involvedObject"]["kind"] == "ResourceClaim":
+            break
+    sickly.say(card_0="unhealthy Hotter")
+    await tainted(world, "card-0", (KEY, "Hotter", "NoSchedule"))
+    assert "devices" not in (await world.api.get("resourceclaims", claim.name, "default"))["status"]
+
+
 async def test_each_share_of_a_sick_device_is_told(world):
     sickly = Sickly(world.root, ("shared-0",))
     sickly.say(shared_0="healthy")

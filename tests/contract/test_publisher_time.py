@@ -166,6 +166,57 @@ def test_what_is_wiped_while_the_kubelet_does_not_know_the_driver_waits_for_it_a
     play(story)
 
 
+def test_what_other_nodes_publish_is_left_alone_whenever_it_comes(play):
+    async def story():
+        async with node() as made:
+            made.registration.known.set()
+            await made.until(1)
+            (body,) = await made.slices()
+            pool = {"name": "node-2", "generation": 1, "resourceSliceCount": 1}
+            theirs = {
+                "metadata": {"name": "theirs"},
+                "spec": {"driver": DRIVER, "nodeName": "node-2", "pool": pool, "devices": body["spec"]["devices"]},
+            }  # fmt: skip
+            await made.api.create(
+                SLICES, {"apiVersion": body["apiVersion"], "kind": body["kind"], **theirs}
+            )
+            made.want(4)
+            await asyncio.sleep(60)
+            assert len(await made.slices()) == 2
+
+    play(story)
+
+
+def test_a_slice_is_deleted_as_it_was_seen_and_looked_at_again_if_it_is_another(play):
+    async def story():
+        async with node() as made:
+            pool = {"name": NODE, "generation": 5, "resourceSliceCount": 1}
+            body = {"apiVersion": "resource.k8s.io/v1", "kind": "ResourceSlice"}
+            body |= {
+                "metadata": {"name": "old"},
+                "spec": {"driver": DRIVER, "nodeName": NODE, "pool": pool},
+            }
+            await made.api.create(
+                SLICES, {**body, "spec": {**body["spec"], "devices": [{"name": "a"}]}}
+            )
+            refused = []
+
+            async def delete(request):
+                change = Patch({"spec": {"devices": [{"name": "b"}]}})
+                await made.api.patch(ObjectRef(SLICES, "old"), change)
+                answer = await made.door.forward(request)
+                refused.append(answer.status)
+                return answer
+
+            made.door.plan("delete", delete)
+            made.registration.known.set()
+            await asyncio.sleep(60)
+            names = [s["metadata"]["name"] for s in await made.slices()]
+            assert (names, refused) == ([f"{NODE}-{DRIVER}-0000"], [409])
+
+    play(story)
+
+
 @pytest.mark.parametrize(("told", "waits"), [(7, (7, 9.2)), (86_400, (300, 391))])
 def test_a_throttling_server_is_obeyed_within_reason(play, told, waits):
     async def story():
