@@ -1,0 +1,18 @@
+"""For all tests: commands that run in the test's process leave the log as they found it."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def log_as_it_was():
+    root = logging.getLogger()
+    level, handlers = root.level, set(root.handlers)
+    yield
+    root.setLevel(level)
+    for handler in set(root.handlers) - handlers:
+        if type(handler) is logging.StreamHandler:  # pytest's own come and go by themselves
+            root.removeHandler(handler)
