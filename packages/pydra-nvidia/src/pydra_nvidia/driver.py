@@ -20,6 +20,7 @@ from pydra_core import (
     Inventory,
     PreparedClaim,
     PreparedDevice,
+    PydraError,
 )
 from pydra_core.metrics import Sample
 from pydra_core.sdk import MIB, Sdk
@@ -93,10 +94,10 @@ class NvidiaDriver(Driver):
         return asks_time_slices(claim)
 
     async def unprepare(self, prepared: PreparedClaim) -> None:
-        root = self._root().seen
-        for device in prepared.devices:
-            if uuid := await self._uuid(device):
-                await end_turns(self, root, uuid, device.state)
+        """Each GPU for itself: one that refuses keeps no other as it is."""
+        refusals = [err for device in prepared.devices if (err := await self._undone(device))]
+        if refusals:
+            raise refusals[0]
 
     async def watch_health(self) -> AsyncIterator[DeviceHealth]:
         """Read every ten seconds, and at once when a GPU reports something."""
@@ -146,6 +147,14 @@ class NvidiaDriver(Driver):
         if interval is None:
             return {_UUID: uuid}
         return {_UUID: uuid} | await take_turns(self, self._root().seen, uuid, interval)
+
+    async def _undone(self, device: PreparedDevice) -> PydraError | None:
+        try:
+            if uuid := await self._uuid(device):
+                await end_turns(self, self._root().seen, uuid, device.state)
+        except PydraError as err:
+            return err
+        return None
 
     async def _uuid(self, device: PreparedDevice) -> str | None:
         """The GPU that was changed, or may have been; None for a MIG device, and for what is not there any more."""

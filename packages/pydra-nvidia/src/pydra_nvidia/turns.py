@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydra_core import PydraError, TerminalError
+from pydra_core import PydraError
 from pydra_core.errors import VendorCrashedError, VendorTimeoutError
 from pydra_core.sdk import Sdk
 from pydra_nvidia import reading
@@ -78,8 +78,7 @@ async def _set_mode(driver: Driver, root: Path, uuid: str, mode: str) -> str:
             await driver.sdk(nvml.set_compute_mode, str(root), uuid, mode, timeout=_PATIENCE)
         )
     except (VendorCrashedError, VendorTimeoutError) as err:
-        kind = type(err) if isinstance(err, TerminalError) else VendorCrashedError
-        raise kind(f"GPU {uuid}: {told(err)}: {err}", **err.fields) from None
+        raise type(err)(f"GPU {uuid}: {told(err)}: {err}", **err.fields) from None
 
 
 async def _is_gone(driver: Driver, root: Path, uuid: str) -> bool:
