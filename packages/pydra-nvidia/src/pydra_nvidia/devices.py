@@ -13,7 +13,7 @@ from typing import TypeAlias
 from pydra_core import Capacity, Device, Inventory, Version
 from pydra_core.attributes import Attribute, Schema
 from pydra_core.values import NUMA_NODE, PCI_BUS_ID, PCIE_ROOT, binary, semver
-from pydra_nvidia.gpus import Gpu, Host, MigDevice, Snapshot
+from pydra_nvidia.gpus import Engines, Gpu, Host, MigDevice, Snapshot
 from pydra_nvidia.links import nvlink_groups, pcie_groups, with_links_down
 from pydra_nvidia.names import gpu_name, mig_name
 
@@ -206,20 +206,27 @@ def _of_mig(gpu: Gpu, mig: MigDevice) -> _Known:
 
 def _capacity(part: Part) -> dict[str, str | int]:
     gpu, mig = part.gpu, part.mig
+    known = _counts(mig or gpu.engines)
     if mig is None:
-        return {"memory": binary(gpu.memory.total)} if gpu.memory else {}
-    counts = {
-        "multiprocessors": mig.multiprocessors,
-        "copyEngines": mig.copy_engines,
-        "decoders": mig.decoders,
-        "encoders": mig.encoders,
-        "jpegEngines": mig.jpeg_engines,
-        "ofaEngines": mig.ofa_engines,
-    }
-    known: dict[str, str | int] = {n: count for n, count in counts.items() if count is not None}
+        return known | ({"memory": binary(gpu.memory.total)} if gpu.memory else {})
     if mig.memory is not None:
         known["memory"] = binary(mig.memory)
     if mig.placement:
         start, size = mig.placement.start, mig.placement.size
         known |= {f"memorySlice{n}": 1 for n in range(start, start + size)}
     return known
+
+
+def _counts(of: MigDevice | Engines | None) -> dict[str, str | int]:
+    """What it has of everything that is counted; nothing where that is not known."""
+    if of is None:
+        return {}
+    counts = {
+        "multiprocessors": of.multiprocessors,
+        "copyEngines": of.copy_engines,
+        "decoders": of.decoders,
+        "encoders": of.encoders,
+        "jpegEngines": of.jpeg_engines,
+        "ofaEngines": of.ofa_engines,
+    }
+    return {name: count for name, count in counts.items() if count is not None}
