@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 
 import pytest
 
 
 @pytest.fixture(autouse=True)
-def log_as_it_was():
+def log_as_it_was() -> Iterator[None]:
+    """Take back level and handlers of the root logger after the test."""
     root = logging.getLogger()
     level, handlers = root.level, set(root.handlers)
     yield

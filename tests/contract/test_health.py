@@ -144,6 +144,8 @@ async def test_a_claim_that_only_looks_at_a_device_is_not_told_of_it(world):
     assert body["device"] == "card-1"
     body = await world.api.get("resourceclaims", claim.name, "default")
     assert [d["device"] for d in body["status"]["devices"]] == ["card-1"]
+    later = await world.claim(looks)  # whoever looks may look at the sick
+    assert (await driver.prepare(later)).claims[later.uid].error == ""
 
 
 async def test_a_claim_is_told_of_a_recovery_that_happened_while_no_driver_ran(world):
@@ -262,6 +264,18 @@ async def test_a_taint_stays_over_a_restart_until_the_device_was_looked_at(world
     claim = await world.claim("card-1")
     await again.prepare(claim)
     assert await world.slices() == before
+
+
+async def test_a_taint_goes_with_a_driver_that_watches_no_health_any_more(world):
+    sickly = Sickly(world.root)
+    sickly.say(card_0="unhealthy Hot")
+    driver = await world.start(SICKLY)
+    await driver.registered()
+    await tainted(world, "card-0", (KEY, "Hot", "NoSchedule"))
+    await driver.stop()
+    again = await world.start(SICKLY.replace("async def watch_health", "async def watches_no"))
+    await again.registered()
+    await tainted(world, "card-0")
 
 
 async def test_a_watch_that_breaks_is_taken_up_again_and_meanwhile_nothing_is_known(world):
