@@ -1,6 +1,7 @@
 """An API server in a process of its own, with allocated claims in it; run by the benchmarks.
 
-Arguments: a kubeconfig to write, the number of claims. Prints one `name uid` a line, an empty line, and serves
+Arguments: a kubeconfig to write, the number of claims; for another driver than the benchmarks' own its name, and how
+its devices are called (`gpu-`) and many. Prints one `name uid` a line, an empty line, and serves
 until its standard input ends.
 """
 
@@ -14,7 +15,8 @@ from pydra_testbed.api import ApiServer, write_kubeconfig
 from pydra_testbed.clock import RealClock
 from pydra_testbed.objects import Api
 
-DRIVER, NODE = "card.acme.example", "node-1"
+NODE = "node-1"
+DRIVER, PREFIX, DEVICES = sys.argv[3:6] if len(sys.argv) > 3 else ("card.acme.example", "card-", 0)
 
 
 async def serve(kubeconfig: Path, count: int) -> None:
@@ -40,7 +42,8 @@ async def _claim(api: Api, number: int) -> str:
         "spec": {"devices": {"requests": [request]}},
     }
     made = await api.create("resourceclaims", body, "default")
-    result = {"request": "card", "driver": DRIVER, "pool": NODE, "device": f"card-{number}"}
+    device = f"{PREFIX}{number % int(DEVICES) if int(DEVICES) else number}"
+    result = {"request": "card", "driver": DRIVER, "pool": NODE, "device": device}
     made["status"] = {"allocation": {"devices": {"results": [result]}}}
     return str((await api.update("resourceclaims", made, "status"))["metadata"]["uid"])
 

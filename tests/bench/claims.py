@@ -153,8 +153,10 @@ def _method(verb: str) -> str:
 
 
 @contextlib.asynccontextmanager
-async def api_server(root: Path, count: int) -> AsyncIterator[tuple[list[tuple[str, str]], Path]]:
-    """Run the API server's process; yields the claims in it and its kubeconfig."""
+async def api_server(
+    root: Path, count: int, *of: str
+) -> AsyncIterator[tuple[list[tuple[str, str]], Path]]:
+    """Run the API server's process; yields the claims in it and its kubeconfig. `of`: whose claims, see there."""
     kubeconfig = root / "kubeconfig"
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
@@ -162,6 +164,7 @@ async def api_server(root: Path, count: int) -> AsyncIterator[tuple[list[tuple[s
         str(HERE / "api_process.py"),
         str(kubeconfig),
         str(count),
+        *of,
         stdin=pipe,
         stdout=pipe,
     )

@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,14 @@ async def test_without_a_compiler_it_says_what_to_install(temp):
     assert code == 1
     assert "there is no C compiler to build it with; install gcc (Debian: apt install gcc" in err
     assert list(temp.iterdir()) == []
+
+
+async def test_a_driver_that_misses_its_hardware_is_told_of_machines_that_are_none(temp, tmp_path):
+    (tmp_path / "d.py").write_text("raise SystemExit('no library here')")
+    shutil.copy(Path(str(files("pydra_nvidia") / "demo" / "1-classes.yaml")), tmp_path)
+    start = ("--start", f"{sys.executable} {tmp_path / 'd.py'}", "--manifests", str(tmp_path))
+    code, _, err = await demo(temp, "--driver", "nvidia", *start)
+    assert code == 1
+    assert err.index("no library here") < err.index(
+        "let it find a machine that is none: --host a100-40x8, "
+    )

@@ -1,29 +1,35 @@
-"""`pydra explain` as its own process, from files: one case for each thing that can refuse a device."""
+"""`pydra explain` from files: one case for each thing that can refuse a device.
+
+Each is a command line of its own in this process; what has to do with files and the environment is its own process.
+"""
 
 from __future__ import annotations
 
-import asyncio
+import io
 import json
 import os
+import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 
 import pytest
 import yaml
+
+from pydra_core.cli import main
 
 DRIVER = "card.acme.example"
 WHERE = f'device.attributes["{DRIVER}"]'
 
 
-async def pydra(*arguments, **environ):
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "pydra_core", *map(str, arguments)),
+def pydra(*arguments, **environ):
+    done = subprocess.run(
+        [sys.executable, "-m", "pydra_core", *map(str, arguments)],
         env=os.environ | environ,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    out, err = await process.communicate()
-    return process.returncode, out.decode(), err.decode()
+    return done.returncode, done.stdout, done.stderr
 
 
 def card(name, memory="16Gi", **more):
@@ -231,9 +237,13 @@ REFUSALS = {
 }  # fmt: skip
 
 
-async def explained(tmp_path, objects, *arguments):
+def explained(tmp_path, objects, *arguments):
     (tmp_path / "world.yaml").write_text(yaml.safe_dump_all([CARD, *objects]))
-    return await pydra("explain", "-f", tmp_path / "world.yaml", *arguments)
+    argv = ["explain", "-f", str(tmp_path / "world.yaml"), *arguments]
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
+        main(argv=argv)
+    return ended.value.code, out.getvalue(), err.getvalue()
 
 
 def said(text):
@@ -241,123 +251,119 @@ def said(text):
 
 
 @pytest.mark.parametrize("reason", REFUSALS)
-async def test_what_refuses_a_device_is_said_in_words(tmp_path, reason):
+def test_what_refuses_a_device_is_said_in_words(tmp_path, reason):
     objects, says = REFUSALS[reason]
-    code, out, err = await explained(tmp_path, objects, "pod/p")
+    code, out, err = explained(tmp_path, objects, "pod/p")
     assert (code, err) == (1, "")
     assert [text for text in says if text not in said(out)] == [], out
     assert max(map(len, out.splitlines())) <= 80
     assert "\x1b" not in out
 
 
-async def test_files_without_slices_are_told_what_is_missing(tmp_path):
-    code, out, _ = await explained(tmp_path, [claim(request()), pod()])
+def test_files_without_slices_are_told_what_is_missing(tmp_path):
+    code, out, _ = explained(tmp_path, [claim(request()), pod()])
     assert code == 1
     assert "note: no slices given: add --slices FILE" in out
 
 
-async def test_no_value_commands_the_terminal(tmp_path):
+def test_no_value_commands_the_terminal(tmp_path):
     order = claim(request(f'{WHERE}.model == "\x9b31m\u202eb2"'))
-    _, out, _ = await explained(tmp_path, [slices(card("d0")), order, pod()])
+    _, out, _ = explained(tmp_path, [slices(card("d0")), order, pod()])
     assert 'model == "?31m?b2" is false' in out
 
 
-async def test_near_misses_come_first_and_the_rest_is_counted(tmp_path):
+def test_near_misses_come_first_and_the_rest_is_counted(tmp_path):
     cards = [card(f"d{n}", memory="8Gi", taints=[TAINT] * (n < 8)) for n in range(9)]
     order = claim(request(f'{WHERE}.model == "b2"'))
-    _, out, _ = await explained(tmp_path, [slices(*cards), order, pod()], "pod/p")
+    _, out, _ = explained(tmp_path, [slices(*cards), order, pod()], "pod/p")
     assert out.index("      d8\n") < out.index("      d0\n")
     assert "and 3 further devices (--all shows them)" in out
-    _, everything, _ = await explained(tmp_path, [slices(*cards), order, pod()], "pod/p", "--all")
+    _, everything, _ = explained(tmp_path, [slices(*cards), order, pod()], "pod/p", "--all")
     assert all(f"      d{n}\n" in everything for n in range(9))
     assert "further" not in everything
 
 
-async def test_no_change_is_named_where_no_single_one_helps(tmp_path):
+def test_no_change_is_named_where_no_single_one_helps(tmp_path):
     order = claim(request(f'{WHERE}.model == "b2" && {WHERE}.index == 7'))
-    _, out, _ = await explained(tmp_path, [slices(card("d0")), order, pod()], "pod/p")
+    _, out, _ = explained(tmp_path, [slices(card("d0")), order, pod()], "pod/p")
     assert "Cheapest change" not in out
 
 
-async def test_what_can_be_allocated_is_shown_with_its_device_and_exits_with_0(tmp_path):
+def test_what_can_be_allocated_is_shown_with_its_device_and_exits_with_0(tmp_path):
     order = claim(request(f"{WHERE}.index == 1"))
     world = [slices(card("d0"), card("d1")), order, pod()]
     for target in ("pod/p", "claim/c"):
-        code, out, err = await explained(tmp_path, world, target)
+        code, out, err = explained(tmp_path, world, target)
         assert (code, err) == (0, "")
         assert f"{target.replace('/', ' default/')}: can be allocated on node n1" in out
         assert "request r of claim default/c would get card.acme.example/n1/d1" in out
 
 
-async def test_what_is_allocated_is_shown_with_who_has_it(tmp_path):
-    code, out, _ = await explained(
+def test_what_is_allocated_is_shown_with_who_has_it(tmp_path):
+    code, out, _ = explained(
         tmp_path, [slices(card("d0")), held("d0", pods=["p"]), pod(wants="other", nodeName="n1")]
     )
     assert code == 0
     assert "pod default/p: is scheduled to node n1" in out
-    code, out, _ = await explained(
-        tmp_path, [slices(card("d0")), held("d0", pods=["p"])], "claim/other"
-    )
+    code, out, _ = explained(tmp_path, [slices(card("d0")), held("d0", pods=["p"])], "claim/other")
     assert code == 0
     assert "claim default/other: is allocated on node n1" in out
     assert "claim default/other is allocated on node n1: card.acme.example/n1/d0" in said(out)
     assert "reserved for pod default/p" in out
 
 
-async def test_an_allocation_that_only_this_pod_could_use_is_taken_back_as_the_scheduler_does(
+def test_an_allocation_that_only_this_pod_could_use_is_taken_back_as_the_scheduler_does(
     tmp_path,
 ):
     world = [slices(card("d0")), held("d0", name="c", node="n3"), pod()]
-    code, out, _ = await explained(tmp_path, world, "pod/p")
+    code, out, _ = explained(tmp_path, world, "pod/p")
     assert code == 0
     assert "can be allocated on node n1" in out
     assert "note: the scheduler takes back what claim default/c has" in out
 
 
-async def test_a_claim_that_no_pod_uses_is_judged_and_that_is_said(tmp_path):
-    code, out, _ = await explained(
-        tmp_path, [slices(card("d0")), claim(request("false"))], "claim/c"
-    )
+def test_a_claim_that_no_pod_uses_is_judged_and_that_is_said(tmp_path):
+    code, out, _ = explained(tmp_path, [slices(card("d0")), claim(request("false"))], "claim/c")
     assert code == 1
     assert "d0 selector 0: false is false" in said(out)
     assert "note: no pod uses the claim: it is allocated once one does" in out
 
 
-async def test_a_template_is_judged_before_its_claim_is_made(tmp_path):
+def test_a_template_is_judged_before_its_claim_is_made(tmp_path):
     template = thing(
         "ResourceClaimTemplate", "t", {"spec": {"devices": {"requests": [request("false")]}}}
     )
-    code, out, _ = await explained(tmp_path, [slices(card("d0")), template, pod(wants=TEMPLATED)])
+    code, out, _ = explained(tmp_path, [slices(card("d0")), template, pod(wants=TEMPLATED)])
     assert code == 1
     assert "claim default/p-e (to be made from template t)" in out
     assert "d0 selector 0: false is false" in said(out)
 
 
-async def test_every_alternative_of_a_prioritized_list_is_judged(tmp_path):
+def test_every_alternative_of_a_prioritized_list_is_judged(tmp_path):
     alternatives = [
         {"name": name, "deviceClassName": "card", "selectors": cel(f"{WHERE}.index == {index}")}
         for name, index in (("best", 5), ("good", 6))
     ]
     order = claim({"name": "r", "firstAvailable": alternatives})
-    code, out, _ = await explained(tmp_path, [slices(card("d0")), order, pod()], "pod/p")
+    code, out, _ = explained(tmp_path, [slices(card("d0")), order, pod()], "pod/p")
     assert code == 1
     assert "request r/best, 1 of class card" in out
     assert "index == 6 is false; index is 0" in out
 
 
-async def test_programs_get_the_same_as_json_and_yaml(tmp_path):
+def test_programs_get_the_same_as_json_and_yaml(tmp_path):
     world = [slices(card("d0", taints=[TAINT])), claim(request()), pod()]
-    code, out, _ = await explained(tmp_path, world, "pod/p", "-o", "json")
+    code, out, _ = explained(tmp_path, world, "pod/p", "-o", "json")
     found = json.loads(out)
     assert (code, found["verdict"], found["subject"]) == (1, "Unsatisfiable", "pod default/p")
     (device,) = found["nodes"][0]["requests"][0]["devices"]
     assert device["obstacles"][0]["kind"] == "TaintNotTolerated"
     assert device["obstacles"][0]["cause"] == TAINT
-    _, out, _ = await explained(tmp_path, world, "pod/p", "-o", "yaml")
+    _, out, _ = explained(tmp_path, world, "pod/p", "-o", "yaml")
     assert yaml.safe_load(out) == found
 
 
-async def test_lists_as_kubectl_prints_them_and_slices_of_their_own_are_read(tmp_path):
+def test_lists_as_kubectl_prints_them_and_slices_of_their_own_are_read(tmp_path):
     (tmp_path / "a.yaml").write_text(yaml.safe_dump_all([CARD, claim(request()), pod()]))
     printed = {
         "apiVersion": "v1",
@@ -366,21 +372,21 @@ async def test_lists_as_kubectl_prints_them_and_slices_of_their_own_are_read(tmp
         "items": [slices(card("d0"))],
     }
     (tmp_path / "slices.json").write_text(json.dumps(printed))
-    code, out, err = await pydra(
+    code, out, err = pydra(
         "explain", "-f", tmp_path / "a.yaml", "--slices", tmp_path / "slices.json"
     )
     assert (code, err) == (0, "")
     assert "can be allocated on node n1" in out
 
 
-async def test_what_discover_prints_is_read(tmp_path):
-    code, published, err = await pydra("discover", "--driver", "pizza", "-o", "yaml")
+def test_what_discover_prints_is_read(tmp_path):
+    code, published, err = pydra("discover", "--driver", "pizza", "-o", "yaml")
     assert (code, err) == (0, "")
     (tmp_path / "slices.yaml").write_text(published)
     (tmp_path / "a.yaml").write_text(yaml.safe_dump(claim(request(deviceClassName="pizza"))))
     (tmp_path / "b.yaml").write_text(yaml.safe_dump(thing("DeviceClass", "pizza", {})))
     flags = ["-f", tmp_path / "a.yaml", "-f", tmp_path / "b.yaml"]
-    code, out, _ = await pydra("explain", *flags, "--slices", tmp_path / "slices.yaml")
+    code, out, _ = pydra("explain", *flags, "--slices", tmp_path / "slices.yaml")
     assert code == 0
     assert "would get dra.pizza/this-node/margherita" in out
 
@@ -397,24 +403,24 @@ async def test_what_discover_prints_is_read(tmp_path):
         (["pod/p", "-o", "table"], "invalid choice"),
     ],
 )
-async def test_a_wrong_command_line_exits_with_2(tmp_path, arguments, says):
+def test_a_wrong_command_line_exits_with_2(tmp_path, arguments, says):
     namespaced = [each | {"metadata": each["metadata"] | {"namespace": "default"}} for each in (claim(request()), pod())]  # fmt: skip
-    code, out, err = await explained(tmp_path, [slices(card("d0")), *namespaced], *arguments)
+    code, out, err = explained(tmp_path, [slices(card("d0")), *namespaced], *arguments)
     assert (code, out) == (2, "")
     assert says in err
     assert "Traceback" not in err
 
 
-async def test_an_object_that_no_api_server_would_take_is_named(tmp_path):
+def test_an_object_that_no_api_server_would_take_is_named(tmp_path):
     bad = claim({"name": "R!", "exactly": {"deviceClassName": "card"}})
-    code, _, err = await explained(tmp_path, [bad, pod()], "pod/p")
+    code, _, err = explained(tmp_path, [bad, pod()], "pod/p")
     assert code == 2
     assert "manifest world.yaml: ResourceClaim c: refused:" in err
     assert "spec.devices.requests[0].name" in err
 
 
-async def test_without_cluster_or_files_it_says_what_is_missing(tmp_path):
+def test_without_cluster_or_files_it_says_what_is_missing(tmp_path):
     environ = {"HOME": str(tmp_path), "KUBECONFIG": "", "KUBERNETES_SERVICE_HOST": ""}
-    code, _, err = await pydra("explain", "pod/p", **environ)
+    code, _, err = pydra("explain", "pod/p", **environ)
     assert code == 2
     assert "--kubeconfig" in err

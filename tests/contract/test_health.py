@@ -106,6 +106,93 @@ async def test_a_claim_is_told_of_its_sick_device_beside_what_others_say(world):
     await device_of(world, claim, lambda d: d["conditions"][0]["status"] == "True")
 
 
+async def test_a_message_that_is_no_unicode_text_arrives_escaped(world):
+    """As Python reads bytes of a file that are none; the claim, the node's event and the stream are told all the same."""
+    sickly = Sickly(world.root)
+    sickly.say(card_0="healthy")
+    told = SICKLY.replace(
+        '" ".join(reason)', '" ".join(reason), message="SN\\udcff" if reason else ""'
+    )
+    driver = await world.start(told)
+    await driver.registered()
+    claim = await world.claim("card-0")
+    await driver.prepare(claim)
+    sickly.say(card_0="unhealthy Hot")
+    body = await device_of(world, claim, lambda d: d.get("conditions"))
+    assert body["conditions"][0]["message"] == "SN\\udcff"
+    async for change in world.api.watch("events"):
+        if change.object["involvedObject"]["kind"] == "Node":
+            break
+    assert change.object["message"] == f"{DRIVER}: unhealthy: card-0 (SN\\udcff)"
+
+
+async def test_a_claim_that_only_looks_at_a_device_is_not_told_of_it(world):
+    sickly = Sickly(world.root)
+    sickly.say(card_0="healthy", card_1="healthy")
+    driver = await world.start(SICKLY)
+    await driver.registered()
+    entry = {"driver": DRIVER, "pool": NODE}
+    label = {"resource.kubernetes.io/admin-access": "true"}
+    await world.api.patch(
+        ObjectRef("namespaces", "default"), Patch({"metadata": {"labels": label}})
+    )
+    looks = {**entry, "device": "card-0", "adminAccess": True}
+    claim = await world.claim(looks, {**entry, "device": "card-1"})
+    assert (await driver.prepare(claim)).claims[claim.uid].error == ""
+    sickly.say(card_0="unhealthy Hot", card_1="unhealthy Hot")
+    body = await device_of(world, claim, lambda d: d.get("conditions"))
+    assert body["device"] == "card-1"
+    body = await world.api.get("resourceclaims", claim.name, "default")
+    assert [d["device"] for d in body["status"]["devices"]] == ["card-1"]
+    later = await world.claim(looks)  # whoever looks may look at the sick
+    assert (await driver.prepare(later)).claims[later.uid].error == ""
+
+
+async def test_a_claim_is_told_of_a_recovery_that_happened_while_no_driver_ran(world):
+    sickly = Sickly(world.root)
+    sickly.say(card_0="unhealthy Hot")
+    driver = await world.start(SICKLY)
+    await driver.registered()
+    await tainted(world, "card-0", (KEY, "Hot", "NoSchedule"))
+    tolerates = [{"key": KEY, "operator": "Exists"}]
+    use = {"driver": DRIVER, "pool": NODE, "device": "card-0", "tolerations": tolerates}
+    claim = await world.claim(use)
+    assert (await driver.prepare(claim)).claims[claim.uid].error == ""
+    sickly.say(card_0="unhealthy Hotter")
+    await device_of(world, claim, lambda d: d["conditions"][0]["status"] == "False")
+    await driver.stop()
+    sickly.say(card_0="healthy")
+    again = await world.start(SICKLY)
+    await again.registered()
+    await device_of(world, claim, lambda d: d["conditions"][0]["status"] == "True")
+
+
+async def test_a_claim_of_the_same_name_is_not_told_of_another_ones_device(world):
+    sickly = Sickly(world.root)
+    sickly.say(card_0="healthy")
+    driver = await world.start(SICKLY)
+    await driver.registered()
+    claim = await world.claim("card-0")
+    await driver.prepare(claim)
+    ref = ObjectRef("resourceclaims", claim.name, "default")
+    body = await world.api.get("resourceclaims", claim.name, "default")
+    await world.api.delete(ref)
+    kept = {"name": claim.name, "namespace": "default"}
+    await world.api.create(
+        "resourceclaims",
+        {k: body[k] for k in ("apiVersion", "kind", "spec")} | {"metadata": kept},
+    )
+    allocated = Patch({"status": {"allocation": body["status"]["allocation"]}})
+    await world.api.patch(ref, allocated, "status")
+    sickly.say(card_0="unhealthy Hot")
+    async for change in world.api.watch("events"):
+        if change.object["involvedObject"]["kind"] == "ResourceClaim":
+            break
+    sickly.say(card_0="unhealthy Hotter")
+    await tainted(world, "card-0", (KEY, "Hotter", "NoSchedule"))
+    assert "devices" not in (await world.api.get("resourceclaims", claim.name, "default"))["status"]
+
+
 async def test_each_share_of_a_sick_device_is_told(world):
     sickly = Sickly(world.root, ("shared-0",))
     sickly.say(shared_0="healthy")
@@ -177,6 +264,18 @@ async def test_a_taint_stays_over_a_restart_until_the_device_was_looked_at(world
     claim = await world.claim("card-1")
     await again.prepare(claim)
     assert await world.slices() == before
+
+
+async def test_a_taint_goes_with_a_driver_that_watches_no_health_any_more(world):
+    sickly = Sickly(world.root)
+    sickly.say(card_0="unhealthy Hot")
+    driver = await world.start(SICKLY)
+    await driver.registered()
+    await tainted(world, "card-0", (KEY, "Hot", "NoSchedule"))
+    await driver.stop()
+    again = await world.start(SICKLY.replace("async def watch_health", "async def watches_no"))
+    await again.registered()
+    await tainted(world, "card-0")
 
 
 async def test_a_watch_that_breaks_is_taken_up_again_and_meanwhile_nothing_is_known(world):

@@ -29,7 +29,7 @@ for folder in $1; do mount --rbind "$folder" "$root$folder"; mount -o remount,bi
 for folder in /tmp /proc /dev; do mount --rbind "$folder" "$root$folder"; done
 mount -o remount,bind,ro "$root"
 shift
-exec chroot "$root" "$@"
+PATH="$PATH:/usr/sbin:/sbin" exec chroot "$root" "$@"
 """
 """A read-only root, its base bound from this machine, in a mount namespace of its own."""
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
+import aiohttp
 from nvidia_world import error, nvidia, slices_of, until
 
 __all__ = ["nvidia"]
@@ -58,3 +60,26 @@ async def test_lost_gpus_and_reported_errors_taint_their_gpu_and_refuse_it_alone
         said = await error(driver.prepare, await nvidia.gpus(device))
         assert says in said
         assert bool(said) == bool(says)
+
+
+async def test_error_counters_are_told_to_prometheus_by_minor_number(nvidia):
+    host = nvidia.build("h100x8")
+    host.gpus[3].state.ecc_unc_aggregate = 5
+    host.gpus[4].state.remapped_corr = 2
+    driver = await nvidia.serve(LOG_LEVEL="debug", HTTP_ADDRESS="127.0.0.1:0")
+    await driver.registered()
+    await until(lambda: driver.logged().count("kind=watched") == 8)
+    host.xid(3, 48)
+    await until(nvidia.taints)
+    (address,) = re.findall(r"address=(\S+)", driver.logged())
+    async with aiohttp.ClientSession() as session, session.get(f"http://{address}/metrics") as got:
+        lines = (await got.text()).splitlines()
+    for line in (
+        'pydra_nvidia_ecc_errors_total{driver="gpu.nvidia.com",gpu="3",kind="uncorrected"} 5.0',
+        'pydra_nvidia_remapped_rows_total{driver="gpu.nvidia.com",gpu="4",kind="correctable"} 2.0',
+        'pydra_nvidia_xids_total{class="reset",driver="gpu.nvidia.com",gpu="3"} 1.0',
+        'pydra_nvidia_lost{driver="gpu.nvidia.com",gpu="0"} 0.0',
+    ):
+        assert line in lines
+    own = [line for line in lines if line.startswith("pydra_nvidia")]
+    assert {word for line in own for word in re.findall(r'gpu="(\w+)"', line)} == set("01234567")

@@ -58,14 +58,15 @@ async def test_a_device_that_is_set_aside_is_tainted_until_it_is_taken_back(worl
     assert command("untaint", "card-1") == (FINDING, "card-1 was not set aside\n")
 
 
-async def test_a_list_that_cannot_be_read_is_named_and_kept(world, command):
+@pytest.mark.parametrize("text", ["{", '{"version":2,"devices":{}}'])
+async def test_a_list_that_cannot_be_read_is_named_and_kept(world, command, text):
     folder = world.dra_socket.parent
     folder.mkdir(parents=True)
-    (folder / "set-aside.json").write_text("{")
+    (folder / "set-aside.json").write_text(text)
     code, said = command("taint", "card-1", "--reason", "Test")
     assert code == FINDING
     assert "set-aside.json: cannot be read" in said
-    assert (folder / "set-aside.json").read_text() == "{"
+    assert (folder / "set-aside.json").read_text() == text
     driver = await world.start(CARDS)
     await published(world, driver)
     await driver.says("devices that are set aside are not known")

@@ -31,8 +31,13 @@ async def test_both_instances_hear_of_a_sick_device_and_one_of_them_writes(world
         async with health_stream(instance.dra_socket) as call:
             await heard(call, lambda h: h["card-0"] == (UNHEALTHY, "Hot"))
     assert slices[NAME]["metadata"]["generation"] == before + 1
+    async for change in world.api.watch("events"):
+        if change.object["reason"] == "DeviceUnhealthy":
+            break
     await new.stop()
     await old.says("publishing")
     sickly.say(card_0="healthy")
     slices = await until(world, lambda s: not is_sick(s))
     assert slices[NAME]["metadata"]["generation"] == before + 2
+    told = [e["reason"] for e in (await world.api.list("events")).items]
+    assert told.count("DeviceUnhealthy") == 1

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
+import grpc
 import pytest
 
 from pydra_core import DeviceHealth, Health, HealthPolicy
@@ -18,9 +21,9 @@ class Node:
     """A board and its stream, and a driver that says what a test wants said."""
 
     def __init__(self, count, policy):
-        metrics = Metrics("card.acme.example")
-        self.board = Board("node-1", policy, metrics)
-        self.stream = HealthStream(self.board, metrics)
+        self.metrics = Metrics("card.acme.example")
+        self.board = Board("node-1", policy, self.metrics)
+        self.stream = HealthStream(self.board, self.metrics)
         self.told = asyncio.Event()
         self.board.listeners.append(lambda _: self.told.set())
         self.board.set_devices(("node-1", f"card-{n}") for n in range(count))
@@ -102,13 +105,61 @@ async def test_waiting_for_a_recovery_keeps_nobody_from_working(node):
     assert [e.health for e in await made.list()] == [v1.UNHEALTHY, v1.UNHEALTHY]
 
 
+@asynccontextmanager
+async def heard(made):
+    """The kubelet's end of a stream, over a socket."""
+    with tempfile.TemporaryDirectory(prefix="pd-", dir="/tmp") as folder:
+        server = grpc.aio.server()
+        server.add_generic_rpc_handlers(made.stream.handlers())
+        server.add_insecure_port(f"unix:{folder}/s")
+        await server.start()
+        async with grpc.aio.insecure_channel(f"unix:{folder}/s") as channel:
+            yield channel.unary_stream(
+                "/v1.DRAResourceHealth/NodeWatchResources",
+                response_deserializer=v1.NodeWatchResourcesResponse.FromString,
+            )
+        made.stream.stop()
+        await server.stop(5)
+
+
+async def test_a_list_is_sent_when_something_changed_and_a_client_that_goes_is_forgotten(node):
+    made = await node()
+
+    def streams():
+        labels = {"driver": "card.acme.example"}
+        return made.metrics.registry.get_sample_value("pydra_health_streams", labels)
+
+    async with heard(made) as watch:
+        call = watch(b"")
+        assert [d.health for d in (await call.read()).devices] == [v1.UNKNOWN, v1.UNKNOWN]
+        await made.say(sick("card-1", ""))
+        assert [d.health for d in (await call.read()).devices] == [v1.UNKNOWN, v1.UNHEALTHY]
+        further = asyncio.ensure_future(call.read())
+        for _ in range(20):
+            other = watch(b"")
+            await other.read()
+            other.cancel()
+        assert not further.done()
+        call.cancel()
+        await asyncio.gather(further, return_exceptions=True)
+        while streams():  # noqa: ASYNC110 (a gauge has no event)
+            await asyncio.sleep(0)
+
+
+async def test_the_list_has_the_order_of_publication(node):
+    made = await node(100)
+    names = [e.device.device_name for e in await made.list()]
+    assert names == [f"card-{n}" for n in range(100)]
+
+
 async def test_a_device_that_goes_while_it_recovers_keeps_no_other_from_it(node):
     made = await node(policy=HealthPolicy(recovers_after=0.05))
     made.tasks.append(asyncio.ensure_future(made.board.settle()))
     await made.say(sick("card-0", ""), sick("card-1", ""))
     well = [DeviceHealth(device=f"card-{n}", health=Health.HEALTHY) for n in range(2)]
     saying = asyncio.ensure_future(made.say(*well))
-    await asyncio.sleep(0)
+    for _ in range(5):  # both have been seen well, and wait for their time
+        await asyncio.sleep(0)
     made.board.set_devices([("node-1", "card-1")])
     await saying
     while (await made.list())[0].health != v1.HEALTHY:

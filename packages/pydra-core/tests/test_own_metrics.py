@@ -6,9 +6,9 @@ from typing import ClassVar
 
 import pytest
 
-from pydra_core import Driver, Inventory, Metric, Sample
+from pydra_core import Driver, Inventory
 from pydra_core._telemetry.metrics import Metrics
-from pydra_core.metrics import metric_faults
+from pydra_core.metrics import Metric, Sample, metric_faults
 
 DECLARED = {
     "pydra_acme_errors_total": Metric(kind="counter", meaning="Errors.", labels=("card",), most=2),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from nvidia_hosts import fake_host
+from nvidia_hosts import fake_host, nvml
 
 from pydra_core import Health, PydraError
 from pydra_nvidia.driver import NvidiaDriver
@@ -196,3 +196,17 @@ async def test_a_gpu_that_hangs_is_left_out_like_one_that_crashes(watched, monke
     seen = await machine.look()
     assert sick(seen) == {"gpu-1": "VendorCrashed"}
     assert "GPU 1: nvmlDeviceGetName does not end" in seen["gpu-1"][2]
+
+
+async def test_a_gpu_that_crashes_who_listens_is_found_and_the_others_are_listened_to(watched):
+    machine = await watched("phb-4")
+    machine.host.crash("nvmlDeviceGetSupportedEventTypes", gpu=2)
+    root = str(machine.host.driver_root)
+    await machine.driver._blame.find(root)
+    why = machine.driver._blame.guilty
+    assert why == {"2": "GPU 2: nvmlDeviceGetSupportedEventTypes ended by SIGSEGV"}
+    stream = machine.driver.sdk.events(nvml.reports, root, 1.0, why)
+    seen = [await anext(stream) for _ in range(4)]
+    assert [event["kind"] for event in seen] == ["watched", "watched", "unwatched", "watched"]
+    assert sick(await machine.look()) == {"gpu-2": "VendorCrashed"}
+    await stream.aclose()

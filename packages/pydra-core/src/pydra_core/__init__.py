@@ -35,7 +35,6 @@ if TYPE_CHECKING:
         TerminalError,
     )
     from pydra_core.health import DeviceHealth, Health, HealthPolicy
-    from pydra_core.metrics import Metric, Sample
 
 __all__ = [
     "Allocation",
@@ -54,12 +53,10 @@ __all__ = [
     "HealthPolicy",
     "HostError",
     "Inventory",
-    "Metric",
     "PreparedClaim",
     "PreparedDevice",
     "PydraError",
     "RequestPolicy",
-    "Sample",
     "Taint",
     "TerminalError",
     "ValidRange",
@@ -72,8 +69,6 @@ _HOMES = {
     "DeviceHealth": "health",
     "Health": "health",
     "HealthPolicy": "health",
-    "Metric": "metrics",
-    "Sample": "metrics",
 }
 
 

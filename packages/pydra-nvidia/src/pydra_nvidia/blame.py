@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from pydra_core import PydraError, TerminalError
+from pydra_core import PydraError
 from pydra_core.errors import VendorCrashedError, VendorQuarantinedError, VendorTimeoutError
 from pydra_core.sdk import Sdk
 
@@ -56,6 +56,20 @@ class Blame:
                     raise
         return await self._driver.sdk(operation, root, self._guilty, timeout=seconds)
 
+    @property
+    def guilty(self) -> Mapping[str, str]:
+        """The GPUs that are left out, by index, and why."""
+        return {**self._guilty}
+
+    async def find(self, root: str) -> None:
+        """Something took NVML down that asked otherwise: see who does.
+
+        Raises:
+            PydraError: NVML cannot be used at all.
+        """
+        async with self._court:
+            await self._found(root)
+
     async def acquit(self, root: str) -> None:
         """Try those that are left out; one that survives it is asked again from now on."""
         async with self._court:
@@ -94,8 +108,7 @@ def named(what: str) -> Iterator[None]:
     try:
         yield
     except (VendorCrashedError, VendorTimeoutError) as err:
-        kind = type(err) if isinstance(err, TerminalError) else VendorCrashedError
-        raise kind(f"{what}: {told(err)}: {err}", **err.fields) from None
+        raise type(err)(f"{what}: {told(err)}: {err}", **err.fields) from None
 
 
 def told(err: PydraError) -> str:

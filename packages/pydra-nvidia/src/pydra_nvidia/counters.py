@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from pydra_core import Metric, Sample
+from pydra_core.metrics import Metric, Sample
 from pydra_nvidia.condition import Condition
 from pydra_nvidia.xids import XidClass
 

@@ -11,14 +11,8 @@ from typing import TypeAlias
 
 from pydra_core import Capacity, Consumption, CounterSet, Device, Inventory, Version
 from pydra_core.attributes import Attribute, Schema
-from pydra_core.values import (
-    NUMA_NODE,
-    PCI_BUS_ID,
-    PCIE_ROOT,
-    binary,
-    semver,
-)
-from pydra_nvidia.gpus import Gpu, Host, MigDevice, MigProfile, Placement, Snapshot
+from pydra_core.values import NUMA_NODE, PCI_BUS_ID, PCIE_ROOT, binary, semver
+from pydra_nvidia.gpus import Engines, Gpu, Host, MigDevice, MigProfile, Placement, Snapshot
 from pydra_nvidia.links import nvlink_groups, pcie_groups, with_links_down
 from pydra_nvidia.partitions import Cut
 from pydra_nvidia.parts import NO_CUTS, Part, parts
@@ -206,21 +200,29 @@ def _capacity(part: Part) -> dict[str, str | int]:
         return _of_share(part.partition.profile, part.partition.placement)
     if part.mig:
         return _of_share(part.mig, part.mig.placement)
-    return {"memory": binary(part.gpu.memory.total)} if part.gpu.memory else {}
+    memory = part.gpu.memory
+    return _counts(part.gpu.engines) | ({"memory": binary(memory.total)} if memory else {})
 
 
 def _of_share(share: MigDevice | MigProfile, place: Placement | None) -> dict[str, str | int]:
-    counts = {
-        "multiprocessors": share.multiprocessors,
-        "copyEngines": share.copy_engines,
-        "decoders": share.decoders,
-        "encoders": share.encoders,
-        "jpegEngines": share.jpeg_engines,
-        "ofaEngines": share.ofa_engines,
-    }
-    known: dict[str, str | int] = {n: count for n, count in counts.items() if count is not None}
+    known = _counts(share)
     if share.memory is not None:
         known["memory"] = binary(share.memory)
     if place:
         known |= {f"memorySlice{n}": 1 for n in range(place.start, place.start + place.size)}
     return known
+
+
+def _counts(of: MigDevice | MigProfile | Engines | None) -> dict[str, str | int]:
+    """What it has of everything that is counted; nothing where that is not known."""
+    if of is None:
+        return {}
+    counts = {
+        "multiprocessors": of.multiprocessors,
+        "copyEngines": of.copy_engines,
+        "decoders": of.decoders,
+        "encoders": of.encoders,
+        "jpegEngines": of.jpeg_engines,
+        "ofaEngines": of.ofa_engines,
+    }
+    return {name: count for name, count in counts.items() if count is not None}

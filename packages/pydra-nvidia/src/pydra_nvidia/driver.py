@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import logging
 import os
@@ -23,13 +22,13 @@ from pydra_core import (
     Inventory,
     PreparedClaim,
     PreparedDevice,
-    Sample,
+    PydraError,
 )
+from pydra_core.metrics import Sample
 from pydra_core.sdk import MIB, Sdk
 from pydra_nvidia import reading
 from pydra_nvidia.blame import Blame
-from pydra_nvidia.cdi.edits import device_edits, driver_edits
-from pydra_nvidia.cdi.files import find
+from pydra_nvidia.cdi.choosing import DriverEdits
 from pydra_nvidia.cdi.nodes import Nodes
 from pydra_nvidia.cdi.roots import Root
 from pydra_nvidia.counters import METRICS
@@ -72,7 +71,8 @@ class NvidiaDriver(Driver):
         self._settings = NvidiaSettings.of(os.environ)
         self._snapshot: Snapshot | None = None
         self._parts: dict[str, Part] = {}
-        self._common: ContainerEdits | None = None
+        settings = self._settings
+        self._driver_edits = DriverEdits(self.host, settings.cdi_hook, settings.toolkit)
         self._links: dict[str, frozenset[int]] = {}
         self._blame = Blame(self)
         self._making = Making(self)
@@ -107,13 +107,13 @@ class NvidiaDriver(Driver):
         return not asks_time_slices(claim) and self._making.untouched(claim.uid)
 
     async def unprepare(self, prepared: PreparedClaim) -> None:
-        root = self._root().seen
-        for device in prepared.devices:
-            if uuid := await self._uuid(device):
-                await end_turns(self, root, uuid, device.state)
+        """Each GPU for itself: one that refuses keeps no other as it is."""
+        refusals = [err for device in prepared.devices if (err := await self._undone(device))]
         if any(map(self._may_be_made, prepared.devices)):
             gpus = (self._snapshot or await self._look()).gpus
-            await self._making.undo(root, prepared, gpus, dynamic=self._dynamic)
+            await self._making.undo(self._root().seen, prepared, gpus, dynamic=self._dynamic)
+        if refusals:
+            raise refusals[0]
 
     async def watch_health(self) -> AsyncIterator[DeviceHealth]:
         """Read every ten seconds, and at once when a GPU reports something."""
@@ -132,7 +132,7 @@ class NvidiaDriver(Driver):
         if self._snapshot is None or _faults(found) != _faults(self._snapshot):
             for index, fault in _faults(found):
                 _log.warning("GPU cannot be read in full", extra={"gpu": index, "why": fault})
-        self._common = await asyncio.to_thread(self._driver_edits, root, found.host.driver)
+        await self._driver_edits.find(root, found.host.driver)
         cuts = await self._making.cuts(root.seen, found.gpus) if self._dynamic else NO_CUTS
         self._snapshot, self._cuts, self._parts = found, cuts, parts(found, cuts)
         return found
@@ -170,12 +170,12 @@ class NvidiaDriver(Driver):
         return there, {}
 
     async def _edits(self, part: Part) -> ContainerEdits:
-        if self._common is None:
+        if not self._driver_edits.found:
             await self._look()
         nodes = self._nodes()
         own = nodes.mig(part.gpu, part.mig) if part.mig else nodes.gpu(part.gpu)
         all_nodes = [*nodes.control(), *own, *nodes.channels(self._settings.imex_channels)]
-        return device_edits(self._common or ContainerEdits(), all_nodes)
+        return self._driver_edits.of(part.uuid or "", nodes, all_nodes)
 
     async def _take_turns(self, part: Part, interval: Interval | None) -> dict[str, str]:
         """Let programs of the claim take turns if it asks for that; what is kept of the device."""
@@ -183,6 +183,14 @@ class NvidiaDriver(Driver):
         if interval is None:
             return {_UUID: uuid}
         return {_UUID: uuid} | await take_turns(self, self._root().seen, uuid, interval)
+
+    async def _undone(self, device: PreparedDevice) -> PydraError | None:
+        try:
+            if uuid := await self._uuid(device):
+                await end_turns(self, self._root().seen, uuid, device.state)
+        except PydraError as err:
+            return err
+        return None
 
     async def _uuid(self, device: PreparedDevice) -> str | None:
         """The GPU that was changed, or may have been; None for a MIG device, and for what is not there any more."""
@@ -202,10 +210,6 @@ class NvidiaDriver(Driver):
     @property
     def _dynamic(self) -> bool:
         return self._settings.mig == "dynamic"
-
-    def _driver_edits(self, root: Root, version: str) -> ContainerEdits:
-        host = Root(self.host)
-        return driver_edits(find(root, version, host), host, self._settings.cdi_hook)
 
     def _nodes(self) -> Nodes:
         """`/dev` is the driver root's where that has one, else the host's."""

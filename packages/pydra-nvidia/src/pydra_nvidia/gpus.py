@@ -101,6 +101,17 @@ class MigDevice(_Value, frozen=True, kw_only=True):
     faults: tuple[str, ...] = ()
 
 
+class Engines(_Value, frozen=True, kw_only=True):
+    """What a whole GPU has, as the largest of its partitions do; so only partitionable GPUs tell."""
+
+    multiprocessors: int
+    copy_engines: int
+    decoders: int
+    encoders: int
+    jpeg_engines: int
+    ofa_engines: int
+
+
 class MigProfile(_Value, frozen=True, kw_only=True):
     """A kind of GPU instance that a GPU can be cut into.
 
@@ -231,6 +242,7 @@ class Gpu(_Value, frozen=True, kw_only=True):
     ecc: Mode | None = None
     mig: Mode | None = None
     mig_most: int | None = None
+    engines: Engines | None = None
     mig_devices: tuple[MigDevice, ...] = ()
     links: tuple[NvLink, ...] = ()
     fabric: Fabric | None = None

@@ -6,13 +6,13 @@ The driver names these functions and never imports this module; what they return
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from pydra_core.errors import DeviceGoneError, VendorError
 from pydra_core.sdk import events, mutates, reads
 from pydra_nvidia._nvml import identity, instances, links, partitions
-from pydra_nvidia._nvml.asking import Asking, opened, required
+from pydra_nvidia._nvml.asking import Asking, asked, opened, required
 from pydra_nvidia._nvml.errors import meaning, pynvml
 from pydra_nvidia._nvml.health import condition
 from pydra_nvidia._nvml.profiles import profiles
@@ -36,7 +36,7 @@ def snapshot(root: str, without: dict[str, str] | None = None) -> dict[str, Any]
     """
     begin(root)
     left_out = without or {}
-    gpus = [_opened(index, left_out) for index in range(of_system("nvmlDeviceGetCount"))]
+    gpus = [asked(index, left_out) for index in range(of_system("nvmlDeviceGetCount"))]
     told = [_gpu(index, gpu) for index, gpu in enumerate(gpus)]
     for one in told:
         one["condition"]["left_out"] = left_out.get(str(one["index"]), "")
@@ -57,8 +57,7 @@ def health(root: str, without: dict[str, str] | None = None) -> list[dict[str, A
     begin(root)
     left_out = without or {}
     told = [
-        condition(index, _opened(index, left_out))
-        for index in range(of_system("nvmlDeviceGetCount"))
+        condition(index, asked(index, left_out)) for index in range(of_system("nvmlDeviceGetCount"))
     ]
     return [{**one, "left_out": left_out.get(str(one["index"]), "")} for one in told]
 
@@ -76,28 +75,33 @@ def count(root: str) -> int:
 
 @reads
 def try_out(root: str, index: int) -> None:
-    """Ask one GPU all that `snapshot` asks each; whoever calls wants to know whether this worker survives it.
+    """Ask one GPU all that it is ever asked; whoever calls wants to know whether this worker survives it.
 
     Raises:
         VendorError: NVML cannot be used at all.
     """
     begin(root)
-    _gpu(index, opened(index))
+    gpu = opened(index)
+    _gpu(index, gpu)
+    gpu("nvmlDeviceGetSupportedEventTypes")
 
 
 @events
-def reports(root: str, retry: float = 10.0) -> Iterator[dict[str, Any]]:
+def reports(
+    root: str, retry: float = 10.0, without: dict[str, str] | None = None
+) -> Iterator[dict[str, Any]]:
     """What GPUs report by themselves, each a `reading.event`; first for each GPU whether it is watched.
 
     Args:
         root: the driver root.
         retry: seconds after which those that are not watched are tried again, if a reset brought them back.
+        without: GPUs that are not watched, by index, and why.
 
     Raises:
         VendorError: NVML cannot be used at all.
     """
     begin(root)
-    yield from Watching(retry).run()
+    yield from Watching(retry, without).run()
 
 
 @mutates
@@ -225,11 +229,6 @@ def _host() -> dict[str, Any]:
         "nvml": of_system("nvmlSystemGetNVMLVersion"),
         "cuda": f"{cuda // _THOUSAND}.{cuda % _THOUSAND // 10}",
     }
-
-
-def _opened(index: int, left_out: Mapping[str, str]) -> Asking:
-    why = left_out.get(str(index))
-    return opened(index) if why is None else Asking.left_out(why)
 
 
 def _gpu(index: int, gpu: Asking) -> dict[str, Any]:

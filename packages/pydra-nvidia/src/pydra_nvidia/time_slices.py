@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pydra_core.errors import VendorError, VendorTimeoutError
-from pydra_nvidia.library import FOLDERS
+from pydra_nvidia.library import found
 from pydra_nvidia.parameters import INTERVALS, Interval
 
 _PATIENCE = 15.0
@@ -30,7 +30,7 @@ async def set_time_slice(root: Path, uuid: str, interval: Interval) -> None:
     """Let programs on a GPU take turns of this length.
 
     Args:
-        root: the driver root, as this process sees it; its `nvidia-smi` is called with its libraries.
+        root: the driver root, as this process sees it; its `nvidia-smi` is called with its NVML.
         uuid: the GPU's.
         interval: how long.
 
@@ -87,10 +87,11 @@ def _programs(root: Path) -> Iterator[Path]:
 
 
 def _environ(root: Path) -> dict[str, str]:
-    """Libraries from the driver root: `nvidia-smi` looks for NVML by name."""
-    folders = [str(root / folder) for folder in FOLDERS if (root / folder).is_dir()]
-    return (
-        {**os.environ, "LD_LIBRARY_PATH": ":".join(folders)}
-        if root != Path("/")
-        else dict(os.environ)
-    )
+    """NVML from the driver root, which `nvidia-smi` asks for by name: it alone.
+
+    A search path of the root's folders would also give it a C library that does not fit this system's loader.
+    """
+    nvml = next(found(root), None)
+    if root == Path("/") or nvml is None:
+        return dict(os.environ)
+    return {**os.environ, "LD_PRELOAD": str(nvml)}

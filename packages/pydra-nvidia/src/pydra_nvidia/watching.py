@@ -14,7 +14,9 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeAlias
 
-from pydra_core import DeviceHealth, Health, PydraError, Sample
+from pydra_core import DeviceHealth, Health, PydraError
+from pydra_core.errors import VendorQuarantinedError
+from pydra_core.metrics import Sample
 from pydra_core.sdk import Sdk
 from pydra_nvidia import reading
 from pydra_nvidia.blame import Blame
@@ -70,10 +72,15 @@ class Watching:
         Args:
             root: the driver root, as the worker sees it.
         """
+        without = self._blame.guilty
         listening = asyncio.ensure_future(self._listen(root))
         try:
             while True:
                 told = await self._blame.ask(nvml.health, root, _PATIENCE)
+                if without != self._blame.guilty:  # others are to be watched from now on
+                    await _ended(listening)
+                    without = self._blame.guilty
+                    listening = asyncio.ensure_future(self._listen(root))
                 self._looked(reading.conditions(told, self._driver.host))
                 for health in self._healths(self._parts()):
                     yield health
@@ -84,9 +91,7 @@ class Watching:
                         for health in self._healths(mine):
                             yield health
         finally:
-            listening.cancel()
-            with suppress(asyncio.CancelledError):
-                await listening
+            await _ended(listening)
 
     def samples(self, gpus: Iterable[Gpu]) -> Iterator[Sample]:
         """What is counted of these GPUs, from the latest look."""
@@ -100,13 +105,20 @@ class Watching:
         """Put reports into the queue for ever; where none can be had, say so and try again."""
         while True:
             try:
-                async for sent in self._driver.sdk.events(nvml.reports, root):
+                without = self._blame.guilty
+                async for sent in self._driver.sdk.events(nvml.reports, root, _AGAIN, without):
                     self._reports.put_nowait(reading.event(sent, self._driver.host))
             except PydraError as err:
                 _log.warning(
                     "GPUs are not listened to", extra={"reason": err.reason, "why": str(err)}
                 )
+                if isinstance(err, VendorQuarantinedError):
+                    await self._find(root)
             await asyncio.sleep(_AGAIN)
+
+    async def _find(self, root: str) -> None:
+        with suppress(PydraError):  # the next look says it
+            await self._blame.find(root)
 
     async def _report(self, until: float) -> GpuEvent | None:
         """The next report before that time."""
@@ -165,6 +177,12 @@ class Watching:
             keys.append((f"#{part.gpu.index}", None))
         found = [verdict(self._records[key]) for key in keys if key in self._records]
         return next((v for v in found if not v.healthy), Verdict())
+
+
+async def _ended(task: asyncio.Future[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
 
 
 def _name(part: Part) -> str:

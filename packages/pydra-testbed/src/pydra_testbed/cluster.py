@@ -147,7 +147,7 @@ class TestbedSettings:
             )
 
 
-QUICK = TestbedSettings(kubelet=KubeletSettings(reconcile_period=0.05))
+QUICK = TestbedSettings(kubelet=KubeletSettings(reconcile_period=0.05, node_update_period=0.05))
 """A cluster of one node whose kubelet looks for drivers twenty times a second instead of once."""
 
 

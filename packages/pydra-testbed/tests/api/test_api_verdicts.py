@@ -1,12 +1,14 @@
 """Agreement with verdicts recorded from kube-apiserver 1.36.2: the whole file, whole answers.
 
-Nothing is missing; a record that does not agree one day is told in docs/dev/fidelity.md.
+Nothing is missing; a record that does not agree one day is told in docs/dev/fidelity.md. Of the records with one
+field changed a fixed sample is played, one in four; all of them with PYDRA_THOROUGH=1.
 """
 
 from __future__ import annotations
 
 import gzip
 import json
+import os
 from collections import defaultdict
 from pathlib import Path
 
@@ -17,6 +19,8 @@ from pydra_testbed.fidelity.api_verdicts import REPLAYER
 DATA = Path(__file__).parent / "data" / "api-verdicts.jsonl.gz"
 RECORDS = [json.loads(line) for line in gzip.decompress(DATA.read_bytes()).splitlines()]
 CHANGED = [other for record in RECORDS if (other := REPLAYER.changed(record)) is not None]
+
+ONE_IN = 1 if os.environ.get("PYDRA_THOROUGH") == "1" else 4
 
 # How many records of an area may disagree.
 MISSES: dict[str, int] = {}
@@ -36,7 +40,7 @@ async def test_the_recorded_verdicts_are_given():
 
 async def test_verdicts_follow_from_what_is_sent():
     assert len(CHANGED) > 0.95 * len(RECORDS)
-    assert not await misses(CHANGED)
+    assert not await misses(CHANGED[::ONE_IN])
 
 
 def test_no_record_is_left_as_it_is_when_one_field_changes():

@@ -13,9 +13,20 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 from pydra_core.driver import Driver
+from pydra_core.errors import PydraError
 from pydra_core.metrics import WORD, Metric, Sample, metric_faults
 
 _log = logging.getLogger(__name__)
+_USUAL = (
+    PydraError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 class OwnMetrics(Collector):
@@ -49,7 +60,7 @@ class OwnMetrics(Collector):
         """Ask the driver."""
         try:
             samples = tuple(self._driver.samples()) if self._known else ()
-        except Exception as err:  # noqa: BLE001 (the driver's code; a scrape is answered whatever it does)
+        except _USUAL as err:  # the driver's code: a scrape is answered without it
             self._say(f"{type(err).__name__}: {err}")
             return
         for name, metric in self._known.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Mapping
 from typing import Any
 
 from pydra_nvidia._nvml.errors import ABSENT, LOST, NO_SUCH, RELOAD, meaning, pynvml, said
@@ -95,6 +96,12 @@ def opened(index: int) -> Asking:
         silent.refusal = (err, "nvmlDeviceGetHandleByIndex")
         silent.faults.append(said(err, "nvmlDeviceGetHandleByIndex"))
         return silent
+
+
+def asked(index: int, left_out: Mapping[str, str]) -> Asking:
+    """A GPU by index, to be asked unless it is one of those that are not, by index, with the reason."""
+    why = left_out.get(str(index))
+    return opened(index) if why is None else Asking.left_out(why)
 
 
 def insist(gpu: Asking, name: str) -> None:

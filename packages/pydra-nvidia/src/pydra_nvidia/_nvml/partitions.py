@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pydra_nvidia._nvml.asking import Asking
+from pydra_nvidia._nvml.profiles import engines
 
 _MIB = 1 << 20
 
@@ -20,7 +21,8 @@ def partitions(gpu: Asking) -> dict[str, Any]:
             handle = gpu.one("nvmlDeviceGetMigDeviceHandleByIndex", index)
             device = _device(index, gpu, Asking(handle), shapes) if handle else None
             devices += [device] if device else []
-    return {"mig_most": most or None, "mig_devices": devices}
+    whole = engines(gpu) if mode else None
+    return {"mig_most": most or None, "mig_devices": devices, "engines": whole}
 
 
 def _device(

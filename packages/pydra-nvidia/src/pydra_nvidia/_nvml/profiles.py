@@ -9,12 +9,34 @@ from pydra_nvidia._nvml.errors import pynvml
 
 _MIB = 1 << 20
 _MOST_PLACEMENTS = 64
+_ENGINES = {
+    "multiprocessors": "multiprocessorCount",
+    "copy_engines": "copyEngineCount",
+    "decoders": "decoderCount",
+    "encoders": "encoderCount",
+    "jpeg_engines": "jpegCount",
+    "ofa_engines": "ofaCount",
+}
 
 
 def profiles(gpu: Asking) -> list[dict[str, Any]]:
     """The kinds of GPU instances, in NVML's order; none for a GPU that cannot be partitioned."""
     found = (_profile(gpu, number) for number in range(pynvml.NVML_GPU_INSTANCE_PROFILE_COUNT))
     return [profile for profile in found if profile]
+
+
+def engines(gpu: Asking) -> dict[str, int] | None:
+    """The most of each that any kind of GPU instance has, which is what the whole GPU has; None if it tells no kinds."""
+    infos = [
+        info
+        for number in range(pynvml.NVML_GPU_INSTANCE_PROFILE_COUNT)
+        if (info := gpu.one("nvmlDeviceGetGpuInstanceProfileInfo", number)) is not None
+    ]
+    return (
+        {name: max(getattr(info, field) for info in infos) for name, field in _ENGINES.items()}
+        if infos
+        else None
+    )
 
 
 def _profile(gpu: Asking, number: int) -> dict[str, Any] | None:
@@ -27,12 +49,7 @@ def _profile(gpu: Asking, number: int) -> dict[str, Any] | None:
         "slices": info.sliceCount,
         "most": info.instanceCount,
         "memory": info.memorySizeMB * _MIB,
-        "multiprocessors": info.multiprocessorCount,
-        "copy_engines": info.copyEngineCount,
-        "decoders": info.decoderCount,
-        "encoders": info.encoderCount,
-        "jpeg_engines": info.jpegCount,
-        "ofa_engines": info.ofaCount,
+        **{name: getattr(info, field) for name, field in _ENGINES.items()},
         "placements": _placements(gpu, info.id),
     }
 

@@ -7,10 +7,10 @@ each, told once, and the others are watched on; the lost one is tried again ever
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pydra_nvidia._nvml.asking import Asking, opened
+from pydra_nvidia._nvml.asking import Asking, asked
 from pydra_nvidia._nvml.event_set import EventSet
 from pydra_nvidia._nvml.identity import uuid
 from pydra_nvidia._nvml.session import of_system
@@ -24,8 +24,9 @@ _WANTED = sum(EVENTS)
 class Watching:
     """The GPUs that are watched, and those that are not."""
 
-    def __init__(self, retry: float) -> None:
+    def __init__(self, retry: float, left_out: Mapping[str, str] | None = None) -> None:
         self._retry = retry
+        self._left_out = left_out or {}
         self._wait = min(_LONGEST_WAIT, max(1, int(retry * 1000)))
         self._set = EventSet()
         self._watched: dict[int, Asking] = {}
@@ -47,7 +48,7 @@ class Watching:
                 yield from self._again()
 
     def _begin(self, index: int) -> dict[str, Any]:
-        gpu = opened(index)
+        gpu = asked(index, self._left_out)
         self._names[index] = uuid(index, gpu) or self._names.get(index)
         types = gpu("nvmlDeviceGetSupportedEventTypes") or 0
         wanted = types & _WANTED
@@ -81,7 +82,7 @@ class Watching:
         """Whoever is not watched may have been reset meanwhile."""
         self._next = time.monotonic() + self._retry
         for index in [i for i in self._names if i not in self._watched]:
-            gpu = opened(index)
+            gpu = asked(index, self._left_out)
             if _answers(gpu) and gpu("nvmlDeviceGetSupportedEventTypes"):
                 yield self._begin(index)
 

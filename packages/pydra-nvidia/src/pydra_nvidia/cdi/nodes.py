@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pydra_cdi import DeviceNode
@@ -82,6 +82,10 @@ class Nodes:
         if mig is None:
             return not any(folder.glob("gi*"))
         return (folder / f"gi{mig.gpu_instance}/ci{mig.compute_instance}/access").exists()
+
+    def others(self, names: Iterable[str]) -> list[DeviceNode]:
+        """Nodes somebody else named, below `/dev`, as far as they are there."""
+        return [node for name in names if (node := self._there(name))]
 
     def channels(self, numbers: tuple[int, ...]) -> list[DeviceNode]:
         """IMEX channels, by which GPUs of several nodes share memory.

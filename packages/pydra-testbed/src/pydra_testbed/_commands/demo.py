@@ -22,7 +22,7 @@ from pydra_core._telemetry import logs
 from pydra_core.command import FINDING, FINE, Command
 from pydra_core.errors import ConfigError, PydraError
 from pydra_testbed.demo import events
-from pydra_testbed.demo.hosts import Host, host
+from pydra_testbed.demo.hosts import Host, hint, host
 from pydra_testbed.demo.json_lines import JsonTeller
 from pydra_testbed.demo.text import TextTeller
 from pydra_testbed.manifests import Manifest, read_folder
@@ -65,7 +65,8 @@ def _run(arguments: Namespace) -> int:
         machine = host(arguments.driver, arguments.host) if arguments.host else None
         manifests = read_folder(arguments.manifests or _own_manifests(arguments.driver))
         logs.configure("info" if arguments.verbose else "error", "text")
-        outcome = asyncio.run(_play(command, manifests, tell, machine))
+        advice = "" if machine else hint(arguments.driver)
+        outcome = asyncio.run(_play(command, manifests, tell, machine, advice))
     except asyncio.CancelledError:
         tell(events.Interrupted())
         return _INTERRUPTED
@@ -107,11 +108,16 @@ def _own_manifests(driver: str) -> Traversable:
 
 
 async def _play(
-    command: Sequence[str], manifests: Sequence[Manifest], tell: Tell, machine: Host | None
+    command: Sequence[str],
+    manifests: Sequence[Manifest],
+    tell: Tell,
+    machine: Host | None,
+    advice: str,
 ) -> Outcome:
+    """Play the story; a driver that does not serve is told with advice on what to try instead."""
     from pydra_testbed.cluster import start  # noqa: PLC0415 (a refused command line answers at once)
     from pydra_testbed.demo.story import Story  # noqa: PLC0415 (same)
-    from pydra_testbed.driver_process import run_driver  # noqa: PLC0415 (same)
+    from pydra_testbed.driver_process import DriverDiedError, run_driver  # noqa: PLC0415 (same)
 
     interrupted = _stop_signals()
     async with start() as testbed:
@@ -119,7 +125,10 @@ async def _play(
         environ = await _built(machine, node.kubelet_root.parent / "host", tell)
         async with run_driver(testbed, node, command, environ) as driver:
             story = Story(testbed, node, driver, tell)
-            return await _unless(interrupted, story.play(manifests))
+            try:
+                return await _unless(interrupted, story.play(manifests))
+            except DriverDiedError as err:
+                raise DriverDiedError(f"{err}\n{advice}".rstrip()) from err
 
 
 async def _built(machine: Host | None, folder: Path, tell: Tell) -> Mapping[str, str]:

@@ -9,6 +9,7 @@ are refused, never half done.
 from pydra_testbed.api._auth import ALWAYS_ALLOW, RBAC, Authorization
 from pydra_testbed.api._auth_tokens import ADMIN, NODE_NAME, Bound, Tokens, User
 from pydra_testbed.api._context import DEFAULT_GATES, CelCheck
+from pydra_testbed.api._names import is_extended_resource
 from pydra_testbed.api._served import RESOURCE_VERSIONS
 from pydra_testbed.api.faults import Faults
 from pydra_testbed.api.kubeconfig import write_kubeconfig
@@ -33,6 +34,7 @@ __all__ = [
     "LogSource",
     "Tokens",
     "User",
+    "is_extended_resource",
     "selector_check",
     "write_kubeconfig",
 ]

@@ -53,6 +53,15 @@ class Host:
             raise HostError(f"demo: host {self.name}: {err}") from err
 
 
+def hint(driver: str) -> str:
+    """What to do where a driver's hardware is missing; empty if nobody offers hosts for it."""
+    found = next((e for e in entry_points(group=GROUP) if e.name == driver), None)
+    if found is None:
+        return ""
+    hosts: Hosts = found.load()
+    return f"where its hardware is missing, let it find a machine that is none: --host {', '.join(hosts.names())}"
+
+
 def host(driver: str, name: str) -> Host:
     """The machine of that name for a driver.
 

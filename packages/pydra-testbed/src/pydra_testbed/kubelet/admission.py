@@ -30,5 +30,12 @@ def rejection(
     return None
 
 
+def unexpected(error: Exception) -> tuple[str, str]:
+    """Reason and message of a pod whose devices could not be allocated; nobody tries it again."""
+    return _rejected(
+        "UnexpectedAdmissionError", f"Allocate failed due to {error}, which is unexpected"
+    )
+
+
 def _rejected(reason: str, why: str) -> tuple[str, str]:
     return reason, f"Pod was rejected: {why}"

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from pydra_testbed.kubelet.context import NodeContext
+from pydra_testbed.kubelet.deviceplugins import DeviceError
 from pydra_testbed.kubelet.dra import DraError
 from pydra_testbed.kubelet.states import (
     Terminated,
@@ -101,7 +102,7 @@ class ContainerRunner:
             except StartError as error:
                 await self._not_started(error)
                 return
-            except (ContainerError, DraError) as error:
+            except (ContainerError, DraError, DeviceError) as error:
                 await self._not_created(error)
                 pause = self._node.jittered(settings.sync_backoff, settings.sync_jitter)
                 await first_of(self._node.clock.sleep(pause), ticket.wait())
@@ -112,17 +113,20 @@ class ContainerRunner:
 
     async def _create(self) -> None:
         pod = self._side.pod()
+        claimed = self._node.dra.cdi_devices(pod, self._spec)
+        given = await self._node.devices.start(pod, self._spec)
         request = ContainerRequest(
             pod=pod,
             container=self._spec,
-            devices=self._node.dra.cdi_devices(pod, self._spec),
+            devices=(*claimed, *given.cdi),
             attempt=self.record.attempt,
             address=self._node.address,
+            additions=given.additions,
         )
         self._container = await self._node.runtime.start(request)
         self.record = self.record.runs(self._container.id, self._container.started_at)
 
-    async def _not_created(self, error: ContainerError | DraError) -> None:
+    async def _not_created(self, error: ContainerError | DraError | DeviceError) -> None:
         reason = error.reason if isinstance(error, ContainerError) else "CreateContainerConfigError"
         self.record = self.record.waits(reason, str(error))
         await self._event("Warning", "Failed", f"Error: {error}")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pydra_testbed.clock import Clock
+from pydra_testbed.kubelet.deviceplugins import DeviceManager
 from pydra_testbed.kubelet.dra import DraManager
 from pydra_testbed.kubelet.health import HealthCache
 from pydra_testbed.kubelet.settings import KubeletSettings
@@ -24,6 +25,7 @@ class NodeContext:
     settings: KubeletSettings
     rng: random.Random
     dra: DraManager
+    devices: DeviceManager
     runtime: Runtime
     events: EventRecorder
     health: HealthCache

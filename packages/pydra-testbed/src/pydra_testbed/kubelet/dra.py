@@ -119,6 +119,15 @@ class DraManager:
             ids.extend(record.cdi_ids(request))
         return tuple(ids)
 
+    def container_claims(self, pod: KubeObject, container: KubeObject) -> list[ClaimRecord]:
+        """The records of the claims one container uses, each once; a claim not prepared yet may have no devices."""
+        try:
+            names = dict.fromkeys(claim for claim, _ in container_requests(pod, container))
+        except ClaimUseError:
+            return []
+        found = (self._cache.get(namespace_of(pod), name) for name in names)
+        return [record for record in found if record is not None]
+
     def entry_devices(
         self, pod: KubeObject, entry: KubeObject
     ) -> Iterator[tuple[str, PreparedDevice]]:

@@ -30,7 +30,7 @@ class KubeletFaults:
     """What goes wrong next at one kubelet. Nothing does unless a test says so.
 
     `method` is a gRPC method's name: GetInfo, NotifyRegistrationStatus, NodePrepareResources,
-    NodeUnprepareResources. Of several faults planned for a method each call takes one, in order.
+    NodeUnprepareResources, or one of a device plugin's. Of several faults planned for a method each call takes one, in order.
     """
 
     def __init__(self) -> None:
@@ -56,7 +56,10 @@ class KubeletFaults:
         self._full += times
 
     async def drop_connections(self, driver: str = "") -> None:
-        """Cut the connections to a driver's instances, or to all drivers'; they are opened again at once."""
+        """Cut the connections to a driver's instances, or to all drivers'; they are opened again at once.
+
+        With an extended resource's name, or without any, device plugins are let go: they have to register again.
+        """
         if self._drop is not None:
             await self._drop(driver)
 

@@ -3,7 +3,8 @@
 `pydra_testbed.cluster` runs one per node. It behaves towards drivers as kubelet 1.36 does (recordings
 in the tests). It leaves out: images, probes and life-cycle hooks (a running container is ready),
 sidecars (refused), volumes (recorded only), pod networks (pods share the host's address) and resource
-limits. Containers outlive the kubelet; the next one on the same root takes them over.
+limits. Device plugins are served with the topology manager's policy `none` alone: NUMA nodes are told, and steer nothing.
+Containers outlive the kubelet; the next one on the same root takes them over.
 """
 
 from __future__ import annotations
@@ -19,25 +20,28 @@ from pydra_testbed.kubelet.calls import CallObserver, ignore_call
 from pydra_testbed.kubelet.claims import ClaimCache
 from pydra_testbed.kubelet.claims_file import load_claims
 from pydra_testbed.kubelet.context import NodeContext
+from pydra_testbed.kubelet.deviceplugins import DeviceManager, DevicePlugins
 from pydra_testbed.kubelet.dra import DraManager
 from pydra_testbed.kubelet.drivers import DriverRegistry
-from pydra_testbed.kubelet.faults import KubeletFaults
+from pydra_testbed.kubelet.faults import Act, KubeletFaults
 from pydra_testbed.kubelet.health import HealthCache
 from pydra_testbed.kubelet.healthstream import HealthStreams
 from pydra_testbed.kubelet.node import NodeReporter
 from pydra_testbed.kubelet.podmanager import PodManager
+from pydra_testbed.kubelet.podresources import PodResources
 from pydra_testbed.kubelet.reconciler import RegistrationReconciler
-from pydra_testbed.kubelet.registration import Registrar
+from pydra_testbed.kubelet.registration import Registrar, RegistrationHandler
 from pydra_testbed.kubelet.settings import KubeletPaths, KubeletSettings
 from pydra_testbed.kubelet.wipe import SliceWiper
-from pydra_testbed.objects import Api, Selection
+from pydra_testbed.objects import Api, Selection, uid_of
 from pydra_testbed.recorder import EventRecorder
 from pydra_testbed.reflector import Reflector
 from pydra_testbed.runtime import Runtime
 from pydra_testbed.runtime.waiting import first_of
 
-# The registration type of DRA drivers; device plugins would be another handler.
+# The registration types in plugins_registry; the kubelet's third is CSIPlugin.
 _DRA_TYPE = "DRAPlugin"
+_DEVICE_PLUGIN_TYPE = "DevicePlugin"
 _COMPONENT = "kubelet"
 
 
@@ -66,10 +70,12 @@ class Kubelet:
         paths = KubeletPaths(self.root)
         paths.create()
         claims = ClaimCache(load_claims(paths.claims_file))
-        node = NodeReporter(self.api, self.clock, self.node_name, self.address, self.settings)
-        await node.announce()
+        rng = random.Random(self.seed)  # noqa: S311 jitter is no secret
+        plugins = DevicePlugins(paths.device_plugins, self.clock, self.observer, self.faults, rng)
+        node = NodeReporter(
+            self.api, self.clock, self.node_name, self.address, self.settings, plugins.amounts
+        )
         async with AsyncExitStack() as closing, asyncio.TaskGroup() as tasks:
-            rng = random.Random(self.seed)  # noqa: S311 jitter is no secret
             wiper = SliceWiper(
                 tasks, self.api, self.clock, self.node_name, self.settings.wipe_delay, rng
             )
@@ -78,35 +84,69 @@ class Kubelet:
                 self.settings.health_timeout,
                 lambda news: pods.health_changed(news),  # noqa: PLW0108 made only below
             )
-            drivers = DriverRegistry(
-                tasks,
-                self.clock,
-                self.observer,
-                self.settings.call_timeout,
-                wiper,
-                self.faults,
-                HealthStreams(health, self.clock, self.settings),
-            )
-            self.faults.attach(drivers.drop, wiper.wipe)
+            drivers = self._drivers(tasks, wiper, health)
+            self.faults.attach(_both(drivers.drop, plugins.handler.drop), wiper.wipe)
             closing.push_async_callback(drivers.close)
-            pods = PodManager(tasks, self._context(drivers, claims, node, health, rng))
+            context = self._context(drivers, claims, node, health, plugins.manager, rng)
+            pods = PodManager(tasks, context)
+            await self._open(plugins, context, pods, closing)
+            await node.announce()
             tasks.create_task(node.run())
+            tasks.create_task(node.follow(plugins.news))
             tasks.create_task(wiper.wipe())
-            registrations = self._reconciler(drivers)
+            registrations = self._reconciler(drivers, plugins)
             tasks.create_task(registrations.run())
             await first_of(registrations.settled.wait(), self.clock.sleep(self.settings.pods_after))
-            watched = Reflector(self.api, self.clock, "pods", pods.told, self._bound_here())
-            tasks.create_task(watched.run())
-            tasks.create_task(pods.sweep(watched.synced))
+            self._watch(tasks, pods, plugins)
 
-    def _bound_here(self) -> Selection:
-        return Selection(field_selector=f"spec.nodeName={self.node_name}")
-
-    def _reconciler(self, drivers: DriverRegistry) -> RegistrationReconciler:
-        registry = KubeletPaths(self.root).registry
-        registrar = Registrar(
-            self.clock, self.settings, {_DRA_TYPE: drivers}, self.observer, self.faults
+    def _watch(self, tasks: asyncio.TaskGroup, pods: PodManager, plugins: DevicePlugins) -> None:
+        """Hear of the node's pods; what a pod holds is let go only once all of them are known."""
+        here = Selection(field_selector=f"spec.nodeName={self.node_name}")
+        watched = Reflector(self.api, self.clock, "pods", pods.told, here)
+        plugins.manager.active = lambda: (
+            {uid_of(pod) for pod in pods.active()} if watched.synced.is_set() else None
         )
+        tasks.create_task(watched.run())
+        tasks.create_task(pods.sweep(watched.synced))
+
+    def _drivers(
+        self, tasks: asyncio.TaskGroup, wiper: SliceWiper, health: HealthCache
+    ) -> DriverRegistry:
+        return DriverRegistry(
+            tasks,
+            self.clock,
+            self.observer,
+            self.settings.call_timeout,
+            wiper,
+            self.faults,
+            HealthStreams(health, self.clock, self.settings),
+        )
+
+    async def _open(
+        self,
+        plugins: DevicePlugins,
+        context: NodeContext,
+        pods: PodManager,
+        closing: AsyncExitStack,
+    ) -> None:
+        """Serve device plugins, and whoever asks what pods hold."""
+        paths = KubeletPaths(self.root)
+        plugins.sick = pods.devices_changed
+        closing.push_async_callback(plugins.close)
+        await plugins.open()
+        held = PodResources(self.clock, plugins.manager, context.dra, pods.active)
+        closing.push_async_callback(held.close)
+        await held.open(paths.pod_resources)
+
+    def _reconciler(
+        self, drivers: DriverRegistry, plugins: DevicePlugins
+    ) -> RegistrationReconciler:
+        registry = KubeletPaths(self.root).registry
+        handlers: dict[str, RegistrationHandler] = {
+            _DRA_TYPE: drivers,
+            _DEVICE_PLUGIN_TYPE: plugins.handler,
+        }
+        registrar = Registrar(self.clock, self.settings, handlers, self.observer, self.faults)
         return RegistrationReconciler(registry, registrar, self.clock, self.settings)
 
     def _context(
@@ -115,6 +155,7 @@ class Kubelet:
         claims: ClaimCache,
         node: NodeReporter,
         health: HealthCache,
+        devices: DeviceManager,
         rng: random.Random,
     ) -> NodeContext:
         file = KubeletPaths(self.root).claims_file
@@ -126,9 +167,18 @@ class Kubelet:
             settings=self.settings,
             rng=rng,
             dra=dra,
+            devices=devices,
             runtime=self.runtime,
             events=EventRecorder(self.api, self.clock, _COMPONENT, self.node_name),
             health=health,
             address=self.address,
             labels=node.labels(),
         )
+
+
+def _both(first: Act, second: Act) -> Act:
+    async def act(name: str) -> None:
+        await first(name)
+        await second(name)
+
+    return act

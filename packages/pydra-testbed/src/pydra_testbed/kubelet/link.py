@@ -79,13 +79,14 @@ class DriverLink:
             yield message
 
     async def call(
-        self, method: Method, request: Any, deadline: float, claims: Sequence[ClaimRef] = ()
+        self, method: Method, request: Any, deadline: float | None, claims: Sequence[ClaimRef] = ()
     ) -> Any:
-        """One call; `deadline` in seconds; raises `RpcError`."""
+        """One call; `deadline` in seconds, None for none; raises `RpcError`."""
         fault = self._faults.next_call(method.name)
         if fault.delay:
             await self._clock.sleep(fault.delay)
-        response = await self._call(method, request, deadline - fault.delay, claims, fault)
+        left = None if deadline is None else deadline - fault.delay
+        response = await self._call(method, request, left, claims, fault)
         if fault.repeat:
             response = await self._call(method, request, deadline, claims, fault)
         return response
@@ -94,7 +95,7 @@ class DriverLink:
         self,
         method: Method,
         request: Any,
-        deadline: float,
+        deadline: float | None,
         claims: Sequence[ClaimRef],
         fault: CallFault,
     ) -> Any:

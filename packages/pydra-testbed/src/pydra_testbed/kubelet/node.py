@@ -9,10 +9,13 @@ from __future__ import annotations
 import logging
 import os
 import platform
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pydra_testbed.clock import Clock, rfc3339
+from pydra_testbed.kubelet.deviceplugins.inventory import Amounts
 from pydra_testbed.kubelet.settings import KubeletSettings
+from pydra_testbed.kubelet.wakeup import Wakeup
 from pydra_testbed.objects import Api, ApiStatusError, KubeObject, ObjectRef, Patch
 
 _log = logging.getLogger(__name__)
@@ -36,13 +39,22 @@ class NodeReporter:
     """Keeps one Node and its Lease alive."""
 
     def __init__(
-        self, api: Api, clock: Clock, name: str, address: str, settings: KubeletSettings
+        self,
+        api: Api,
+        clock: Clock,
+        name: str,
+        address: str,
+        settings: KubeletSettings,
+        resources: Callable[[], Mapping[str, Amounts]],
     ) -> None:
         self._api = api
         self._clock = clock
         self._name = name
         self._address = address
         self._settings = settings
+        self._resources = resources
+        self._posted: Mapping[str, Amounts] = {}
+        self._started = clock.monotonic()
         self._since = rfc3339(clock.now())
 
     async def announce(self) -> None:
@@ -59,6 +71,17 @@ class NodeReporter:
             if self._clock.monotonic() - posted >= self._settings.node_status_period:
                 await self.announce()
                 posted = self._clock.monotonic()
+
+    async def follow(self, news: Wakeup) -> None:
+        """Post the extended resources of device plugins when they change, until cancelled."""
+        period = self._settings.node_update_period
+        while True:
+            ticket = news.ticket()
+            if self._resources() == self._posted:
+                await ticket.wait()
+            passed = self._clock.monotonic() - self._started
+            await self._clock.sleep(period - passed % period)
+            await self.announce()
 
     def labels(self) -> dict[str, str]:
         """The labels a kubelet gives its node."""
@@ -126,10 +149,14 @@ class NodeReporter:
             "memory": f"{_memory_kib()}Ki",
             "pods": str(self._settings.max_pods),
         }
+        self._posted = self._resources()
+        plugins = self._posted.items()
+        allocatable = capacity | {name: str(each.allocatable) for name, each in plugins}
+        capacity |= {name: str(each.capacity) for name, each in plugins}
         times = {"lastHeartbeatTime": rfc3339(self._clock.now()), "lastTransitionTime": self._since}
         return {
             "capacity": capacity,
-            "allocatable": capacity,
+            "allocatable": allocatable,
             "conditions": [{**_condition(*condition), **times} for condition in _CONDITIONS],
             "addresses": [
                 {"type": "InternalIP", "address": self._address},

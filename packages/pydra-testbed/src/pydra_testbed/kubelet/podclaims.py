@@ -84,6 +84,15 @@ def allocated_drivers(claim: KubeObject) -> tuple[str, ...]:
     return tuple(dict.fromkeys(result["driver"] for result in results))
 
 
+def served_by_claim(pod: KubeObject, container: KubeObject, resource: str) -> bool:
+    """Whether the scheduler turned this extended resource of the container into a claim (KEP-5004)."""
+    extended = (pod.get("status") or {}).get("extendedResourceClaimStatus") or {}
+    return any(
+        (mapping["containerName"], mapping["resourceName"]) == (container["name"], resource)
+        for mapping in extended.get("requestMappings") or ()
+    )
+
+
 def container_requests(pod: KubeObject, container: KubeObject) -> Iterator[tuple[str, str]]:
     """Claim name and request name of each entry in a container's `resources.claims`.
 

@@ -40,6 +40,15 @@ class PodManager:
             if self._node.dra.uses(uid, devices):
                 self._tasks.create_task(worker.sync())
 
+    def devices_changed(self, pods: set[str]) -> None:
+        """Devices that these pods have from plugins are of another health: the pods are synced."""
+        for uid in pods & self._workers.keys():
+            self._tasks.create_task(self._workers[uid].sync())
+
+    def active(self) -> list[KubeObject]:
+        """The pods of this node that are not over."""
+        return [worker.pod for worker in self._workers.values() if not worker.over]
+
     def _changed(self, pod: KubeObject) -> None:
         uid = uid_of(pod)
         worker = self._workers.get(uid)

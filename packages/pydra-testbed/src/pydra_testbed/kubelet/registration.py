@@ -27,7 +27,7 @@ _NOTIFY = Method(
 
 
 class RegistrationHandler(Protocol):
-    """What one registration type (`DRAPlugin`, later `DevicePlugin`) does with a driver."""
+    """What one registration type (`DRAPlugin`, `DevicePlugin`) does with a driver."""
 
     def validate(self, name: str, endpoint: str, versions: Sequence[str]) -> None:
         """Raise `RegistrationError` to refuse."""

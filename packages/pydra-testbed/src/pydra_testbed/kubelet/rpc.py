@@ -84,17 +84,19 @@ def registration_authority(socket: str) -> str:
 
 
 async def unary(
-    channel: grpc.aio.Channel, method: Method, request: Any, deadline: float, clock: Clock
+    channel: grpc.aio.Channel, method: Method, request: Any, deadline: float | None, clock: Clock
 ) -> Any:
-    """Make one call; the driver sees `deadline`, in seconds. Raises `RpcError`."""
+    """Make one call; the driver sees `deadline`, in seconds, None for none. Raises `RpcError`."""
     invoke: Any = channel.unary_unary(
         method.path,
         request_serializer=lambda message: message.SerializeToString(),
         response_deserializer=method.parse,
     )
-    if deadline <= 0:
+    if deadline is not None and deadline <= 0:
         raise RpcError("DeadlineExceeded", _TOO_LATE)
     try:
+        if deadline is None:
+            return await _finish(invoke(request))
         pending = invoke(request, timeout=deadline * _ON_WIRE)
         return await within(clock, deadline, _finish(pending))
     except TimeoutError:
@@ -119,6 +121,9 @@ async def server_stream(
         try:
             async for message in pending:
                 yield message
+        except asyncio.CancelledError:
+            _raise_if_cancelled()
+            raise _closing() from None
         finally:
             pending.cancel()
     except grpc.aio.UsageError:
@@ -140,12 +145,17 @@ async def _finish(pending: Any) -> Any:
     try:
         return await pending
     except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
-            raise
+        _raise_if_cancelled()
         raise _closing() from None
     finally:
         pending.cancel()
+
+
+def _raise_if_cancelled() -> None:
+    """Go on with a cancellation of the task, but not with that of a call whose channel was closed."""
+    task = asyncio.current_task()
+    if task is None or task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _closing() -> RpcError:

@@ -55,6 +55,9 @@ class KubeletSettings:
     """Between two renewals of the node's Lease."""
 
     node_status_period: float = 300.0
+    node_update_period: float = 10.0
+    """A change of the node's extended resources is posted at the next multiple of this since the start."""
+
     max_pods: int = 110
     append_devices: bool = True
     """Record devices again on every successful answer, as kubelet 1.36 does (a known bug of it):
@@ -78,11 +81,22 @@ class KubeletPaths:
         return self.root / "plugins"
 
     @property
+    def device_plugins(self) -> Path:
+        """Where device plugins put their sockets and find the kubelet's."""
+        return self.root / "device-plugins"
+
+    @property
+    def pod_resources(self) -> Path:
+        """Where the kubelet answers who holds which device."""
+        return self.root / "pod-resources"
+
+    @property
     def claims_file(self) -> Path:
         """The kubelet's own record of prepared claims."""
         return self.root / "dra_manager_state"
 
     def create(self) -> None:
         """Make the directories that must be there before a driver starts."""
-        for folder in (self.root, self.registry, self.plugins):
+        ours = (self.device_plugins, self.pod_resources)
+        for folder in (self.root, self.registry, self.plugins, *ours):
             folder.mkdir(mode=0o755, parents=True, exist_ok=True)

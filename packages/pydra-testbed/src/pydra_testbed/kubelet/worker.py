@@ -13,9 +13,10 @@ import logging
 from collections.abc import Callable
 
 from pydra_testbed.clock import rfc3339
-from pydra_testbed.kubelet.admission import rejection
+from pydra_testbed.kubelet.admission import rejection, unexpected
 from pydra_testbed.kubelet.containers import ContainerRunner, PodSide
 from pydra_testbed.kubelet.context import NodeContext
+from pydra_testbed.kubelet.deviceplugins import DeviceError, plugin_status
 from pydra_testbed.kubelet.dra import DraError
 from pydra_testbed.kubelet.health import resources_status
 from pydra_testbed.kubelet.status import PodSituation, pod_status
@@ -69,6 +70,7 @@ class PodWorker:
     async def run(self) -> None:
         """Live the pod's life; returns when nothing of it is left on the node."""
         if not self.over:
+            await self._allocate()
             await first_of(self._live(), self._ending.wait())
             await self._stop()
         await self._unprepare()
@@ -78,14 +80,28 @@ class PodWorker:
         await self._ending.wait()
         await self._writer.delete()
 
+    def _is_taken_over(self) -> bool:
+        """The pod's sandbox stands: a kubelet that comes back admits and prepares nothing again."""
+        return any(runner.is_running for runner in (*self._init, *self._main))
+
+    async def _allocate(self) -> None:
+        """The first part of admission. Nothing stops it half way: a plugin has no call for giving devices back."""
+        if self._ending.is_set() or self._is_taken_over():
+            return
+        try:
+            await self._node.devices.admit(self.pod)
+        except DeviceError as error:
+            self._rejected = unexpected(error)
+
     async def _live(self) -> None:
         node = self._node
-        if any(runner.is_running for runner in (*self._init, *self._main)):
-            # The pod's sandbox stands: a kubelet that comes back admits and prepares nothing again.
+        if self._is_taken_over():
             self._prepared = True
             await self._run_containers()
             return
-        self._rejected = rejection(self.pod, node.labels, self._others(), node.settings.max_pods)
+        self._rejected = self._rejected or rejection(
+            self.pod, node.labels, self._others(), node.settings.max_pods
+        )
         if self._rejected:
             await node.events.record(self.pod, "Warning", *self._rejected)
             return
@@ -163,7 +179,7 @@ class PodWorker:
     def _resources(self) -> dict[str, list[KubeObject]]:
         """What each container's status says of its devices."""
         spec, dra = self.pod["spec"], self._node.dra
-        return {
+        found = {
             container["name"]: resources_status(
                 (container.get("resources") or {}).get("claims") or (),
                 lambda entry: dra.entry_devices(self.pod, entry),
@@ -171,6 +187,10 @@ class PodWorker:
             )
             for container in (*(spec.get("initContainers") or ()), *spec["containers"])
         }
+        for container in spec["containers"]:
+            held = self._node.devices.devices(uid_of(self.pod), container["name"])
+            found[container["name"]] += plugin_status(held)
+        return found
 
     def _grace(self) -> float:
         """Seconds between SIGTERM and SIGKILL; a later, shorter deletion shortens it."""

@@ -3,6 +3,7 @@
 The kubelet starts containers through `Runtime`, the API server reads pod logs from it.
 """
 
+from pydra_testbed.runtime.additions import Additions, HostDevice, HostMount
 from pydra_testbed.runtime.container import Container, ContainerRequest
 from pydra_testbed.runtime.errors import (
     ContainerError,
@@ -13,9 +14,12 @@ from pydra_testbed.runtime.errors import (
 from pydra_testbed.runtime.runtime import Runtime
 
 __all__ = [
+    "Additions",
     "Container",
     "ContainerError",
     "ContainerRequest",
+    "HostDevice",
+    "HostMount",
     "LogNotFoundError",
     "NoCommandError",
     "Runtime",

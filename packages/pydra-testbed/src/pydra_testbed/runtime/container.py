@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from pydra_testbed.objects import KubeObject
+from pydra_testbed.runtime.additions import Additions
 from pydra_testbed.runtime.process import ContainerProcess
 
 
 @dataclass(frozen=True, slots=True)
 class ContainerRequest:
-    """One start of one container: `devices` are CDI device IDs, `attempt` counts restarts from 0."""
+    """One start of one container: `devices` are CDI device IDs, `attempt` counts restarts from 0.
+
+    `additions` are what device plugins answered beside CDI devices.
+    """
 
     pod: KubeObject
     container: KubeObject
     devices: tuple[str, ...] = ()
     attempt: int = 0
     address: str = "127.0.0.1"
+    additions: Additions = field(default_factory=Additions)
 
 
 @dataclass(frozen=True, slots=True)

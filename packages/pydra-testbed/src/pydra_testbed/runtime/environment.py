@@ -8,7 +8,7 @@ a variable silently missing.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from pydra_testbed.objects import KubeObject
 from pydra_testbed.runtime.errors import ContainerError
@@ -34,13 +34,19 @@ _FIELDS: Mapping[str, Callable[[KubeObject, str], str]] = {
 }
 
 
-def environment(pod: KubeObject, container: KubeObject, address: str) -> dict[str, str]:
+def environment(
+    pod: KubeObject,
+    container: KubeObject,
+    address: str,
+    added: Iterable[tuple[str, str]] = (),
+) -> dict[str, str]:
     """The variables of one container, in order, without CDI's additions.
 
-    `address` is the node's IP, which is the pod's too: testbed pods share the host's network.
+    `address` is the node's IP, which is the pod's too: testbed pods share the host's network. The container's own
+    `env` wins over variables `added` by device plugins, as the kubelet puts it behind them.
     Raises `ContainerError` for a source the testbed does not read.
     """
-    values = {"PATH": DEFAULT_PATH, "HOSTNAME": str(pod["metadata"]["name"])}
+    values = {"PATH": DEFAULT_PATH, "HOSTNAME": str(pod["metadata"]["name"]), **dict(added)}
     if container.get("envFrom"):
         raise _refused(container, "envFrom", "ConfigMaps and Secrets")
     for variable in container.get("env") or ():

@@ -7,7 +7,7 @@ driver's CDI edits change can be read from the same file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from pydra_testbed.objects import KubeObject, name_of, namespace_of, uid_of
 from pydra_testbed.runtime.bundles import BundleStore
@@ -25,10 +25,17 @@ _BASE_MOUNTS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
 
 
 def container_spec(
-    pod: KubeObject, container: KubeObject, store: BundleStore, address: str
+    pod: KubeObject,
+    container: KubeObject,
+    store: BundleStore,
+    address: str,
+    added: Iterable[tuple[str, str]] = (),
 ) -> KubeObject:
-    """The container's config.json; raises `ContainerError` for what cannot be built."""
-    env = environment(pod, container, address)
+    """The container's config.json, with the variables `added` by device plugins.
+
+    Raises `ContainerError` for what cannot be built.
+    """
+    env = environment(pod, container, address, added)
     return {
         "ociVersion": "1.3.0",
         "process": _process(container, env, _user(pod, container)),

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from pydra_testbed.clock import Clock, RealClock
 from pydra_testbed.objects import KubeObject
+from pydra_testbed.runtime.additions import add
 from pydra_testbed.runtime.bundles import BundleStore
 from pydra_testbed.runtime.container import Container, ContainerRequest
 from pydra_testbed.runtime.errors import ContainerError, LogNotFoundError
@@ -42,13 +43,17 @@ class Runtime:
     ) -> None:
         self._store = BundleStore(root)
         self._injector = Injector(tuple(cdi_dirs), host)
+        self._host = host
         self._clock: Clock = clock or RealClock()
         self._containers: dict[Path, Container] = {}
 
     async def start(self, request: ContainerRequest) -> Container:
         """Start one container; raises `ContainerError`, its child `StartError` if only exec failed."""
-        plain = container_spec(request.pod, request.container, self._store, request.address)
-        spec = self._injector.inject(plain, request.devices)
+        extra = request.additions
+        plain = container_spec(
+            request.pod, request.container, self._store, request.address, extra.env
+        )
+        spec = self._injector.inject(add(plain, extra, self._host), request.devices)
         try:
             return await self._run(request, spec)
         except OSError as error:

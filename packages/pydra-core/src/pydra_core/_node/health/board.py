@@ -108,7 +108,8 @@ class Board:
         if state is None:
             _log.debug("health of a device that is not published", extra={"device": seen.device})
             return
-        self._put(key, observe(state, replace(seen, pool=key[0]), time.monotonic(), self._policy))
+        known = replace(seen, pool=key[0], reason=_text(seen.reason), message=_text(seen.message))
+        self._put(key, observe(state, known, time.monotonic(), self._policy))
 
     async def _forget(self) -> None:
         for index, (key, state) in enumerate(tuple(self.states.items())):
@@ -153,6 +154,11 @@ class Board:
         _report(changes, self._metrics)
         for listener in self.listeners:
             listener(news)
+
+
+def _text(said: str) -> str:
+    """What is no Unicode, as Python reads bytes that are none, escaped: neither protobuf nor JSON takes it."""
+    return said if said.isascii() else said.encode(errors="backslashreplace").decode()
 
 
 def _report(changes: Sequence[tuple[Health, DeviceHealth]], metrics: Metrics) -> None:

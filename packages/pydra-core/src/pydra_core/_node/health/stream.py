@@ -132,5 +132,4 @@ def _entry(health: DeviceHealth, limit: int) -> bytes:
 
 
 def _message(health: DeviceHealth) -> str:
-    text = ": ".join(text for text in (health.reason, health.message) if text)
-    return text.encode(errors="backslashreplace").decode()  # protobuf refuses what is no UTF-8
+    return ": ".join(text for text in (health.reason, health.message) if text)

@@ -20,12 +20,14 @@ _BASE = "wanted"
 
 async def _base_names(stand: Stand) -> None:
     device = stand.devices(1)[0]
-    answer = await prepared(stand, await stand.claim(stand.use(device, _REQUEST)))
+    ref = await stand.claim(stand.use(device, _REQUEST))
+    answer = await prepared(stand, ref)
     names = [found.requests for found in answer.devices]
     if names != [(_BASE,)]:
         raise NotMetError(f"request name {_BASE!r} for a result of {_REQUEST!r}", str(names))
     if not stand.subject.parameters:
         return
+    await unprepared(stand, ref)  # it may be the only device there is
     device, parameters = await _taken(stand)
     named = opaque(stand.driver.name, parameters, requests=[_BASE])
     general = opaque(stand.driver.name, parameters)

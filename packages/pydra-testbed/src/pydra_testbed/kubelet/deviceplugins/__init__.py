@@ -1,0 +1,11 @@
+"""The kubelet's device-plugin manager (v1beta1): the older way to hand out devices, counted and without claims.
+
+The kubelet makes one `DevicePlugins`. What it tells of devices and pods goes on to node status, pod status and the
+pod-resources API.
+"""
+
+from pydra_testbed.kubelet.deviceplugins.manager import DeviceError, DeviceManager
+from pydra_testbed.kubelet.deviceplugins.room import DevicePlugins
+from pydra_testbed.kubelet.deviceplugins.status import plugin_status
+
+__all__ = ["DeviceError", "DeviceManager", "DevicePlugins", "plugin_status"]

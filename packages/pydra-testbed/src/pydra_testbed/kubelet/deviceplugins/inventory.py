@@ -1,0 +1,126 @@
+"""Which extended resources this node has: what their plugins listed last, and which plugin stands behind each.
+
+Filled by the plugin server, read by node status, allocation and the pod-resources API. A resource outlives its plugin
+by five minutes: its devices are unhealthy then, counted in the capacity and not allocatable, and a plugin that comes
+back finds them. After that the node has none of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from pydra_testbed.clock import Clock
+from pydra_testbed.kubelet.deviceplugins.endpoint import PluginClient
+from pydra_testbed.kubelet.deviceplugins.model import HEALTHY, PluginDevice
+
+GRACE = 300.0
+
+
+@dataclass(slots=True)
+class _Resource:
+    """One resource; `client` is None until its plugin registers with this kubelet."""
+
+    client: PluginClient | None = None
+    stopped_at: float | None = None
+    listed: bool = False
+    devices: dict[str, PluginDevice] = field(default_factory=dict)
+    healthy: set[str] = field(default_factory=set)
+    unhealthy: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class Amounts:
+    """How much of a resource the node has, and how much of that can be given to pods."""
+
+    capacity: int = 0
+    allocatable: int = 0
+
+
+class DeviceInventory:
+    """Resources by name; `known` are those an earlier kubelet had, empty until their plugins come back.
+
+    `changed` is called with the resource whenever the node may have more or less of it.
+    """
+
+    def __init__(self, clock: Clock, known: Iterable[str], changed: Callable[[str], None]) -> None:
+        self._clock = clock
+        self._changed = changed
+        now = clock.monotonic()
+        self._resources = {name: _Resource(stopped_at=now, listed=True) for name in known}
+        self._gone: set[str] = set()
+
+    def connected(self, client: PluginClient) -> None:
+        """A plugin answered; what was listed before stands until it lists its own."""
+        known = self._resources.setdefault(client.resource, _Resource())
+        known.client, known.stopped_at = client, None
+
+    def disconnected(self, resource: str) -> None:
+        """Nobody stands behind the resource any more, whichever plugin it was that ended."""
+        known = self._resources.get(resource)
+        if known is None:
+            return
+        known.unhealthy |= known.healthy
+        known.healthy = set()
+        known.stopped_at = self._clock.monotonic()
+        self._changed(resource)
+
+    def listed(self, resource: str, devices: Iterable[PluginDevice]) -> set[str]:
+        """Take in a full list; returns the devices that are new or of other health than before."""
+        known = self._resources.setdefault(resource, _Resource())
+        before, known.devices = known.devices, {device.id: device for device in devices}
+        known.healthy = {d.id for d in known.devices.values() if d.health == HEALTHY}
+        known.unhealthy = known.devices.keys() - known.healthy
+        known.listed = True
+        self._gone.discard(resource)
+        self._changed(resource)
+        return {
+            device.id
+            for device in known.devices.values()
+            if device.id not in before or before[device.id].health != device.health
+        }
+
+    def expire(self) -> bool:
+        """Drop the resources whose plugins have been gone for too long; returns whether there were any."""
+        now = self._clock.monotonic()
+        late = [
+            name
+            for name, known in self._resources.items()
+            if known.stopped_at is not None and now - known.stopped_at >= GRACE
+        ]
+        for name in late:
+            del self._resources[name]
+        self._gone.update(late)
+        return bool(late)
+
+    def amounts(self) -> Mapping[str, Amounts]:
+        """What the node's status says of each resource; 0 of one it had once."""
+        found = dict.fromkeys(sorted(self._gone), Amounts())
+        for name, known in sorted(self._resources.items()):
+            if known.listed:
+                both = len(known.healthy | known.unhealthy)
+                found[name] = Amounts(both, len(known.healthy))
+        return found
+
+    def names(self) -> list[str]:
+        """The resources that are served, or were within the last five minutes."""
+        return sorted(self._resources)
+
+    def has(self, resource: str) -> bool:
+        """Whether the resource is one of plugins."""
+        return resource in self._resources and self._resources[resource].listed
+
+    def client(self, resource: str) -> PluginClient | None:
+        """Whom to ask about a resource; None when its plugin is gone."""
+        known = self._resources.get(resource)
+        return known.client if known and known.stopped_at is None else None
+
+    def healthy(self, resource: str) -> set[str]:
+        """The devices that can be given to pods, given or not."""
+        known = self._resources.get(resource)
+        return set(known.healthy) if known else set()
+
+    def device(self, resource: str, name: str) -> PluginDevice | None:
+        """A device as its plugin listed it last."""
+        known = self._resources.get(resource)
+        return known.devices.get(name) if known else None

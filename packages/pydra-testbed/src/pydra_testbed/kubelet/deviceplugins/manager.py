@@ -1,0 +1,167 @@
+"""The device manager: devices allocated when a pod is admitted, given to its containers at each start.
+
+Called by the pod workers. One pod is admitted after the other, as the kubelet does, so that a plugin that answers slowly
+holds up all pods of the node. Nobody tells a plugin that a device is free again: what a pod held is forgotten when the
+next pod is admitted, or when somebody asks the pod-resources API.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from pydra_core.quantity import parse
+from pydra_testbed.kubelet.deviceplugins.answers import CombinedAnswer, combined
+from pydra_testbed.kubelet.deviceplugins.checkpoint import store
+from pydra_testbed.kubelet.deviceplugins.choosing import Chooser, Wanted
+from pydra_testbed.kubelet.deviceplugins.endpoint import PluginClient, PluginError
+from pydra_testbed.kubelet.deviceplugins.inventory import DeviceInventory
+from pydra_testbed.kubelet.deviceplugins.model import Holding, Holdings, PluginDevice
+from pydra_testbed.kubelet.faults import KubeletFaults
+from pydra_testbed.kubelet.podclaims import served_by_claim
+from pydra_testbed.kubelet.rpc import RpcError
+from pydra_testbed.objects import KubeObject, uid_of
+
+_log = logging.getLogger(__name__)
+
+
+class DeviceError(Exception):
+    """Devices of plugins could not be allocated or started with, in the kubelet's words."""
+
+
+class DeviceManager:
+    """Allocates the devices of one node's plugins.
+
+    `holdings` is what an earlier kubelet left in `file`, where every change is stored. `active` names the pods that are
+    not over, None while they are not all known.
+    """
+
+    def __init__(
+        self,
+        inventory: DeviceInventory,
+        holdings: Holdings,
+        file: Path,
+        rng: random.Random,
+        faults: KubeletFaults,
+    ) -> None:
+        self.active: Callable[[], set[str] | None] = lambda: None
+        self._inventory = inventory
+        self._holdings = holdings
+        self._file = file
+        self._faults = faults
+        self._chooser = Chooser(inventory, rng)
+        self._admitting = asyncio.Lock()
+
+    async def admit(self, pod: KubeObject) -> None:
+        """Allocate all devices the pod's containers ask for; raises `DeviceError`."""
+        async with self._admitting:
+            reusable: dict[str, set[str]] = {}
+            for container in pod["spec"].get("initContainers") or ():
+                for holding in await self._allocate(pod, container, reusable):
+                    reusable.setdefault(holding.resource, set()).update(holding.ids)
+            for container in pod["spec"]["containers"]:
+                for holding in await self._allocate(pod, container, reusable):
+                    reusable.get(holding.resource, set()).difference_update(holding.ids)
+
+    async def start(self, pod: KubeObject, container: KubeObject) -> CombinedAnswer:
+        """What the container is started with; asks plugins that want to be asked before. Raises `DeviceError`."""
+        uid, name = uid_of(pod), str(container["name"])
+        for resource in self._asked_for(pod, container):
+            await self._pre_start(uid, name, resource)
+        return combined(self._holdings.of_container(uid, name))
+
+    def devices(self, pod: str, container: str) -> Iterator[tuple[str, PluginDevice]]:
+        """Resource and device of all that a container holds, with the device's present health."""
+        for holding in self._holdings.of_container(pod, container):
+            for device in holding.devices:
+                now = self._inventory.device(holding.resource, device.id)
+                health = now.health if now else ""
+                yield holding.resource, PluginDevice(device.id, health, device.nodes)
+
+    def allocatable(self) -> Iterator[tuple[str, PluginDevice]]:
+        """Resource and device of all that can be given to pods, given or not."""
+        for resource in self._inventory.names():
+            for name in sorted(self._inventory.healthy(resource)):
+                if (device := self._inventory.device(resource, name)) is not None:
+                    yield resource, device
+
+    def release(self) -> None:
+        """Forget what pods hold that are over."""
+        active = self.active()
+        if active is not None:
+            self._holdings.keep(active)
+
+    def save(self) -> None:
+        """Write the file; a disk that is full is logged, as the devices are given all the same."""
+        healthy = {name: self._inventory.healthy(name) for name in self._inventory.names()}
+        try:
+            self._faults.check_disk()
+            store(self._file, self._holdings, healthy)
+        except OSError as error:
+            extra = {"file": str(self._file), "error": str(error)}
+            _log.warning("device allocations not stored", extra=extra)
+
+    def _asked_for(self, pod: KubeObject, container: KubeObject) -> Iterator[str]:
+        """The resources of plugins among the container's limits; claims serve the others."""
+        limits = (container.get("resources") or {}).get("limits") or {}
+        for resource in limits:
+            known = self._inventory.has(resource) or self._holdings.knows(resource)
+            if known and not served_by_claim(pod, container, resource):
+                yield resource
+
+    async def _allocate(
+        self, pod: KubeObject, container: KubeObject, reusable: dict[str, set[str]]
+    ) -> list[Holding]:
+        """What the container holds now, new or from before."""
+        uid, name = uid_of(pod), str(container["name"])
+        for resource in self._asked_for(pod, container):
+            self.release()
+            count = parse(str(container["resources"]["limits"][resource])).value()
+            wanted = Wanted(uid, name, resource, count)
+            try:
+                await self._allocate_one(wanted, reusable.get(resource, set()))
+            except (PluginError, RpcError) as error:
+                raise DeviceError(str(error)) from error
+        return self._holdings.of_container(uid, name)
+
+    async def _allocate_one(self, wanted: Wanted, reusable: set[str]) -> None:
+        held = self._holdings.get(wanted.pod, wanted.container, wanted.resource)
+        in_use = self._holdings.in_use(wanted.resource)
+        chosen = await self._chooser.choose(wanted, held, in_use, reusable)
+        if not chosen:
+            return
+        answer = await self._client(wanted.resource).allocate(self._chooser.shuffled(chosen))
+        known = (self._inventory.device(wanted.resource, device) for device in chosen)
+        devices = tuple(
+            old if old is not None else PluginDevice(name)
+            for name, old in zip(chosen, known, strict=True)
+        )
+        raw = answer.SerializeToString(deterministic=True)
+        self._holdings.add(Holding(wanted.pod, wanted.container, wanted.resource, devices, raw))
+        self.save()
+
+    def _client(self, resource: str) -> PluginClient:
+        client = self._inventory.client(resource)
+        if client is None:
+            raise PluginError(f"endpoint of {resource} has been stopped")
+        return client
+
+    async def _pre_start(self, pod: str, container: str, resource: str) -> None:
+        client = self._inventory.client(resource)
+        if client is None or not client.options.pre_start_required:
+            return
+        holding = self._holdings.get(pod, container, resource)
+        if holding is None:
+            raise DeviceError(
+                f"no devices found allocated in local cache for pod {pod}, container {container}, "
+                f"resource {resource}"
+            )
+        try:
+            await client.pre_start(self._chooser.shuffled(holding.ids))
+        except RpcError as error:
+            raise DeviceError(
+                f"device plugin PreStartContainer rpc failed with err: {error}"
+            ) from error

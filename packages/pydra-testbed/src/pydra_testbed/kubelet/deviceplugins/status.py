@@ -1,0 +1,19 @@
+"""What a pod's status says of the devices its containers have from plugins (KEP-4680)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pydra_testbed.kubelet.deviceplugins.model import PluginDevice
+from pydra_testbed.objects import KubeObject
+
+_UNKNOWN = "Unknown"
+
+
+def plugin_status(devices: Iterable[tuple[str, PluginDevice]]) -> list[KubeObject]:
+    """`allocatedResourcesStatus` for what device plugins gave a container: resource and device."""
+    found: dict[str, list[KubeObject]] = {}
+    for resource, device in devices:
+        entry = {"resourceID": device.id, "health": device.health or _UNKNOWN}
+        found.setdefault(resource, []).append(entry)
+    return [{"name": name, "resources": entries} for name, entries in found.items()]
