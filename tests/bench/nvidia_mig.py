@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 from mig_life import MigLife
 from nvidia_world import nvidia_node
 
-CYCLES, SEED, EVERY = 10_000, 1, 500
+CYCLES, SEED, EVERY = 10_000, 1, 100
 ODDS = (0.4, 0.4, 0.4)
 
 
