@@ -3,8 +3,6 @@
 import asyncio
 import json
 import stat
-import sys
-from pathlib import Path
 
 import grpc
 import grpc.aio
@@ -15,126 +13,11 @@ from pydra_core._proto import podresources_v1_pb2 as podresources
 from pydra_testbed.kubelet import KubeletSettings
 from pydra_testbed.objects import ObjectRef
 
-RESOURCE = "probe.example.com/dev"
+from .pluginprocess import FOUR, RESOURCE, amounts, asks, pod, spec_of
+
 QUICK = KubeletSettings(reconcile_period=0.01, node_update_period=0.01)
 STILL = KubeletSettings(heartbeat_period=100_000, node_update_period=7.0)
 """For a clock that is moved by hand: nothing but what a test is about wakes up."""
-
-
-def devices(*names, sick=(), node=0):
-    return [
-        {
-            "ID": name,
-            "health": "Unhealthy" if name in sick else "Healthy",
-            **({} if node is None else {"topology": {"nodes": [{"ID": node}]}}),
-        }
-        for name in names
-    ]
-
-
-FOUR = ("pd-0", "pd-1", "pd-2", "pd-3")
-
-
-class Plugin:
-    """The process, and what it reported."""
-
-    def __init__(self, node, name="probe-dp.sock", resource=RESOURCE):
-        self.node = node
-        self.socket = node.root / "device-plugins" / name
-        self.resource = resource
-        self.said = []
-
-    async def start(self, *names, node=0):
-        self.socket.parent.mkdir(parents=True, exist_ok=True)
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            str(Path(__file__).with_name("deviceplugin.py")),
-            str(self.socket),
-            self.resource,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        await self.says("serving")
-        await self.tell(f"list {json.dumps(devices(*(names or FOUR), node=node))}")
-        return self
-
-    async def tell(self, line):
-        self.process.stdin.write(f"{line}\n".encode())
-        await self.process.stdin.drain()
-        return await self.says("done")
-
-    async def says(self, key, value=None):
-        """The next report of that kind; each counts once."""
-        while True:
-            for report in self.said:
-                if key in report and value in (None, report[key]):
-                    self.said.remove(report)
-                    return report
-            line = await self.process.stdout.readline()
-            if not line:
-                raise AssertionError(f"the plugin ended before it said {key} {value}: {self.said}")
-            self.said.append(json.loads(line))
-
-    def heard(self):
-        """The methods called so far that were not asked for by `says`."""
-        return [report["heard"] for report in self.said if "heard" in report]
-
-    async def register(self, **more):
-        socket = str(self.node.root / "device-plugins" / "kubelet.sock")
-        await self.tell(f"register {json.dumps({'socket': socket} | more)}")
-        return await self.says("registered")
-
-    async def list(self, *names, **how):
-        await self.tell(f"list {json.dumps(devices(*names, **how))}")
-
-    async def stop(self):
-        if self.process.returncode is None:
-            self.process.stdin.close()
-            await self.process.wait()
-
-
-@pytest.fixture
-async def plugins():
-    """Starts plugins and stops them."""
-    started = []
-
-    async def start(node, *names, register=True, numa=0, **options):
-        plugin = Plugin(node, **options)
-        started.append(plugin)
-        await plugin.start(*names, node=numa)
-        if register:
-            assert (await plugin.register())["registered"]
-            await plugin.says("heard", "ListAndWatch")
-        return plugin
-
-    yield start
-    for plugin in started:
-        await plugin.stop()
-
-
-async def amounts(node, capacity, allocatable, resource=RESOURCE):
-    """Wait until the node says so."""
-
-    def holds(found):
-        status = found["status"]
-        return (
-            status["capacity"].get(resource) == str(capacity)
-            and status["allocatable"].get(resource) == str(allocatable)
-        )  # fmt: skip
-
-    return await node.until("nodes", node.name, holds)
-
-
-def asks(count, resource=RESOURCE):
-    return {"resources": {"limits": {resource: str(count)}, "requests": {resource: str(count)}}}
-
-
-async def pod(node, name, count=1, command=("sleep", "1000"), **fields):
-    return await node.pod(name, command, container=asks(count), **fields)
-
-
-def spec_of(node, pod, container="main", attempt=0):
-    return json.loads(node.runtime.spec_path(pod, container, attempt).read_text())
 
 
 async def ask(node, method, **fields):
