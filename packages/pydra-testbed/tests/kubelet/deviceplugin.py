@@ -2,12 +2,13 @@
 
 Run as `python deviceplugin.py SOCKET RESOURCE`: it serves v1beta1 on SOCKET and prints one JSON line for each thing that
 happens (`heard`, `ended`, `registered`), so that a test reads what a real plugin would see. Commands: `register SOCKET
-[VERSION]`, `list JSON`, `answer METHOD JSON`, `fail METHOD`, `end`, `rebind`, `quit`. With `--watched REGISTRATION-SOCKET` it also
-serves the registration of plugins_registry there.
+[VERSION]`, `list JSON`, `answer METHOD JSON`, `fail METHOD`, `end`, `rebind`, `quit`. `watched SOCKET` also
+serves the registration of plugins_registry there. Run as `python deviceplugin.py --alone RESOURCE ID…` it registers by itself.
 """
 
 import asyncio
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -48,6 +49,7 @@ class Plugin:
         self.ended = False
         self.answers = {}
         self.failures = set()
+        self.has_cdi = True
         self.options = {"pre_start_required": True, "get_preferred_allocation_available": True}
 
     async def serve(self):
@@ -103,7 +105,7 @@ class Plugin:
                 {"container_path": "/dev/probe0", "host_path": "/dev/null", "permissions": "rw"}
             ],
             "annotations": {"probe.example.com/devs": "+".join(names)},
-            "cdi_devices": [{"name": f"example.com/card={name}"} for name in names],
+            "cdi_devices": [{"name": f"example.com/card={name}"} for name in names if self.has_cdi],
         }
 
     async def list_and_watch(self, _request, context):
@@ -192,6 +194,18 @@ class Plugin:
         say(done=word)
 
 
+async def alone(resource, *names):
+    """Serve and register as a plugin does that nobody steers."""
+    folder = Path(os.environ["KUBELET_ROOT"]) / "device-plugins"
+    plugin = Plugin(folder / "alone.sock", resource)
+    plugin.has_cdi = False
+    devices = [{"ID": name, "health": "Healthy"} for name in names]
+    ParseDict({"devices": devices}, plugin.devices)
+    await plugin.serve()
+    await plugin.register(str(folder / "kubelet.sock"))
+    await plugin.server.wait_for_termination()
+
+
 async def main():
     plugin = Plugin(sys.argv[1], sys.argv[2])
     await plugin.serve()
@@ -206,4 +220,4 @@ async def main():
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(alone(*sys.argv[2:]) if sys.argv[1] == "--alone" else main())
