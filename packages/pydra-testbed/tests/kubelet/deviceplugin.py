@@ -2,7 +2,7 @@
 
 Run as `python deviceplugin.py SOCKET RESOURCE`: it serves v1beta1 on SOCKET and prints one JSON line for each thing that
 happens (`heard`, `ended`, `registered`), so that a test reads what a real plugin would see. Commands: `register SOCKET
-[VERSION]`, `list JSON`, `answer METHOD JSON`, `fail METHOD`, `end`, `rebind`, `quit`. `watched SOCKET` also
+[VERSION]`, `list JSON`, `answer METHOD JSON`, `fail METHOD`, `heal METHOD`, `end`, `rebind`, `quit`. `watched SOCKET` also
 serves the registration of plugins_registry there. Run as `python deviceplugin.py --alone RESOURCE ID…` it registers by itself.
 """
 
@@ -183,6 +183,8 @@ class Plugin:
             self.answers[name] = json.loads(body)
         elif word == "fail":
             self.failures.add(rest)
+        elif word == "heal":
+            self.failures.discard(rest)
         elif word == "end":
             self.ended = True
             self.changed.set()

@@ -392,3 +392,65 @@ async def test_a_node_that_is_deleted_gets_its_devices_back(stepped, plugins):
         await stepped.clock.asked(10)
         await stepped.clock.advance(10)
     await amounts(stepped, 4, 4)
+
+
+async def test_advice_that_fails_fails_the_pod_and_a_failing_pre_start_is_tried_again(
+    node, plugins
+):
+    settings = KubeletSettings(reconcile_period=0.01, node_update_period=0.01, sync_backoff=0.01)
+    await node.start(settings)
+    node.define(*FOUR)
+    plugin = await plugins(node)
+    await amounts(node, 4, 4)
+    await plugin.tell("fail GetPreferredAllocation")
+    await pod(node, "unadvised")
+    failed = await node.until_phase("Failed", "unadvised")
+    assert "GetPreferredAllocation rpc failed with err: rpc error" in failed["status"]["message"]
+    await plugin.tell("heal GetPreferredAllocation")
+    await plugin.tell("fail PreStartContainer")
+    await pod(node, "p")
+    waiting = await node.until_waiting("CreateContainerConfigError")
+    assert waiting["message"] == (
+        "device plugin PreStartContainer rpc failed with err: rpc error: code = Internal desc = "
+        "probe: injected PreStartContainer error"
+    )
+    await plugin.tell("heal PreStartContainer")
+    await node.until_phase("Running")
+
+
+async def test_two_resources_of_one_container_add_up_and_the_first_setting_wins(node, plugins):
+    await node.start(QUICK)
+    node.define("a", "b")
+    other = "probe.example.com/other"
+    await plugins(node, "a")
+    await plugins(node, "b", name="other.sock", resource=other, numa=None)
+    await amounts(node, 1, 1)
+    await amounts(node, 1, 1, other)
+    both = {RESOURCE: "1", other: "1"}
+    made = await node.pod("p", container={"resources": {"limits": both, "requests": both}})
+    await node.until_phase("Running")
+    env = dict(entry.split("=", 1) for entry in spec_of(node, made)["process"]["env"])
+    assert {"CARD_A", "CARD_B"} <= env.keys()
+    assert env["DP_PROBE"] == "a"
+    await node.journal.saw("device plugins disagree about a container's setting")
+    (found,) = (await ask(node, "Get", pod_name="p", pod_namespace="default"))["pod_resources"][
+        "containers"
+    ]
+    assert [(each["resource_name"], "topology" in each) for each in found["devices"]] == [
+        (RESOURCE, True),
+        (other, False),
+    ]
+
+
+async def test_a_device_node_that_is_not_there_keeps_the_container_from_being_created(
+    node, plugins
+):
+    await node.start(QUICK)
+    plugin = await plugins(node)
+    await amounts(node, 4, 4)
+    missing = {"container_path": "/dev/x", "host_path": "/dev/missing", "permissions": "rw"}
+    answer = {"container_responses": [{"devices": [missing]}]}
+    await plugin.tell(f"answer Allocate {json.dumps(answer)}")
+    await pod(node, "p")
+    waiting = await node.until_waiting("CreateContainerError")
+    assert waiting["message"].endswith("lstat /dev/missing: no such file or directory")
