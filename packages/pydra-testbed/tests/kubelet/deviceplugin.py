@@ -112,13 +112,12 @@ class Plugin:
         left = context.time_remaining()
         say(heard="ListAndWatch", request={}, deadline=left)
         self.ended = False
-        try:
-            while not self.ended:
-                self.changed.clear()
-                yield self.devices
-                await self.changed.wait()
-        finally:
-            say(ended="ListAndWatch")
+        # Not in a `finally`: a stream that is cut while it sends leaves this generator where it is.
+        context.add_done_callback(lambda _context: say(ended="ListAndWatch"))
+        while not self.ended:
+            self.changed.clear()
+            yield self.devices
+            await self.changed.wait()
 
     async def register(self, socket, version="v1beta1", endpoint="", resource=""):
         async with grpc.aio.insecure_channel(f"unix:{socket}") as channel:
