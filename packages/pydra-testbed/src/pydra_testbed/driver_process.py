@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, TypeVar
 
 from pydra_core.errors import PydraError
 from pydra_testbed.cluster import Node, Testbed
 from pydra_testbed.objects import Selection
 
+T = TypeVar("T")
 _GRACE = 5.0
 _TAIL = 2000
 
@@ -111,7 +112,25 @@ async def published(
     Raises:
         DriverDiedError: the driver ended first, or has published nothing after `patience` seconds.
     """
-    watch = asyncio.ensure_future(_complete_pool(testbed, node))
+    return await _served(driver, _complete_pool(testbed, node), patience, "published")
+
+
+async def offered(
+    testbed: Testbed, node: Node, resource: str, plugin: DriverProcess, patience: float = 30.0
+) -> None:
+    """Wait until a device plugin's extended resource can be given to pods of the node.
+
+    Raises:
+        DriverDiedError: the plugin ended first, or has offered nothing after `patience` seconds.
+    """
+    await _served(plugin, _allocatable(testbed, node, resource), patience, "offered")
+
+
+async def _served(
+    driver: DriverProcess, work: Coroutine[Any, Any, T], patience: float, done: str
+) -> T:
+    """The result of `work`, unless the driver's end or impatience comes first."""
+    watch = asyncio.ensure_future(work)
     death = asyncio.ensure_future(driver.process.wait())
     try:
         await asyncio.wait((watch, death), timeout=patience, return_when=asyncio.FIRST_COMPLETED)
@@ -124,11 +143,20 @@ async def published(
     text = driver.log.read_text(errors="replace")[-_TAIL:] or "(nothing)"
     code = driver.process.returncode
     what = (
-        f"has published nothing after {patience:.0f} s"
+        f"has {done} nothing after {patience:.0f} s"
         if code is None
         else f"ended with code {code} before it served"
     )
     raise DriverDiedError(f"driver process: {what}; it logged last:\n{text}")
+
+
+async def _allocatable(testbed: Testbed, node: Node, resource: str) -> None:
+    selection = Selection(field_selector=f"metadata.name={node.name}")
+    async for event in testbed.api.watch("nodes", selection):
+        found = (event.object.get("status") or {}).get("allocatable") or {}
+        if event.type in ("ADDED", "MODIFIED") and found.get(resource, "0") != "0":
+            return
+    raise DriverDiedError("testbed: the watch of nodes ended")
 
 
 async def _complete_pool(testbed: Testbed, node: Node) -> str:

@@ -17,7 +17,7 @@ from pydra_core.errors import ConfigError, PydraError
 from pydra_testbed.api import ApiServer
 from pydra_testbed.clock import ManualClock
 from pydra_testbed.cluster import Node, Testbed, TestbedSettings, start
-from pydra_testbed.driver_process import DriverProcess, published, run_driver
+from pydra_testbed.driver_process import DriverProcess, offered, published, run_driver
 from pydra_testbed.kubelet import DriverCall
 from pydra_testbed.manifests import Manifest, apply, read, read_folder
 from pydra_testbed.nodes import KubeletService
@@ -104,6 +104,27 @@ class Harness:
         await self._along(published(self.cluster, where, driver, self.patience))
         await self._patiently(f"registration on {where.name}", self._registered(where, told), [])
         return driver
+
+    async def plugin(
+        self,
+        command: Sequence[str],
+        resource: str,
+        node: str = "",
+        environ: Mapping[str, str] | None = None,
+    ) -> DriverProcess:
+        """Start a device plugin (v1beta1) and return once pods of the node can have some of its `resource`.
+
+        It finds the kubelet's socket in `KUBELET_ROOT/device-plugins` and is stopped after the test.
+
+        Raises:
+            DriverDiedError: it ended before; the text ends with what it logged last.
+        """
+        where = self.nodes[node] if node else self.cluster.nodes[0]
+        plugin = await self._stack.enter_async_context(
+            run_driver(self.cluster, where, command, environ)
+        )
+        await self._along(offered(self.cluster, where, resource, plugin, self.patience))
+        return plugin
 
     async def apply(self, *manifests: Path | KubeObject) -> tuple[ObjectRef, ...]:
         """Create objects: YAML files, folders of them, or bodies; in order. Raises `ManifestError`."""

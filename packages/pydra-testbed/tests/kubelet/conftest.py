@@ -17,6 +17,7 @@ from pydra_testbed.objects import ApiStatusError, ObjectRef, Patch, Selection
 from pydra_testbed.runtime import Runtime
 
 from .driverdouble import Driver
+from .pluginprocess import Plugin
 
 QUICK = KubeletSettings(reconcile_period=0.01)
 
@@ -396,3 +397,22 @@ async def stepped(base):
     node = Node(base, SteppedClock())
     yield node
     await node.close()
+
+
+@pytest.fixture
+async def plugins():
+    """Starts plugins and stops them."""
+    started = []
+
+    async def start(node, *names, register=True, numa=0, **options):
+        plugin = Plugin(node, **options)
+        started.append(plugin)
+        await plugin.start(*names, node=numa)
+        if register:
+            assert (await plugin.register())["registered"]
+            await plugin.says("heard", "ListAndWatch")
+        return plugin
+
+    yield start
+    for plugin in started:
+        await plugin.stop()

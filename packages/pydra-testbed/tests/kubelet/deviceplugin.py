@@ -2,12 +2,13 @@
 
 Run as `python deviceplugin.py SOCKET RESOURCE`: it serves v1beta1 on SOCKET and prints one JSON line for each thing that
 happens (`heard`, `ended`, `registered`), so that a test reads what a real plugin would see. Commands: `register SOCKET
-[VERSION]`, `list JSON`, `answer METHOD JSON`, `fail METHOD`, `end`, `rebind`, `quit`. With `--watched REGISTRATION-SOCKET` it also
-serves the registration of plugins_registry there.
+[VERSION]`, `list JSON`, `answer METHOD JSON`, `fail METHOD`, `heal METHOD`, `end`, `rebind`, `quit`. `watched SOCKET` also
+serves the registration of plugins_registry there. Run as `python deviceplugin.py --alone RESOURCE ID…` it registers by itself.
 """
 
 import asyncio
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -48,6 +49,7 @@ class Plugin:
         self.ended = False
         self.answers = {}
         self.failures = set()
+        self.has_cdi = True
         self.options = {"pre_start_required": True, "get_preferred_allocation_available": True}
 
     async def serve(self):
@@ -103,20 +105,19 @@ class Plugin:
                 {"container_path": "/dev/probe0", "host_path": "/dev/null", "permissions": "rw"}
             ],
             "annotations": {"probe.example.com/devs": "+".join(names)},
-            "cdi_devices": [{"name": f"example.com/card={name}"} for name in names],
+            "cdi_devices": [{"name": f"example.com/card={name}"} for name in names if self.has_cdi],
         }
 
     async def list_and_watch(self, _request, context):
         left = context.time_remaining()
         say(heard="ListAndWatch", request={}, deadline=left)
         self.ended = False
-        try:
-            while not self.ended:
-                self.changed.clear()
-                yield self.devices
-                await self.changed.wait()
-        finally:
-            say(ended="ListAndWatch")
+        # Not in a `finally`: a stream that is cut while it sends leaves this generator where it is.
+        context.add_done_callback(lambda _context: say(ended="ListAndWatch"))
+        while not self.ended:
+            self.changed.clear()
+            yield self.devices
+            await self.changed.wait()
 
     async def register(self, socket, version="v1beta1", endpoint="", resource=""):
         async with grpc.aio.insecure_channel(f"unix:{socket}") as channel:
@@ -181,6 +182,8 @@ class Plugin:
             self.answers[name] = json.loads(body)
         elif word == "fail":
             self.failures.add(rest)
+        elif word == "heal":
+            self.failures.discard(rest)
         elif word == "end":
             self.ended = True
             self.changed.set()
@@ -190,6 +193,18 @@ class Plugin:
         elif word == "watched":
             await self.serve_registration(rest)
         say(done=word)
+
+
+async def alone(resource, *names):
+    """Serve and register as a plugin does that nobody steers."""
+    folder = Path(os.environ["KUBELET_ROOT"]) / "device-plugins"
+    plugin = Plugin(folder / "alone.sock", resource)
+    plugin.has_cdi = False
+    devices = [{"ID": name, "health": "Healthy"} for name in names]
+    ParseDict({"devices": devices}, plugin.devices)
+    await plugin.serve()
+    await plugin.register(str(folder / "kubelet.sock"))
+    await plugin.server.wait_for_termination()
 
 
 async def main():
@@ -206,4 +221,4 @@ async def main():
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(alone(*sys.argv[2:]) if sys.argv[1] == "--alone" else main())

@@ -3,8 +3,6 @@
 import asyncio
 import json
 import stat
-import sys
-from pathlib import Path
 
 import grpc
 import grpc.aio
@@ -15,126 +13,11 @@ from pydra_core._proto import podresources_v1_pb2 as podresources
 from pydra_testbed.kubelet import KubeletSettings
 from pydra_testbed.objects import ObjectRef
 
-RESOURCE = "probe.example.com/dev"
+from .pluginprocess import FOUR, RESOURCE, amounts, asks, pod, spec_of
+
 QUICK = KubeletSettings(reconcile_period=0.01, node_update_period=0.01)
 STILL = KubeletSettings(heartbeat_period=100_000, node_update_period=7.0)
 """For a clock that is moved by hand: nothing but what a test is about wakes up."""
-
-
-def devices(*names, sick=(), node=0):
-    return [
-        {
-            "ID": name,
-            "health": "Unhealthy" if name in sick else "Healthy",
-            **({} if node is None else {"topology": {"nodes": [{"ID": node}]}}),
-        }
-        for name in names
-    ]
-
-
-FOUR = ("pd-0", "pd-1", "pd-2", "pd-3")
-
-
-class Plugin:
-    """The process, and what it reported."""
-
-    def __init__(self, node, name="probe-dp.sock", resource=RESOURCE):
-        self.node = node
-        self.socket = node.root / "device-plugins" / name
-        self.resource = resource
-        self.said = []
-
-    async def start(self, *names, node=0):
-        self.socket.parent.mkdir(parents=True, exist_ok=True)
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            str(Path(__file__).with_name("deviceplugin.py")),
-            str(self.socket),
-            self.resource,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        await self.says("serving")
-        await self.tell(f"list {json.dumps(devices(*(names or FOUR), node=node))}")
-        return self
-
-    async def tell(self, line):
-        self.process.stdin.write(f"{line}\n".encode())
-        await self.process.stdin.drain()
-        return await self.says("done")
-
-    async def says(self, key, value=None):
-        """The next report of that kind; each counts once."""
-        while True:
-            for report in self.said:
-                if key in report and value in (None, report[key]):
-                    self.said.remove(report)
-                    return report
-            line = await self.process.stdout.readline()
-            if not line:
-                raise AssertionError(f"the plugin ended before it said {key} {value}: {self.said}")
-            self.said.append(json.loads(line))
-
-    def heard(self):
-        """The methods called so far that were not asked for by `says`."""
-        return [report["heard"] for report in self.said if "heard" in report]
-
-    async def register(self, **more):
-        socket = str(self.node.root / "device-plugins" / "kubelet.sock")
-        await self.tell(f"register {json.dumps({'socket': socket} | more)}")
-        return await self.says("registered")
-
-    async def list(self, *names, **how):
-        await self.tell(f"list {json.dumps(devices(*names, **how))}")
-
-    async def stop(self):
-        if self.process.returncode is None:
-            self.process.stdin.close()
-            await self.process.wait()
-
-
-@pytest.fixture
-async def plugins():
-    """Starts plugins and stops them."""
-    started = []
-
-    async def start(node, *names, register=True, numa=0, **options):
-        plugin = Plugin(node, **options)
-        started.append(plugin)
-        await plugin.start(*names, node=numa)
-        if register:
-            assert (await plugin.register())["registered"]
-            await plugin.says("heard", "ListAndWatch")
-        return plugin
-
-    yield start
-    for plugin in started:
-        await plugin.stop()
-
-
-async def amounts(node, capacity, allocatable, resource=RESOURCE):
-    """Wait until the node says so."""
-
-    def holds(found):
-        status = found["status"]
-        return (
-            status["capacity"].get(resource) == str(capacity)
-            and status["allocatable"].get(resource) == str(allocatable)
-        )  # fmt: skip
-
-    return await node.until("nodes", node.name, holds)
-
-
-def asks(count, resource=RESOURCE):
-    return {"resources": {"limits": {resource: str(count)}, "requests": {resource: str(count)}}}
-
-
-async def pod(node, name, count=1, command=("sleep", "1000"), **fields):
-    return await node.pod(name, command, container=asks(count), **fields)
-
-
-def spec_of(node, pod, container="main", attempt=0):
-    return json.loads(node.runtime.spec_path(pod, container, attempt).read_text())
 
 
 async def ask(node, method, **fields):
@@ -509,3 +392,65 @@ async def test_a_node_that_is_deleted_gets_its_devices_back(stepped, plugins):
         await stepped.clock.asked(10)
         await stepped.clock.advance(10)
     await amounts(stepped, 4, 4)
+
+
+async def test_advice_that_fails_fails_the_pod_and_a_failing_pre_start_is_tried_again(
+    node, plugins
+):
+    settings = KubeletSettings(reconcile_period=0.01, node_update_period=0.01, sync_backoff=0.01)
+    await node.start(settings)
+    node.define(*FOUR)
+    plugin = await plugins(node)
+    await amounts(node, 4, 4)
+    await plugin.tell("fail GetPreferredAllocation")
+    await pod(node, "unadvised")
+    failed = await node.until_phase("Failed", "unadvised")
+    assert "GetPreferredAllocation rpc failed with err: rpc error" in failed["status"]["message"]
+    await plugin.tell("heal GetPreferredAllocation")
+    await plugin.tell("fail PreStartContainer")
+    await pod(node, "p")
+    waiting = await node.until_waiting("CreateContainerConfigError")
+    assert waiting["message"] == (
+        "device plugin PreStartContainer rpc failed with err: rpc error: code = Internal desc = "
+        "probe: injected PreStartContainer error"
+    )
+    await plugin.tell("heal PreStartContainer")
+    await node.until_phase("Running")
+
+
+async def test_two_resources_of_one_container_add_up_and_the_first_setting_wins(node, plugins):
+    await node.start(QUICK)
+    node.define("a", "b")
+    other = "probe.example.com/other"
+    await plugins(node, "a")
+    await plugins(node, "b", name="other.sock", resource=other, numa=None)
+    await amounts(node, 1, 1)
+    await amounts(node, 1, 1, other)
+    both = {RESOURCE: "1", other: "1"}
+    made = await node.pod("p", container={"resources": {"limits": both, "requests": both}})
+    await node.until_phase("Running")
+    env = dict(entry.split("=", 1) for entry in spec_of(node, made)["process"]["env"])
+    assert {"CARD_A", "CARD_B"} <= env.keys()
+    assert env["DP_PROBE"] == "a"
+    await node.journal.saw("device plugins disagree about a container's setting")
+    (found,) = (await ask(node, "Get", pod_name="p", pod_namespace="default"))["pod_resources"][
+        "containers"
+    ]
+    assert [(each["resource_name"], "topology" in each) for each in found["devices"]] == [
+        (RESOURCE, True),
+        (other, False),
+    ]
+
+
+async def test_a_device_node_that_is_not_there_keeps_the_container_from_being_created(
+    node, plugins
+):
+    await node.start(QUICK)
+    plugin = await plugins(node)
+    await amounts(node, 4, 4)
+    missing = {"container_path": "/dev/x", "host_path": "/dev/missing", "permissions": "rw"}
+    answer = {"container_responses": [{"devices": [missing]}]}
+    await plugin.tell(f"answer Allocate {json.dumps(answer)}")
+    await pod(node, "p")
+    waiting = await node.until_waiting("CreateContainerError")
+    assert waiting["message"].endswith("lstat /dev/missing: no such file or directory")

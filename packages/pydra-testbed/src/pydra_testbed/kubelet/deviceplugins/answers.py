@@ -57,5 +57,5 @@ def combined(holdings: Sequence[Holding]) -> CombinedAnswer:
 
 def _warn_of(holding: Holding, name: str, wanted: str, kept: str) -> None:
     if wanted != kept:
-        extra = {"resource": holding.resource, "name": name, "kept": kept, "dropped": wanted}
+        extra = {"resource": holding.resource, "setting": name, "kept": kept, "dropped": wanted}
         _log.error("device plugins disagree about a container's setting", extra=extra)
