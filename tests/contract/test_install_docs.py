@@ -123,7 +123,23 @@ async def test_a_pod_of_an_uninstalled_driver_ends_with_the_page_s_unstick(testb
     ]
 
 
-async def test_slices_that_a_go_driver_left_are_replaced_at_once_in_a_newer_generation(testbed):
+@pytest.fixture
+def wiped(caplog):
+    """Waits until the kubelet has wiped the node's slices, as it does once after its start."""
+    caplog.set_level("INFO", "pydra_testbed.kubelet.wipe")
+
+    async def wait():
+        while not any(
+            "slices wiped" in r.message for r in (*caplog.get_records("setup"), *caplog.records)
+        ):
+            await asyncio.sleep(0.02)
+
+    return wait
+
+
+async def test_slices_that_a_go_driver_left_are_replaced_at_once_in_a_newer_generation(
+    wiped, testbed
+):
     """As the page on switching a node says; spec files and the checkpoint stay as they are."""
     (node,) = testbed.nodes.values()
     plugins = node.kubelet_root / "plugins/dra.pizza"
@@ -133,6 +149,7 @@ async def test_slices_that_a_go_driver_left_are_replaced_at_once_in_a_newer_gene
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
     await testbed.until("nodes", node.name, bool, namespace="")
+    await wiped()
     old = f"{node.name}-dra.pizza-x7k2p"
     pool = {"name": node.name, "generation": 7, "resourceSliceCount": 1}
     spec = {"driver": "dra.pizza", "nodeName": node.name, "pool": pool}
