@@ -128,10 +128,12 @@ def wiped(caplog):
     """Waits until the kubelet has wiped the node's slices, as it does once after its start."""
     caplog.set_level("INFO", "pydra_testbed.kubelet.wipe")
 
+    def done():
+        records = (*caplog.get_records("setup"), *caplog.records)
+        return any("slices wiped" in record.message for record in records)
+
     async def wait():
-        while not any(
-            "slices wiped" in r.message for r in (*caplog.get_records("setup"), *caplog.records)
-        ):
+        while not done():  # noqa: ASYNC110 (the kubelet says it in its log)
             await asyncio.sleep(0.02)
 
     return wait
