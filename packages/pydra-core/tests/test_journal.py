@@ -140,7 +140,7 @@ def foreign(data, start, end):
 
 
 def endless(data, start, end):
-    state = b'{"a":' * 5000 + b"1" + b"}" * 5000
+    state = b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
     answer = b'{"request":"r","pool":"p","device":"d","state":' + state + b"}"
     record = (
         b'{"op":"prepared","uid":"b","namespace":"","name":"","uses":[],"answers":['
