@@ -48,13 +48,20 @@ async def _offline(stand: Stand) -> None:
     without_trace(stand, before, "after an unprepare")
 
 
+_CERTAINLY = 10
+"""Calls after which an earlier one has arrived, although a server may take up two in any order."""
+
+
 async def _ordered(stand: Stand) -> None:
     before = stand.cdi.files()
     ref = await stand.claim(stand.use(stand.devices(1)[0]))
     async with held(stand, ref) as preparing:
         undoing = asyncio.get_running_loop().create_task(stand.driver.unprepare(ref))
-        with contextlib.suppress(RpcError):  # answered: then the one above has arrived, too
-            await stand.driver.unprepare(_NOBODY, seconds=stand.limits.notice)
+        with contextlib.suppress(
+            RpcError
+        ):  # answered again and again: then the one above has arrived, too
+            for _ in range(_CERTAINLY):
+                await stand.driver.unprepare(_NOBODY, seconds=stand.limits.notice)
         stand.server.faults.clear()
         await asyncio.gather(preparing, undoing, return_exceptions=True)
     _undone(ref, undoing)
