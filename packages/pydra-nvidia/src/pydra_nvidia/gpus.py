@@ -102,7 +102,7 @@ class MigDevice(_Value, frozen=True, kw_only=True):
 
 
 class Engines(_Value, frozen=True, kw_only=True):
-    """What a whole GPU has, as the largest of its partitions do; so only partitionable GPUs tell."""
+    """What is counted of a whole GPU, which only partitionable ones tell, or of one kind of its partitions."""
 
     multiprocessors: int
     copy_engines: int
@@ -112,7 +112,7 @@ class Engines(_Value, frozen=True, kw_only=True):
     ofa_engines: int
 
 
-class MigProfile(_Value, frozen=True, kw_only=True):
+class MigProfile(Engines, frozen=True, kw_only=True):
     """A kind of GPU instance that a GPU can be cut into.
 
     Attributes:
@@ -129,12 +129,6 @@ class MigProfile(_Value, frozen=True, kw_only=True):
     slices: int
     most: int
     memory: int
-    multiprocessors: int
-    copy_engines: int
-    decoders: int
-    encoders: int
-    jpeg_engines: int
-    ofa_engines: int
     placements: tuple[Placement, ...]
 
 
