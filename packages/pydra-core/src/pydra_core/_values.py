@@ -236,14 +236,19 @@ class Allocation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimRef:
-    """Points to one ResourceClaim as the kubelet names it."""
+    """Points to one ResourceClaim as the kubelet names it.
+
+    With a `resource`, no such object exists: a pod has the device ID `name` of that extended resource, and `namespace`
+    is empty (`Driver.resources`).
+    """
 
     uid: str
     namespace: str
     name: str
+    resource: str = ""
 
     def __str__(self) -> str:
-        return f"{self.namespace}/{self.name}"
+        return f"{self.resource or self.namespace}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

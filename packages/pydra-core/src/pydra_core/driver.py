@@ -13,6 +13,7 @@ from pydra_core._values import Claim, Inventory, Pool, PreparedClaim, PreparedDe
 from pydra_core.attributes import Schema
 from pydra_core.health import DeviceHealth, HealthPolicy
 from pydra_core.metrics import Metric, Sample
+from pydra_core.resources import Resource
 
 
 class Driver(ABC):
@@ -124,6 +125,29 @@ class Driver(ABC):
         for health in nothing:
             yield health
 
+    def resources(self, inventory: Inventory) -> Sequence[Resource]:
+        """Say under which extended resources these devices are offered to clusters without DRA.
+
+        Implement it if the driver shall serve them: it then is a device plugin too, where an operator wants it
+        (`ENABLE_DEVICE_PLUGIN`) or the cluster knows no DRA (`ENABLE_DRA`). Pure and quick; called after each
+        `discover`. Each ID that a pod gets is prepared as a claim of its own, with one allocation for each device,
+        `config` None, and a share ID if the ID is a share.
+        """
+        del inventory
+        return ()
+
+    def prefer(
+        self, resource: Resource, available: Sequence[str], must_include: Sequence[str], size: int
+    ) -> Sequence[str]:
+        """Choose which `size` of the `available` IDs suit one container best, those of `must_include` among them.
+
+        Implement it if it matters, as with devices that are linked to each other; else the framework keeps to one
+        NUMA node, then to the order of the resource. Pure and quick: pods wait for it. It is advice, which the
+        kubelet may not take.
+        """
+        del resource, available, size
+        return must_include
+
     def samples(self) -> Iterable[Sample]:
         """What `metrics` count now, asked at each scrape: from what was read last, without reading anything."""
         return ()
@@ -145,6 +169,16 @@ class Driver(ABC):
     def watches_health(self) -> bool:
         """Whether `watch_health` is implemented."""
         return type(self).watch_health is not Driver.watch_health
+
+    @property
+    def serves_resources(self) -> bool:
+        """Whether `resources` is implemented, so that clusters without DRA can be served."""
+        return type(self).resources is not Driver.resources
+
+    @property
+    def has_preference(self) -> bool:
+        """Whether `prefer` is implemented."""
+        return type(self).prefer is not Driver.prefer
 
     @property
     def changes_hardware(self) -> bool:

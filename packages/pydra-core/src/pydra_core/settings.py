@@ -61,6 +61,11 @@ def _choice(*allowed: str) -> Callable[[str], str]:
     return parse
 
 
+def _switch(*allowed: str) -> Callable[[str], str]:
+    """A choice that may be `true`, which YAML reads as Python's `True`."""
+    return lambda text: _choice(*allowed)(text.lower())
+
+
 def _address(text: str) -> str:
     if not text:
         return ""
@@ -103,6 +108,31 @@ class Settings:
         "REGISTRATION_SOCKET_PATH",
         "where to bind the registration socket, if not below kubelet_root",
     )
+    enable_dra: str = _key(
+        "auto",
+        "ENABLE_DRA",
+        "serve DRA claims: true, false, or auto: where API server and kubelet both know DRA",
+        _switch("auto", "true", "false"),
+    )
+    enable_device_plugin: str = _key(
+        "false",
+        "ENABLE_DEVICE_PLUGIN",
+        "serve pods that ask for extended resources, beside DRA claims: true or false; where ENABLE_DRA=auto finds"
+        " no DRA, they are served anyway",
+        _switch("true", "false"),
+    )
+    device_plugin_answer: str = _key(
+        "cdi",
+        "DEVICE_PLUGIN_ANSWER",
+        "what containers with extended resources get: cdi (device names, which the runtime looks up) or plain"
+        " (variables, mounts and device nodes, for runtimes without CDI)",
+        _choice("cdi", "plain"),
+    )
+    pod_resources_socket: str = _key(
+        "",
+        "POD_RESOURCES_SOCKET",
+        "the kubelet's socket that tells which pods have which devices, if not below kubelet_root",
+    )
     boot_id_file: Path = _key(
         Path("/proc/sys/kernel/random/boot_id"),
         "BOOT_ID_FILE",
@@ -142,6 +172,12 @@ class Settings:
     drain_timeout: float = _key(
         10.0, "DRAIN_TIMEOUT", "seconds a stop waits for calls in flight", _seconds
     )
+
+    @property
+    def pod_resources(self) -> Path:
+        """The kubelet's pod-resources socket."""
+        below = self.kubelet_root / "pod-resources" / "kubelet.sock"
+        return Path(self.pod_resources_socket) if self.pod_resources_socket else below
 
 
 def all_keys() -> Iterator[Key]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from pydra_core._state.records import DeviceUse, Intent, Prepared, Record, Released
-from pydra_core._values import ClaimRef, PreparedClaim, PreparedDevice
+from pydra_core._state.records import DeviceUse, Intent, Prepared, Record, Released, ref_of
+from pydra_core._values import PreparedClaim, PreparedDevice
 from pydra_core.errors import DeviceBusyError
 
 
@@ -56,6 +56,11 @@ class Ledger:
         known: tuple[Prepared | Intent, ...] = (*self.all_prepared(), *self.all_intents())
         return tuple(map(_held, known))
 
+    def legacy(self) -> tuple[Prepared | Intent, ...]:
+        """What pods have of extended resources, or are just getting: `resource` and, as `name`, the device ID."""
+        known: tuple[Prepared | Intent, ...] = (*self.all_prepared(), *self.all_intents())
+        return tuple(record for record in known if record.resource)
+
     def check_free(self, uid: str, uses: Iterable[DeviceUse]) -> None:
         """Refuse uses that another claim holds.
 
@@ -90,7 +95,7 @@ def _exclusive(uses: Iterable[DeviceUse]) -> Iterator[DeviceUse]:
 
 
 def _held(record: Prepared | Intent) -> PreparedClaim:
-    ref = ClaimRef(uid=record.uid, namespace=record.namespace, name=record.name)
+    ref = ref_of(record)
     state = {(a.pool, a.device, a.share_id): (a.request, a.state) for a in record.answers}
     nothing: tuple[str, dict[str, object]] = ("", {})
     devices = []

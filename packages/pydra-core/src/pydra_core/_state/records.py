@@ -6,11 +6,13 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from pydra_core._values import ClaimRef
+
 FORMAT = 2
 """Version of the record format; a reader refuses newer ones and migrates older ones.
 
 2 added the instance and boot ID of an intent, what a use consumes, of a prepared claim the boot ID and whether it
-was adopted, and of both whether hardware is left as it is. All of them may be missing, so records of 1 are read as they are, and the next rewrite makes the file one of 2.
+was adopted, and of both whether hardware is left as it is, and the extended resource. All of them may be missing, so records of 1 are read as they are, and the next rewrite makes the file one of 2.
 """
 
 
@@ -54,6 +56,8 @@ class Intent(msgspec.Struct, frozen=True, tag="intent", tag_field="op", omit_def
     boot: str = ""
     as_is: bool = False
     """The driver changes no hardware for it, although it does for others: there is nothing to undo."""
+    resource: str = ""
+    """The extended resource of which `name` is a device ID that a pod got; then the API knows no such claim."""
 
 
 class Prepared(msgspec.Struct, frozen=True, tag="prepared", tag_field="op", omit_defaults=True):
@@ -72,6 +76,10 @@ class Prepared(msgspec.Struct, frozen=True, tag="prepared", tag_field="op", omit
     """Read back from its spec file: it holds its devices, but has to be prepared again to be answered."""
     as_is: bool = False
     """As `Intent.as_is`."""
+    resource: str = ""
+    """As `Intent.resource`."""
+    given: int = 0
+    """When a container got it last, of an extended resource: milliseconds since the boot (`boot`)."""
 
 
 class Released(msgspec.Struct, frozen=True, tag="released", tag_field="op"):
@@ -81,6 +89,14 @@ class Released(msgspec.Struct, frozen=True, tag="released", tag_field="op"):
 
 
 Record: TypeAlias = Intent | Prepared | Released
+
+
+def ref_of(record: Prepared | Intent) -> ClaimRef:
+    """Which claim it is about."""
+    return ClaimRef(
+        uid=record.uid, namespace=record.namespace, name=record.name, resource=record.resource
+    )
+
 
 _DEEPEST = 100
 """Levels of a driver's state: what can be written must be read again, whatever calls the reader."""
