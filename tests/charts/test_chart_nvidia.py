@@ -99,10 +99,77 @@ def test_what_is_read_of_the_host_lies_below_the_root_the_driver_is_told():
         assert all(path == root or path.startswith(f"{root}/") for path in read)
 
 
+def test_what_keeps_mps_daemons_is_there_when_it_is_asked_for_and_ended_by_no_upgrade():
+    assert keeper_in("nvidia") is None
+    body = keeper_in("nvidia-shares")
+    assert body["spec"]["updateStrategy"] == {"type": "OnDelete"}
+    (container,) = body["spec"]["template"]["spec"]["containers"]
+    assert container["command"] == ["pydra-nvidia", "mps-keeper"]
+    assert not {"livenessProbe", "startupProbe", "lifecycle"} & container.keys()
+
+
+def test_keeper_driver_and_host_know_the_folder_of_mps_by_one_path():
+    driver, keeper = pod_of("nvidia-shares"), keeper_in("nvidia-shares")["spec"]["template"]["spec"]
+    for pod, is_writer in ((driver, False), (keeper, True)):
+        (container,) = pod["containers"]
+        (path,) = [e["value"] for e in container["env"] if e["name"] == "NVIDIA_MPS_DIR"]
+        (mount,) = [m for m in container["volumeMounts"] if m["mountPath"] == path]
+        (volume,) = [v["hostPath"] for v in pod["volumes"] if v["name"] == mount["name"]]
+        assert volume == {"path": path, "type": "DirectoryOrCreate"}
+        assert mount.get("readOnly", False) is not is_writer
+
+
+def test_the_keeper_finds_the_vendors_programs_where_the_driver_does_and_on_the_same_nodes():
+    driver, keeper = pod_of("nvidia-shares"), keeper_in("nvidia-shares")["spec"]["template"]["spec"]
+    for key in ("affinity", "tolerations", "priorityClassName"):
+        assert keeper[key] == driver[key]
+    (ours,), (its,) = driver["containers"], keeper["containers"]
+    assert its["image"] == ours["image"]
+    assert {"name": "NVIDIA_HOST_ROOT", "value": "/host"} in its["env"]
+    assert [m for m in its["volumeMounts"] if m["name"] in ("host", "dev")] == [
+        m for m in ours["volumeMounts"] if m["name"] in ("host", "dev")
+    ]
+
+
+def test_the_driver_is_told_of_shares_and_mps_only_where_they_are_wanted():
+    def told(case):
+        (container,) = pod_of(case)["containers"]
+        return {e["name"]: e.get("value") for e in container["env"] if e["name"].startswith("NVIDIA_")}  # fmt: skip
+
+    assert told("nvidia").keys() == {"NVIDIA_HOST_ROOT"}
+    assert told("nvidia-shares") == {
+        "NVIDIA_HOST_ROOT": "/host",
+        "NVIDIA_SHARES": "memory,sms",
+        "NVIDIA_SHARED_GPUS": "0,1",
+        "NVIDIA_MPS": "on",
+        "NVIDIA_MPS_DIR": "/run/mps",
+    }
+
+
+def test_nobody_reaches_the_keeper_over_the_network():
+    (policy,) = [b["spec"] for b in kept_objects("nvidia-shares") if b["kind"] == "NetworkPolicy"]
+    template = keeper_in("nvidia-shares")["spec"]["template"]
+    chosen = policy["podSelector"]["matchLabels"]
+    assert chosen.items() <= template["metadata"]["labels"].items()
+    assert "ports" not in template["spec"]["containers"][0]
+
+
+def keeper_in(case):
+    """The DaemonSet that keeps MPS daemons, or None."""
+    found = [b for b in kept_objects(case) if b["kind"] == "DaemonSet" and is_keeper(b)]
+    return found[0] if found else None
+
+
+def is_keeper(body):
+    labels = body["spec"]["selector"]["matchLabels"]
+    return labels["app.kubernetes.io/component"] == "mps-keeper"
+
+
 def kept_objects(case):
     return kept(ROOT, case)
 
 
 def pod_of(case):
-    (found,) = [b for b in kept_objects(case) if b["kind"] == "DaemonSet"]
+    sets = [b for b in kept_objects(case) if b["kind"] == "DaemonSet"]
+    (found,) = [body for body in sets if not is_keeper(body)]
     return found["spec"]["template"]["spec"]

@@ -40,17 +40,18 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- printf "%s-publish" (include "dra-driver.fullname" . | trunc 55 | trimSuffix "-") -}}
 {{- end -}}
 
+{{- define "dra-driver.mpsKeeper" -}}
+{{- printf "%s-mps-keeper" (include "dra-driver.fullname" . | trunc 52 | trimSuffix "-") -}}
+{{- end -}}
+
 {{/* Settings both programs have. */}}
 {{- define "dra-driver.settings" -}}
 - name: POD_IP
   valueFrom: {fieldRef: {fieldPath: status.podIP}}
 - name: HTTP_ADDRESS
   value: "$(POD_IP):{{ .Values.httpPort }}"
+{{ include "dra-driver.logging" . }}
 {{- with .Values.settings }}
-- name: LOG_LEVEL
-  value: {{ .logLevel | quote }}
-- name: LOG_FORMAT
-  value: {{ .logFormat | quote }}
 - name: DISCOVER_INTERVAL
   value: {{ .discoverInterval | quote }}
 - name: DRAIN_TIMEOUT
@@ -58,6 +59,56 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- with .Values.extraEnv }}
 {{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "dra-driver.logging" -}}
+{{- with .Values.settings -}}
+- name: LOG_LEVEL
+  value: {{ .logLevel | quote }}
+- name: LOG_FORMAT
+  value: {{ .logFormat | quote }}
+{{- end }}
+{{- end -}}
+
+{{/* Parts of GPUs, and who holds MPS daemons; none of it where it is not asked for. */}}
+{{- define "dra-driver.sharing" -}}
+{{- with .Values.shares.of }}
+- name: NVIDIA_SHARES
+  value: {{ . | toString | quote }}
+{{- end }}
+{{- with .Values.shares.gpus }}
+- name: NVIDIA_SHARED_GPUS
+  value: {{ join "," . | quote }}
+{{- end }}
+{{- if .Values.mps.enabled }}
+- name: NVIDIA_MPS
+  value: "on"
+- name: NVIDIA_MPS_DIR
+  value: {{ .Values.mps.dir | quote }}
+{{- end }}
+{{- end -}}
+
+{{/* On which nodes, and how, the pods run of which each node with devices has one. */}}
+{{- define "dra-driver.placement" -}}
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets: {{- toYaml . | nindent 2 }}
+{{- end }}
+priorityClassName: {{ .Values.priorityClass.name }}
+{{- with .Values.runtimeClassName }}
+runtimeClassName: {{ . }}
+{{- end }}
+terminationGracePeriodSeconds: {{ add (ceil .Values.settings.drainTimeout) 20 }}
+enableServiceLinks: false
+securityContext: {{- toYaml .Values.podSecurityContext | nindent 2 }}
+{{- with .Values.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.affinity }}
+affinity: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
 
