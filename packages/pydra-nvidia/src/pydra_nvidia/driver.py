@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from pydra_core import (
     PydraError,
 )
 from pydra_core.metrics import Sample
+from pydra_core.resources import Resource
 from pydra_core.sdk import MIB, Sdk
 from pydra_nvidia import reading
 from pydra_nvidia.blame import Blame
@@ -40,6 +41,8 @@ from pydra_nvidia.parameters import Interval, Parameters
 from pydra_nvidia.partitions import Cut
 from pydra_nvidia.parts import NO_CUTS, Part, parts
 from pydra_nvidia.places import MADE
+from pydra_nvidia.preferring import preferred
+from pydra_nvidia.resources import resources
 from pydra_nvidia.settings import NvidiaSettings
 from pydra_nvidia.sharing import asks_time_slices, time_slice
 from pydra_nvidia.turns import end_turns, take_turns
@@ -219,6 +222,18 @@ class NvidiaDriver(Driver):
 
     def _root(self) -> Root:
         return self._settings.root(self.host)
+
+    def resources(self, inventory: Inventory) -> Sequence[Resource]:
+        """Named as NVIDIA's device plugin names them, so that pods need not change."""
+        return resources(inventory)
+
+    def prefer(
+        self, resource: Resource, available: Sequence[str], must_include: Sequence[str], size: int
+    ) -> Sequence[str]:
+        """GPUs that are well connected, and what leaves the others so."""
+        if self._snapshot is None:
+            return must_include
+        return preferred(resource, self._snapshot, self._parts, available, must_include, size)
 
 
 def _with_lost(found: Snapshot, before: Snapshot | None) -> Snapshot:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -27,6 +27,7 @@ from pydra_core import (
     ValidRange,
 )
 from pydra_core.attributes import Attribute, Schema
+from pydra_core.resources import Resource, ResourceDevice
 from pydra_pizza.menu import MENU, Pizza
 
 KITCHEN = "kitchen.pizza.example"
@@ -74,6 +75,11 @@ class PizzaDriver(Driver):
 
     async def prepare(self, claim: Claim) -> list[PreparedDevice]:
         return [a.prepared(ContainerEdits(env=_served(claim, a))) for a in claim.allocations]
+
+    def resources(self, inventory: Inventory) -> Sequence[Resource]:
+        """Whole pizzas for pods that make no claims: they ask for a number, and can say neither which nor how."""
+        menu = (ResourceDevice(id=pizza.name, devices=(pizza.name,)) for pizza in inventory.devices)
+        return [Resource(f"{KITCHEN}/pizza", tuple(menu))]
 
     def _cold(self) -> list[str] | None:
         """The pizzas the oven is too cold for; None while it is hot."""
