@@ -11,21 +11,21 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
-import msgspec
-
 from pydra_core._api.claims import Claims
 from pydra_core._node.checks import check_answer, check_uid, uses_of
+from pydra_core._node.entries import Entries, given_again
 from pydra_core._node.works import Answer, Works, error_text
 from pydra_core._state.instances import Instances
 from pydra_core._state.journal import Journal
 from pydra_core._state.ledger import Ledger
-from pydra_core._state.records import DeviceAnswer, Intent, Prepared, Record, Released
+from pydra_core._state.records import DeviceAnswer, Intent, Prepared, Record, Released, ref_of
 from pydra_core._state.spec_files import SpecFiles
 from pydra_core._telemetry.metrics import Metrics
-from pydra_core._values import Claim, ClaimRef, PreparedDevice
+from pydra_core._values import Claim, ClaimRef
 from pydra_core.driver import Driver
 from pydra_core.errors import (
     ClaimInProgressError,
+    DeviceGoneError,
     DriverFailedError,
     HostError,
     PydraError,
@@ -56,8 +56,12 @@ class ClaimPath:
         self._specs = specs
         self._metrics = metrics
         self._works = Works(driver.name)
+        self._entries = Entries(driver, instances, specs)
         self.check: Callable[[Claim], None] = lambda _: None
         self.released: Callable[[], None] = lambda: None
+        self.offered: Callable[[ClaimRef], Claim] = _offer_nothing
+        """What a device ID of an extended resource stands for: a claim that the API does not know. Raises
+        `DeviceError`."""
 
     async def prepare(self, ref: ClaimRef, deadline: float) -> Answer:
         """Prepare one claim until `deadline` (monotonic seconds). Never raises: the answer holds the error."""
@@ -133,21 +137,25 @@ class ClaimPath:
         prepared = ledger.prepared(ref.uid)
         if prepared and self._still_holds(prepared):
             self._specs.ensure(prepared)
+            if ref.resource:
+                await self._journal.transact(given_again(ref.uid), durable=False)
             return prepared.answers
         begun = ledger.intent(ref.uid)
         if begun and (begun.answers or begun.instance != self._instances.me):
             await self._undo(ref, begun)
         self._works.at(ref.uid, "the API server")
-        claim = await self._claims.fetch(ref)
+        claim = self.offered(ref) if ref.resource else await self._claims.fetch(ref)
         self.check(claim)
         await self._reserve(claim)
         self._works.at(ref.uid, f"driver {self._driver.name}")
         try:
             devices = await self._driver.prepare(claim)
             check_answer(self._driver.name, claim, devices)
-            record = self._record(claim, devices)
+            record = self._entries.prepared(claim, devices)
             self._works.at(ref.uid, "the disk")
-            await self._journal.transact(self._commit(record), durable=True)
+            await self._journal.transact(
+                self._commit(record), durable=self._entries.must_last(record)
+            )
         except BaseException as err:
             if prepared is None and not self._works.gives_up(
                 err
@@ -172,9 +180,9 @@ class ClaimPath:
     async def _undo(self, ref: ClaimRef, known: Prepared | Intent) -> None:
         """Undo a claim. One sync, before anything changes that the journal still calls prepared."""
         prepared = isinstance(known, Prepared)
-        if self._changed(known):
+        if self._entries.changed(known):
             if isinstance(known, Prepared):
-                begin = self._intent(known, answers=known.answers, spec=known.spec)
+                begin = self._entries.intent(known, answers=known.answers, spec=known.spec)
                 await self._journal.transact(lambda _: [begin], durable=True)
                 prepared = False  # whatever is lost from here on, the next start undoes it again
             await self._driver.unprepare(self._specs.prepared_claim(known))
@@ -198,7 +206,7 @@ class ClaimPath:
 
         A claim that was read back from its spec file may lack devices without edits.
         """
-        forgotten = self._changed(prepared) and prepared.boot != self._instances.boot
+        forgotten = self._entries.changed(prepared) and prepared.boot != self._instances.boot
         if prepared.adopted or forgotten:
             return False
         return self._specs.nodes_are_there(prepared, self._driver.host)
@@ -215,54 +223,25 @@ class ClaimPath:
             self._works.check_wanted(claim.ref)
             uses = uses_of(claim)
             try:
-                ledger.check_free(claim.uid, uses)
+                ledger.check_free(claim.uid, uses, is_legacy=bool(claim.ref.resource))
             except PydraError as err:
                 raise type(err)(f"claim {claim.ref}: {err}", **err.fields) from None
             before = ledger.prepared(claim.uid)
-            if before and not changes and not self._changed(before):
+            if before and not changes and not self._entries.changed(before):
                 return []
             begun = ledger.intent(claim.uid)
-            as_is = self._is_as_is(claim) and not (begun and self._changed(begun))
-            known = Prepared(claim.uid, claim.namespace, claim.name, uses, (), as_is=as_is)
+            as_is = self._entries.is_as_is(claim) and not (begun and self._entries.changed(begun))
+            known = Prepared(
+                *(claim.uid, claim.namespace, claim.name, uses, ()),
+                as_is=as_is,
+                resource=claim.ref.resource,
+            )
             kept = before or known
-            intent = self._intent(known, answers=kept.answers, spec=kept.spec)
+            intent = self._entries.intent(known, answers=kept.answers, spec=kept.spec)
             return [] if begun == intent else [intent]
 
         self._works.at(claim.uid, "the disk")
         await self._journal.transact(reserve, durable=changes)
-
-    def _intent(self, known: Prepared, *, answers: _Devices, spec: msgspec.Raw) -> Intent:
-        return Intent(
-            uid=known.uid,
-            namespace=known.namespace,
-            name=known.name,
-            uses=known.uses,
-            answers=answers,
-            spec=spec,
-            instance=self._instances.me,
-            boot=self._instances.boot,
-            as_is=known.as_is,
-        )
-
-    def _is_as_is(self, claim: Claim) -> bool:
-        return self._driver.changes_hardware and not self._driver.changes(claim)
-
-    def _changed(self, known: Prepared | Intent) -> bool:
-        """Whether there may be something of the claim to undo."""
-        return self._driver.changes_hardware and not known.as_is
-
-    def _record(self, claim: Claim, devices: Sequence[PreparedDevice]) -> Prepared:
-        rendered = self._specs.render(claim.uid, devices)
-        return Prepared(
-            uid=claim.uid,
-            namespace=claim.namespace,
-            name=claim.name,
-            uses=uses_of(claim),
-            answers=rendered.answers,
-            spec=rendered.spec,
-            boot=self._instances.boot,
-            as_is=self._is_as_is(claim),
-        )
 
     def _commit(self, record: Prepared) -> Callable[[Ledger], Sequence[Record]]:
         def commit(ledger: Ledger) -> Sequence[Record]:
@@ -271,7 +250,7 @@ class ClaimPath:
                 begun is None or begun.instance != self._instances.me
             ):
                 raise HostError(
-                    f"claim {record.namespace}/{record.name}: another instance of the driver took it over meanwhile;"
+                    f"claim {ref_of(record)}: another instance of the driver took it over meanwhile;"
                     " the next try begins anew"
                 )
             self._specs.put(record)
@@ -290,7 +269,7 @@ class ClaimPath:
             if begun is None or begun.instance != self._instances.me:
                 return []
             self._specs.remove(ref.uid)
-            kept = self._changed(begun) and not self._driver.untouched(claim)
+            kept = self._entries.changed(begun) and not self._driver.untouched(claim)
             return [] if kept else [Released(ref.uid)]
 
         try:
@@ -298,3 +277,9 @@ class ClaimPath:
         except HostError as err:  # the claim keeps its devices until the kubelet comes back
             extra = {"claim": str(ref), "uid": ref.uid, "why": str(err)}
             _log.warning("devices of a failed prepare could not be freed", extra=extra)
+
+
+def _offer_nothing(ref: ClaimRef) -> Claim:
+    raise DeviceGoneError(
+        f"claim {ref}: this process offers no extended resources", device=ref.name
+    )

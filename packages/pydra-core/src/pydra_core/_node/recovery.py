@@ -20,9 +20,8 @@ from pydra_core._node.prepare import ClaimPath
 from pydra_core._state.instances import Instances
 from pydra_core._state.journal import Journal
 from pydra_core._state.ledger import Ledger
-from pydra_core._state.records import Intent, Record
+from pydra_core._state.records import Intent, Record, ref_of
 from pydra_core._state.spec_files import SpecFiles
-from pydra_core._values import ClaimRef
 from pydra_core.errors import HostError
 
 _log = logging.getLogger(__name__)
@@ -73,7 +72,9 @@ class Recovery:
             at_work = {i.uid for i in ledger.all_intents() if not self._is_orphan(i)}
             begun = {i.uid: i for i in ledger.all_intents()}
             return [
-                msgspec.structs.replace(r, namespace=i.namespace, name=i.name, uses=i.uses)
+                msgspec.structs.replace(
+                    r, namespace=i.namespace, name=i.name, uses=i.uses, resource=i.resource
+                )
                 if (i := begun.get(r.uid))
                 else r
                 for r in self._specs.adopt(known | at_work, node)
@@ -105,8 +106,7 @@ class Recovery:
         """Unprepare as if the kubelet had asked: one claim's trouble stays its own."""
         details = {"uid": intent.uid, "claim": intent.name}
         _log.warning("undoing an interrupted prepare or unprepare", extra=details)
-        ref = ClaimRef(uid=intent.uid, namespace=intent.namespace, name=intent.name)
-        await self._claims.unprepare(ref, time.monotonic() + _PATIENCE)
+        await self._claims.unprepare(ref_of(intent), time.monotonic() + _PATIENCE)
 
     def _mend_spec_files(self, ledger: Ledger) -> Sequence[Record]:
         """Write what is missing, remove what is unknown; in a transaction, for others write them too."""

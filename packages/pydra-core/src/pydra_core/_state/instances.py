@@ -18,7 +18,7 @@ ALONE = "alone"
 """The name of an instance outside a rolling upgrade; there is one at most."""
 
 _NAMES, _ALIVE, _REGISTERED = 1 << 40, 1 << 60, 1 << 61
-_MICROSECONDS = 1000
+_MICROSECONDS, _MILLISECONDS = 1_000, 1_000_000
 
 
 class Instances:
@@ -74,6 +74,11 @@ class Instances:
         """Whether a younger instance is registered, and publishes."""
         younger = _REGISTERED + self.me + 1
         return self._locks.held_elsewhere(younger, (1 << 62) - younger)
+
+
+def milliseconds() -> int:
+    """Since the node's boot, also while it slept: the same for all instances."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // _MILLISECONDS
 
 
 def read_boot_id(path: Path) -> str:

@@ -55,6 +55,9 @@ class Journal:
         self._waiting: list[_Transaction] = []
         self._busy: asyncio.Future[None] | None = None
         self._called = False
+        self.changed: list[Callable[[], None]] = []
+        """Called when the ledger is another than before, whoever wrote it."""
+        self._seen = (id(self.ledger), self.ledger.version)
 
     @property
     def ledger(self) -> Ledger:
@@ -117,6 +120,11 @@ class Journal:
         self._busy = None
         if self._waiting:
             self._next_turn(loop)
+        seen = (id(self.ledger), self.ledger.version)
+        if seen != self._seen:
+            self._seen = seen
+            for tell in self.changed:
+                tell()
 
     def _turn(self, batch: Sequence[_Transaction], loop: asyncio.AbstractEventLoop) -> None:
         """Run in the journal's thread. What needs no sync is told before the sync."""

@@ -22,9 +22,12 @@ class Ledger:
         self._holders: dict[
             tuple[str, str], dict[str, str]
         ] = {}  # (pool, device) -> share -> claim UID
+        self.version = 0
+        """Grows with each record: whether anything happened since somebody looked."""
 
     def apply(self, record: Record) -> None:
         """Move on by one record. Idempotent, so a log may be replayed from any earlier point."""
+        self.version += 1
         self._drop(record.uid)
         if isinstance(record, Prepared):
             self._prepared[record.uid] = record
@@ -61,25 +64,42 @@ class Ledger:
         known: tuple[Prepared | Intent, ...] = (*self.all_prepared(), *self.all_intents())
         return tuple(record for record in known if record.resource)
 
-    def check_free(self, uid: str, uses: Iterable[DeviceUse]) -> None:
+    def held_devices(self) -> dict[tuple[str, str], frozenset[str]]:
+        """The UIDs of those that hold each device, by pool and device."""
+        return {
+            device: frozenset(shares.values())
+            for device, shares in tuple(self._holders.items())
+            if shares
+        }
+
+    def in_the_way(
+        self, uid: str, uses: Iterable[DeviceUse], *, is_legacy: bool = False
+    ) -> tuple[DeviceUse, Prepared | Intent] | None:
+        """The first of the uses that another claim holds, and who; None if all are free.
+
+        Shares of one device exclude each other only where a claim of the API has one and a pod with an extended
+        resource wants another, or the other way round: nobody counts what they take together.
+        """
+        for use in _exclusive(uses):
+            shares = self._holders.get((use.pool, use.device), {})
+            for share, holder in tuple(shares.items()):
+                owner = self._prepared.get(holder) or self._intents.get(holder)
+                if holder == uid or owner is None:
+                    continue
+                if "" in (share, use.share_id) or share == use.share_id:
+                    return use, owner
+                if bool(owner.resource) != is_legacy:
+                    return use, owner
+        return None
+
+    def check_free(self, uid: str, uses: Iterable[DeviceUse], *, is_legacy: bool = False) -> None:
         """Refuse uses that another claim holds.
 
         Raises:
             DeviceBusyError: names the device and the claim that holds it.
         """
-        for use in _exclusive(uses):
-            for share, holder in self._holders.get((use.pool, use.device), {}).items():
-                if holder != uid and ("" in (share, use.share_id) or share == use.share_id):
-                    raise self._busy(use, holder)
-
-    def _busy(self, use: DeviceUse, holder: str) -> DeviceBusyError:
-        owner = self._prepared.get(holder) or self._intents[holder]
-        return DeviceBusyError(
-            f"device {use.device!r} of pool {use.pool!r}: still in the hands of claim"
-            f" {owner.namespace}/{owner.name} (UID {holder}); it is free once that claim's last pod is gone",
-            device=use.device,
-            holder=holder,
-        )
+        if found := self.in_the_way(uid, uses, is_legacy=is_legacy):
+            raise _busy(*found)
 
     def _drop(self, uid: str) -> None:
         gone = self._prepared.pop(uid, None) or self._intents.pop(uid, None)
@@ -87,6 +107,19 @@ class Ledger:
             shares = self._holders.get((use.pool, use.device), {})
             if shares.get(use.share_id) == uid:
                 del shares[use.share_id]
+
+
+def _busy(use: DeviceUse, owner: Prepared | Intent) -> DeviceBusyError:
+    who = (
+        f"a pod that has it as {owner.name!r} of resource {owner.resource}; it is free once that pod is gone"
+        if owner.resource
+        else f"claim {owner.namespace}/{owner.name} (UID {owner.uid}); it is free once that claim's last pod is gone"
+    )
+    return DeviceBusyError(
+        f"device {use.device!r} of pool {use.pool!r}: still in the hands of {who}",
+        device=use.device,
+        holder=owner.uid,
+    )
 
 
 def _exclusive(uses: Iterable[DeviceUse]) -> Iterator[DeviceUse]:

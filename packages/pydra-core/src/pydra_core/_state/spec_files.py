@@ -32,8 +32,8 @@ from pydra_cdi import (
     read_spec,
 )
 from pydra_cdi.host import Host
-from pydra_core._state.records import NO_SPEC, DeviceAnswer, DeviceUse, Intent, Prepared
-from pydra_core._values import ClaimRef, PreparedClaim, PreparedDevice
+from pydra_core._state.records import NO_SPEC, DeviceAnswer, DeviceUse, Intent, Prepared, ref_of
+from pydra_core._values import PreparedClaim, PreparedDevice
 from pydra_core.errors import DriverFailedError, HostError
 
 _log = logging.getLogger(__name__)
@@ -209,7 +209,7 @@ class SpecFiles:
 
         Of an interrupted prepare those are left out that it had for administration: they are others' devices.
         """
-        ref = ClaimRef(uid=record.uid, namespace=record.namespace, name=record.name)
+        ref = ref_of(record)
         if isinstance(record, Intent) and not record.answers:
             started = (
                 PreparedDevice(request="", pool=u.pool, device=u.device, share_id=u.share_id)

@@ -10,7 +10,7 @@ from pydra_core._commands.doctor import folders, journal
 from pydra_core._commands.doctor.findings import Finding
 from pydra_core._commands.doctor.results import Result, finding, ok
 from pydra_core._commands.doctor.subject import Subject
-from pydra_core._state.records import NO_SPEC
+from pydra_core._state.records import NO_SPEC, ref_of
 
 STATIC = "/etc/cdi"
 _CLASS = "claim"
@@ -123,7 +123,7 @@ def _missing(subject: Subject) -> Iterator[Result]:
             continue
         path = directory.file(kind, claim.uid)
         if not path.exists():
-            seen = f"{path} of prepared claim {claim.namespace}/{claim.name} is not there"
+            seen = f"{path} of prepared claim {ref_of(claim)} is not there"
             yield finding(
                 Finding.CDI_OWN_FILES,
                 "cdi: own files",

@@ -79,7 +79,7 @@ class Care:
         self._status = ClaimsStatus(
             DeviceStatus(client, driver.name),
             self.board,
-            lambda: self._ledger().all_prepared(),
+            self._claims,
             metrics,
         )
         self.board.listeners.append(self._changed)
@@ -165,6 +165,10 @@ class Care:
         pool, _, device = name.rpartition("/")
         return local_name(pool, self._node), device
 
+    def _claims(self) -> list[Prepared]:
+        """The prepared claims that are objects in the API."""
+        return [r for r in self._ledger().all_prepared() if not r.resource]
+
     def _held(self) -> frozenset[Key]:
         """What claims hold on this node, whoever published it."""
         ledger = self._ledger()
@@ -233,7 +237,7 @@ class Care:
         self._tell_claims(reason, {(h.pool, h.device): h for h in devices}, how)
 
     def _tell_claims(self, reason: str, devices: dict[Key, DeviceHealth], how: str) -> None:
-        for claim in self._ledger().all_prepared():
+        for claim in self._claims():
             mine = [devices[k] for u in claim.uses if (k := (u.pool, u.device)) in devices]
             if mine:
                 about = About(

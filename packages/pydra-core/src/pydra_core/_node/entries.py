@@ -1,0 +1,83 @@
+"""What the claim path writes into the journal, and what it may conclude from it; `prepare` calls this."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from pydra_core._node.checks import uses_of
+from pydra_core._state.instances import Instances, milliseconds
+from pydra_core._state.ledger import Ledger
+from pydra_core._state.records import DeviceAnswer, Intent, Prepared, Record
+from pydra_core._state.spec_files import SpecFiles
+from pydra_core._values import Claim, PreparedDevice
+from pydra_core.driver import Driver
+
+
+class Entries:
+    """Makes the records of one instance of a driver."""
+
+    def __init__(self, driver: Driver, instances: Instances, specs: SpecFiles) -> None:
+        self._driver = driver
+        self._instances = instances
+        self._specs = specs
+
+    def intent(
+        self, known: Prepared, *, answers: tuple[DeviceAnswer, ...], spec: msgspec.Raw
+    ) -> Intent:
+        """This instance is about to change hardware for a claim, or takes its devices."""
+        return Intent(
+            uid=known.uid,
+            namespace=known.namespace,
+            name=known.name,
+            uses=known.uses,
+            answers=answers,
+            spec=spec,
+            instance=self._instances.me,
+            boot=self._instances.boot,
+            as_is=known.as_is,
+            resource=known.resource,
+        )
+
+    def prepared(self, claim: Claim, devices: Sequence[PreparedDevice]) -> Prepared:
+        """What the driver answered. Raises `DriverFailedError` if its edits are not valid CDI."""
+        rendered = self._specs.render(claim.uid, devices)
+        return Prepared(
+            uid=claim.uid,
+            namespace=claim.namespace,
+            name=claim.name,
+            uses=uses_of(claim),
+            answers=rendered.answers,
+            spec=rendered.spec,
+            boot=self._instances.boot,
+            as_is=self.is_as_is(claim),
+            resource=claim.ref.resource,
+            given=milliseconds() if claim.ref.resource else 0,
+        )
+
+    def is_as_is(self, claim: Claim) -> bool:
+        """Whether the driver leaves hardware alone for this claim, although not for all."""
+        return self._driver.changes_hardware and not self._driver.changes(claim)
+
+    def changed(self, known: Prepared | Intent) -> bool:
+        """Whether there may be something of the claim to undo."""
+        return self._driver.changes_hardware and not known.as_is
+
+    def must_last(self, record: Prepared) -> bool:
+        """Whether the record must be on disk before it is answered.
+
+        A container with an extended resource is looked after anew after a reboot (PreStartContainer), so only
+        hardware that was changed must not be forgotten; and all pods wait for the answer.
+        """
+        return not record.resource or self.changed(record)
+
+
+def given_again(uid: str) -> Callable[[Ledger], Sequence[Record]]:
+    """Note that a container gets what is prepared already: whoever would release it must look anew."""
+
+    def note(ledger: Ledger) -> Sequence[Record]:
+        known = ledger.prepared(uid)
+        return [msgspec.structs.replace(known, given=milliseconds())] if known else []
+
+    return note
