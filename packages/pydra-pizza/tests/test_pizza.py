@@ -84,3 +84,11 @@ def test_the_program_shows_what_it_would_publish():
     assert [d["name"] for d in body["spec"]["devices"]][:2] == ["margherita", "diavola"]
     table = subprocess.run(command[:-2], capture_output=True, check=True, timeout=30, text=True)
     assert "toppings=mushrooms, basil" in " ".join(table.stdout.split())
+
+
+async def test_pods_without_claims_ask_for_whole_pizzas_by_number():
+    driver = PizzaDriver()
+    (resource,) = driver.resources(await driver.discover())
+    assert resource.name == f"{KITCHEN}/pizza"
+    assert [one.id for one in resource.devices][:2] == ["margherita", "diavola"]
+    assert all(one.devices == (one.id,) and not one.share for one in resource.devices)
