@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from pydra_core.metrics import Metric, Sample
 from pydra_nvidia.condition import Condition
+from pydra_nvidia.mps.values import DaemonState
 from pydra_nvidia.xids import XidClass
 
 _ECC = "pydra_nvidia_ecc_errors_total"
@@ -19,6 +20,14 @@ _WAITING = "pydra_nvidia_waiting_for_reset"
 _HEAT = "pydra_nvidia_temperature_celsius"
 _XIDS = "pydra_nvidia_xids_total"
 _LOST = "pydra_nvidia_lost"
+_UP = "pydra_nvidia_mps_up"
+_CLIENTS = "pydra_nvidia_mps_clients"
+_SHARES = {
+    "memory": "pydra_nvidia_share_memory_bytes",
+    "sms": "pydra_nvidia_share_multiprocessors",
+    "shares": "pydra_nvidia_share_count",
+}
+_SHORT = 8
 
 METRICS: Mapping[str, Metric] = {
     _ECC: Metric(kind="counter", meaning="Memory errors in a GPU's life.", labels=("gpu", "kind")),
@@ -34,6 +43,19 @@ METRICS: Mapping[str, Metric] = {
         kind="counter", meaning="XIDs reported since the driver started.", labels=("gpu", "class")
     ),
     _LOST: Metric(kind="gauge", meaning="1 while a GPU does not answer.", labels=("gpu",)),
+    _UP: Metric(kind="gauge", meaning="1 while the MPS daemon of tenants runs.", labels=("gpu",)),
+    _CLIENTS: Metric(kind="gauge", meaning="Programs connected to MPS.", labels=("gpu",)),
+    _SHARES["memory"]: Metric(
+        kind="gauge", meaning="Memory a claim took of a shared GPU.", labels=("gpu", "share")
+    ),
+    _SHARES["sms"]: Metric(
+        kind="gauge",
+        meaning="Multiprocessors a claim took of a shared GPU.",
+        labels=("gpu", "share"),
+    ),
+    _SHARES["shares"]: Metric(
+        kind="gauge", meaning="Shares a claim took of a shared GPU.", labels=("gpu", "share")
+    ),
 }
 """Declared to the framework; `docs/dev/metrics.md` has the table."""
 
@@ -56,6 +78,22 @@ def samples(minor: int, condition: Condition, xids: Mapping[XidClass, int]) -> I
         yield Sample(_HEAT, condition.temperature, gpu)
     for kind in XidClass:
         yield Sample(_XIDS, xids.get(kind, 0), {**gpu, "class": str(kind)})
+
+
+def mps_samples(minor: int, state: DaemonState) -> Iterator[Sample]:
+    """What is known of the daemon of one GPU."""
+    gpu = {"gpu": str(minor)}
+    if state.tenants:
+        yield Sample(_UP, int(state.alive), gpu)
+    if state.clients is not None:
+        yield Sample(_CLIENTS, state.clients, gpu)
+
+
+def share_samples(minor: int, share: str, took: Mapping[str, int]) -> Iterator[Sample]:
+    """What one claim took of a GPU. A share is named by the first letters of its ID, which `pydra top` shows as well."""
+    for name, amount in took.items():
+        if name in _SHARES:
+            yield Sample(_SHARES[name], amount, {"gpu": str(minor), "share": share[:_SHORT]})
 
 
 def _counted(

@@ -15,7 +15,8 @@ from pydra_core.values import NUMA_NODE, PCI_BUS_ID, PCIE_ROOT, binary, semver
 from pydra_nvidia.gpus import Engines, Gpu, Host, MigDevice, MigProfile, Placement, Snapshot
 from pydra_nvidia.links import nvlink_groups, pcie_groups, with_links_down
 from pydra_nvidia.partitions import Cut
-from pydra_nvidia.parts import NO_CUTS, Part, parts
+from pydra_nvidia.parts import NO_CUTS, NO_OFFERS, Part, parts
+from pydra_nvidia.shares import Offer, capacities
 
 _Known: TypeAlias = dict[str, bool | int | str | Version | None]
 
@@ -51,6 +52,14 @@ SCHEMA: Schema = {
         type=str, meaning="GPUs of a group meet at PCIe switches", optional=True
     ),
     "cliqueID": Attribute(type=str, meaning="NVLink domain and clique over nodes", optional=True),
+    "smEnforcement": Attribute(
+        type=str,
+        meaning="what holds programs on a shared GPU to their part: mps-…, or none",
+        optional=True,
+    ),
+    "unpartitionableSMs": Attribute(
+        type=int, meaning="multiprocessors of a shared GPU nobody can ask for", optional=True
+    ),
     "parentUUID": Attribute(type=str, meaning="GPU a MIG device is part of", optional=True),
     "profile": Attribute(type=str, meaning="of a MIG device: 1g.10gb", optional=True),
     PCI_BUS_ID: Attribute(type=str, meaning="address on the PCI bus", optional=True),
@@ -58,6 +67,8 @@ SCHEMA: Schema = {
     NUMA_NODE: Attribute(type=int, meaning="nearest memory of the host", optional=True),
     "memory": Attribute(type=Capacity, meaning="memory", unit="bytes", optional=True),
     "multiprocessors": Attribute(type=Capacity, meaning="streaming multiprocessors", optional=True),
+    "sms": Attribute(type=Capacity, meaning="streaming multiprocessors to ask for", optional=True),
+    "shares": Attribute(type=Capacity, meaning="equal shares to ask for", optional=True),
     "copyEngines": Attribute(type=Capacity, meaning="engines that copy", optional=True),
     "decoders": Attribute(type=Capacity, meaning="video decoders", optional=True),
     "encoders": Attribute(type=Capacity, meaning="video encoders", optional=True),
@@ -77,6 +88,7 @@ def inventory(
     snapshot: Snapshot,
     links: Mapping[str, frozenset[int]] | None = None,
     cuts: Mapping[str, Cut] = NO_CUTS,
+    offers: Mapping[str, Offer] = NO_OFFERS,
 ) -> Inventory:
     """All that is published of the node.
 
@@ -84,8 +96,9 @@ def inventory(
         snapshot: of now.
         links: NVLinks that worked earlier, by bus ID.
         cuts: how GPUs are cut whose MIG devices are made for claims, by UUID.
+        offers: how GPUs are shared that are, by UUID.
     """
-    found = parts(snapshot, cuts)
+    found = parts(snapshot, cuts, offers)
     down = with_links_down(snapshot, links or {})
     groups = {
         "nvlinkGroup": _members(snapshot, nvlink_groups(snapshot)),
@@ -97,6 +110,7 @@ def inventory(
                 name,
                 attributes=_attributes(part, snapshot, groups, linked=part.gpu.index not in down),
                 capacity=_capacity(part),
+                shareable=part.offer is not None,
                 consumes=_consumes(part, cuts),
             )
             for name, part in found.items()
@@ -145,7 +159,11 @@ def _attributes(
     *,
     linked: bool,
 ) -> dict[str, bool | int | str | Version]:
-    own = _of_mig(part) if part.is_mig else _of_gpu(part.gpu, groups) | {"linkHealthy": linked}
+    own = (
+        _of_mig(part)
+        if part.is_mig
+        else _of_gpu(part.gpu, groups) | {"linkHealthy": linked} | _of_offer(part.offer)
+    )
     known = _common(part.gpu, snapshot.host) | own
     return {name: value for name, value in known.items() if value is not None and value != ""}
 
@@ -195,13 +213,21 @@ def _of_mig(part: Part) -> _Known:
     return {"type": "mig", "parentUUID": part.gpu.uuid, **own}
 
 
-def _capacity(part: Part) -> dict[str, str | int]:
+def _of_offer(offer: Offer | None) -> _Known:
+    if offer is None:
+        return {}
+    left = offer.all_sms - offer.sms if offer.sms else 0
+    return {"smEnforcement": offer.enforcement, "unpartitionableSMs": left or None}
+
+
+def _capacity(part: Part) -> Mapping[str, str | int | Capacity]:
     if part.partition:
         return _of_share(part.partition.profile, part.partition.placement)
     if part.mig:
         return _of_share(part.mig, part.mig.placement)
     memory = part.gpu.memory
-    return _counts(part.gpu.engines) | ({"memory": binary(memory.total)} if memory else {})
+    whole = _counts(part.gpu.engines) | ({"memory": binary(memory.total)} if memory else {})
+    return capacities(part.offer, whole) if part.offer else whole
 
 
 def _of_share(share: MigDevice | MigProfile, place: Placement | None) -> dict[str, str | int]:

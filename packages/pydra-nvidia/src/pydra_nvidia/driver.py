@@ -37,15 +37,18 @@ from pydra_nvidia.devices import SCHEMA, inventory
 from pydra_nvidia.gpus import Gpu, Snapshot
 from pydra_nvidia.links import links_seen
 from pydra_nvidia.making import Making, is_made, missing
-from pydra_nvidia.parameters import Interval, Parameters
+from pydra_nvidia.neighbours import UUID
+from pydra_nvidia.parameters import Parameters
 from pydra_nvidia.partitions import Cut
-from pydra_nvidia.parts import NO_CUTS, Part, parts
+from pydra_nvidia.parts import NO_CUTS, NO_OFFERS, Part, parts
 from pydra_nvidia.places import MADE
 from pydra_nvidia.preferring import preferred
 from pydra_nvidia.resources import resources
 from pydra_nvidia.settings import NvidiaSettings
-from pydra_nvidia.sharing import asks_time_slices, time_slice
-from pydra_nvidia.turns import end_turns, take_turns
+from pydra_nvidia.shares import Offer, offer
+from pydra_nvidia.sharing import asks, use
+from pydra_nvidia.tenancy import Tenancy
+from pydra_nvidia.using import Using
 from pydra_nvidia.watching import Watching
 from pydra_nvidia.xids import Xids
 
@@ -56,7 +59,6 @@ else:
 
 _log = logging.getLogger(__name__)
 _DISCOVERY = 30.0
-_UUID = "uuid"
 _GONE = "is not on this node any more; delete the pod, and its next claim gets what there is"
 
 
@@ -80,38 +82,45 @@ class NvidiaDriver(Driver):
         self._blame = Blame(self)
         self._making = Making(self)
         self._cuts: Mapping[str, Cut] = NO_CUTS
-        xids = Xids(self._settings.harmless_xids)
-        self._watching = Watching(self, self._blame, xids, lambda: self._parts)
+        self._offers: Mapping[str, Offer] = NO_OFFERS
+        self._tenancy = Tenancy(self, settings.mps_dir) if settings.mps else None
+        self._using = Using(self, self._tenancy)
+        xids = Xids(settings.harmless_xids)
+        self._watching = Watching(self, self._blame, xids, lambda: self._parts, self._using)
 
     async def discover(self) -> Inventory:
         found = await self._look()
         self._links = links_seen(found, self._links)
-        return inventory(found, self._links, self._cuts)
+        return inventory(found, self._links, self._cuts, self._offers)
 
     async def prepare(self, claim: Claim) -> list[PreparedDevice]:
-        chosen = [(a, await self._part(a.device)) for a in claim.allocations]
-        slices = [time_slice(claim, a, part) for a, part in chosen]
-        wanted = [part for a, part in chosen if part.partition and not a.admin_access]
-        await self._making.check(self._root().seen, claim, wanted)
+        known = [(a, await self._part(a.device)) for a in claim.allocations]
+        mps = self._tenancy is not None
+        chosen = [(a, part, use(claim, a, part, mps=mps)) for a, part in known]
+        await self._using.check(claim, chosen)
+        wanted = [part for a, part in known if part.partition and not a.admin_access]
+        root = self._root().seen
+        await self._making.check(root, claim, wanted)
         prepared = []
-        for (allocation, part), interval in zip(chosen, slices, strict=True):
+        for allocation, part, how in chosen:
             there, made = await self._there(claim, allocation, part)
             edits = await self._edits(there)
-            turns = await self._take_turns(there, interval)
-            prepared.append(allocation.prepared(edits, turns | made))
+            more, kept = await self._using.begin(root, claim, (allocation, there, how))
+            prepared.append(allocation.prepared(edits + more, kept | made))
         return prepared
 
     def changes(self, claim: Claim) -> bool:
-        """Whole GPUs are there already, and so are MIG devices, unless they are made for claims."""
+        """Whole GPUs are there already, and so are MIG devices, unless they are made for claims, or shared."""
         made = (not a.admin_access and is_made(a.device) for a in claim.allocations)
-        return asks_time_slices(claim) or (self._dynamic and any(made))
+        return asks(claim) or (self._dynamic and any(made))
 
     def untouched(self, claim: Claim) -> bool:
-        return not asks_time_slices(claim) and self._making.untouched(claim.uid)
+        return self._using.untouched(claim.uid) and self._making.untouched(claim.uid)
 
     async def unprepare(self, prepared: PreparedClaim) -> None:
         """Each GPU for itself: one that refuses keeps no other as it is."""
-        refusals = [err for device in prepared.devices if (err := await self._undone(device))]
+        uid = prepared.ref.uid
+        refusals = [err for d in prepared.devices if (err := await self._undone(uid, d))]
         if any(map(self._may_be_made, prepared.devices)):
             gpus = (self._snapshot or await self._look()).gpus
             await self._making.undo(self._root().seen, prepared, gpus, dynamic=self._dynamic)
@@ -124,7 +133,8 @@ class NvidiaDriver(Driver):
             yield health
 
     def samples(self) -> Iterable[Sample]:
-        return self._watching.samples(self._snapshot.gpus if self._snapshot else ())
+        gpus = self._snapshot.gpus if self._snapshot else ()
+        return (*self._watching.samples(gpus), *self._using.samples(gpus))
 
     async def _look(self) -> Snapshot:
         """Ask NVML; what a GPU was that is lost now is remembered, since a claim may hold it."""
@@ -137,8 +147,20 @@ class NvidiaDriver(Driver):
                 _log.warning("GPU cannot be read in full", extra={"gpu": index, "why": fault})
         await self._driver_edits.find(root, found.host.driver)
         cuts = await self._making.cuts(root.seen, found.gpus) if self._dynamic else NO_CUTS
-        self._snapshot, self._cuts, self._parts = found, cuts, parts(found, cuts)
+        offers = await self._shared(found)
+        self._snapshot, self._cuts, self._offers = found, cuts, offers
+        self._parts = parts(found, cuts, offers)
         return found
+
+    async def _shared(self, found: Snapshot) -> Mapping[str, Offer]:
+        """How GPUs are shared, by UUID: those that are to be, and can be."""
+        settings = self._settings
+        gpus = [gpu for gpu in found.gpus if gpu.uuid and settings.is_shared(gpu.minor, gpu.uuid)]
+        able = await self._tenancy.able(gpus) if self._tenancy else {}
+        offers = {
+            gpu.uuid or "": offer(gpu, settings.shares, able.get(gpu.uuid or "")) for gpu in gpus
+        }
+        return {uuid: known for uuid, known in offers.items() if known}
 
     async def _part(self, device: str) -> Part:
         """The device of that name; looked for again if it is not known, or not there any more."""
@@ -180,17 +202,10 @@ class NvidiaDriver(Driver):
         all_nodes = [*nodes.control(), *own, *nodes.channels(self._settings.imex_channels)]
         return self._driver_edits.of(part.uuid or "", nodes, all_nodes)
 
-    async def _take_turns(self, part: Part, interval: Interval | None) -> dict[str, str]:
-        """Let programs of the claim take turns if it asks for that; what is kept of the device."""
-        uuid = part.uuid or ""
-        if interval is None:
-            return {_UUID: uuid}
-        return {_UUID: uuid} | await take_turns(self, self._root().seen, uuid, interval)
-
-    async def _undone(self, device: PreparedDevice) -> PydraError | None:
+    async def _undone(self, uid: str, device: PreparedDevice) -> PydraError | None:
         try:
             if uuid := await self._uuid(device):
-                await end_turns(self, self._root().seen, uuid, device.state)
+                await self._using.end(self._root().seen, uid, uuid, device)
         except PydraError as err:
             return err
         return None
@@ -198,7 +213,7 @@ class NvidiaDriver(Driver):
     async def _uuid(self, device: PreparedDevice) -> str | None:
         """The GPU that was changed, or may have been; None for a MIG device, and for what is not there any more."""
         if device.state:
-            return str(device.state[_UUID])
+            return str(device.state[UUID])
         try:
             part = await self._part(device.device)  # at a start nothing was discovered yet
         except DeviceGoneError:

@@ -15,6 +15,9 @@ import msgspec
 
 from pydra_nvidia.condition import Condition
 
+_VOLTA, _AMPERE_A100 = (7, 0), (8, 0)
+_FEW_CORES, _MANY_CORES = 64, 128
+"""CUDA cores of a multiprocessor, by the tables of the CUDA programming guide: up to the A100, and in all newer ones."""
 FabricState = Literal["not_supported", "not_started", "in_progress", "completed"]
 RemoteKind = Literal["gpu", "switch", "npu", "unknown"]
 
@@ -202,6 +205,7 @@ class Gpu(_Value, frozen=True, kw_only=True):
         bus_id: As Kubernetes spells it: `0000:3b:00.0`.
         architecture: `Hopper`; a number NVML has and we have no word for is `architecture-14`.
         compute_capability: `9.0`.
+        cores: CUDA cores, of which a multiprocessor has 64 or 128.
         module_id: Place on the baseboard.
         addressing_mode: `HMM`, `ATS`, or `None` as NVML says for neither.
         mig: None on a GPU that cannot be partitioned.
@@ -220,6 +224,7 @@ class Gpu(_Value, frozen=True, kw_only=True):
     brand: str | None = None
     architecture: str | None = None
     compute_capability: str | None = None
+    cores: int | None = None
     serial: str | None = None
     board_part: str | None = None
     vbios: str | None = None
@@ -249,6 +254,16 @@ class Gpu(_Value, frozen=True, kw_only=True):
     def lost(self) -> bool:
         """NVML says so: it fell off the bus, or needs a reset before anything else."""
         return self.condition.lost
+
+    @property
+    def multiprocessors(self) -> int | None:
+        """Streaming multiprocessors, told by all kinds of GPUs: by their engines, or else by their cores."""
+        if self.engines:
+            return self.engines.multiprocessors
+        generation = tuple(map(int, (self.compute_capability or "0").split(".")))
+        if self.cores is None or generation < _VOLTA:
+            return None
+        return self.cores // (_FEW_CORES if generation <= _AMPERE_A100 else _MANY_CORES)
 
     @property
     def partitioned(self) -> bool:

@@ -127,6 +127,19 @@ def set_compute_mode(root: str, uuid: str, mode: str) -> str:
 
 
 @reads
+def compute_mode(root: str, uuid: str) -> str:
+    """How a GPU takes programs: `default`, `exclusive_process` or `prohibited`.
+
+    Raises:
+        DeviceGoneError: there is no such GPU, or it is lost.
+        VendorError: NVML does not tell.
+    """
+    begin(root)
+    mode = int(required(_with_uuid(uuid), uuid, "nvmlDeviceGetComputeMode"))
+    return COMPUTE_MODES.get(mode, f"mode-{mode}")
+
+
+@reads
 def mig_profiles(root: str) -> list[dict[str, Any]]:
     """Which partitions each GPU can be cut into: `reading.mig_profiles`.
 

@@ -9,9 +9,12 @@ from types import MappingProxyType
 from pydra_nvidia.gpus import Gpu, MigDevice, Snapshot
 from pydra_nvidia.names import Place, gpu_name, mig_name, place_name, static_name
 from pydra_nvidia.partitions import Cut, Partition
+from pydra_nvidia.shares import Offer
 
 NO_CUTS: Mapping[str, Cut] = MappingProxyType({})
 """No GPU is cut for claims."""
+NO_OFFERS: Mapping[str, Offer] = MappingProxyType({})
+"""No GPU is shared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +24,14 @@ class Part:
     Attributes:
         partition: As what it is made; `mig` is None then unless it was.
         fixed: It exists where others are made, and is nobody's to undo.
+        offer: How it is shared; None if it goes to one claim.
     """
 
     gpu: Gpu
     mig: MigDevice | None = None
     partition: Partition | None = None
     fixed: bool = False
+    offer: Offer | None = None
 
     @property
     def is_mig(self) -> bool:
@@ -39,7 +44,11 @@ class Part:
         return self.mig.uuid if self.mig else self.gpu.uuid
 
 
-def parts(snapshot: Snapshot, cuts: Mapping[str, Cut] = NO_CUTS) -> dict[str, Part]:
+def parts(
+    snapshot: Snapshot,
+    cuts: Mapping[str, Cut] = NO_CUTS,
+    offers: Mapping[str, Offer] = NO_OFFERS,
+) -> dict[str, Part]:
     """The devices of the node by name, in the order of minor numbers, MIG devices in that of their places.
 
     MIG devices that are made for claims are in order of preference, behind those that are there.
@@ -49,14 +58,15 @@ def parts(snapshot: Snapshot, cuts: Mapping[str, Cut] = NO_CUTS) -> dict[str, Pa
     known = (gpu for gpu in snapshot.gpus if gpu.minor is not None and gpu.uuid)
     usable = [gpu for gpu in known if not gpu.lost and not gpu.condition.left_out]
     ordered = sorted(usable, key=_minor)
-    found = (part for gpu in ordered for part in _parts(gpu, cuts.get(gpu.uuid or "")))
+    found = (part for gpu in ordered for part in _parts(gpu, cuts, offers))
     named = ((_name(part), part) for part in found)
     return {name: part for name, part in named if name}
 
 
-def _parts(gpu: Gpu, cut: Cut | None) -> Iterator[Part]:
+def _parts(gpu: Gpu, cuts: Mapping[str, Cut], offers: Mapping[str, Offer]) -> Iterator[Part]:
+    cut = cuts.get(gpu.uuid or "")
     if not gpu.partitioned:
-        yield Part(gpu)
+        yield Part(gpu, offer=offers.get(gpu.uuid or ""))
         return
     there = [mig for mig in sorted(gpu.mig_devices, key=_place) if mig.uuid]
     if cut is None:

@@ -24,14 +24,16 @@ else:
     nvml = Sdk("pydra_nvidia.nvml")
 
 _log = logging.getLogger(__name__)
-_ALL = "default"
+_SEVERAL = "default"
 """The compute mode in which several programs may use a GPU at once."""
 _PATIENCE, _LOOK = 10.0, 20.0
-_SLICE, _MODE = "timeSlice", "computeMode"
+SLICE, MODE = "timeSlice", "computeMode"
 
 
-async def take_turns(driver: Driver, root: Path, uuid: str, interval: Interval) -> dict[str, str]:
-    """Let programs share a GPU in turns of this length.
+async def take_turns(
+    driver: Driver, root: Path, uuid: str, interval: Interval | None
+) -> dict[str, str]:
+    """Let programs share a GPU in turns of this length, or of the length there is.
 
     Returns:
         What `end_turns` needs.
@@ -39,9 +41,11 @@ async def take_turns(driver: Driver, root: Path, uuid: str, interval: Interval) 
     Raises:
         PydraError: NVML or `nvidia-smi` refused; the text names the GPU and the call.
     """
-    before = await _set_mode(driver, root, uuid, _ALL)
-    await set_time_slice(root, uuid, interval)
-    return {_SLICE: interval} | ({_MODE: before} if before != _ALL else {})
+    before = await set_mode(driver, root, uuid, _SEVERAL)
+    if interval:
+        await set_time_slice(root, uuid, interval)
+    kept = {SLICE: interval} if interval else {}
+    return kept | ({MODE: before} if before != _SEVERAL else {})
 
 
 async def end_turns(driver: Driver, root: Path, uuid: str, state: Mapping[str, Any]) -> None:
@@ -56,14 +60,11 @@ async def end_turns(driver: Driver, root: Path, uuid: str, state: Mapping[str, A
     Raises:
         PydraError: NVML or `nvidia-smi` refused, and the GPU is there.
     """
-    if state and _SLICE not in state:
-        return
-    if not state and not can_set_time_slices(root):
-        return  # whoever was interrupted cannot have set any
     try:
-        await set_time_slice(root, uuid, "Default")
-        if mode := state.get(_MODE):
-            await _set_mode(driver, root, uuid, str(mode))
+        if SLICE in state or (not state and can_set_time_slices(root)):
+            await set_time_slice(root, uuid, "Default")
+        if mode := state.get(MODE):
+            await set_mode(driver, root, uuid, str(mode))
     except PydraError as err:
         if not await _is_gone(driver, root, uuid):
             raise
@@ -71,11 +72,26 @@ async def end_turns(driver: Driver, root: Path, uuid: str, state: Mapping[str, A
         _log.warning("time slices of a GPU that is gone are not set back", extra=extra)
 
 
-async def _set_mode(driver: Driver, root: Path, uuid: str, mode: str) -> str:
+async def set_mode(driver: Driver, root: Path, uuid: str, mode: str) -> str:
+    """Let a GPU take programs in another way; the compute mode it had.
+
+    Raises:
+        PydraError: NVML refused; the text names the GPU and the call.
+    """
     with named(f"GPU {uuid}"):
         return str(
             await driver.sdk(nvml.set_compute_mode, str(root), uuid, mode, timeout=_PATIENCE)
         )
+
+
+async def compute_mode(driver: Driver, root: Path, uuid: str) -> str:
+    """How a GPU takes programs now.
+
+    Raises:
+        PydraError: NVML does not tell; the text names the GPU and the call.
+    """
+    with named(f"GPU {uuid}"):
+        return str(await driver.sdk(nvml.compute_mode, str(root), uuid, timeout=_PATIENCE))
 
 
 async def _is_gone(driver: Driver, root: Path, uuid: str) -> bool:

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from pydra_core import DeviceHealth, Health, PydraError
@@ -25,6 +26,7 @@ from pydra_nvidia.counters import samples
 from pydra_nvidia.gpus import Gpu
 from pydra_nvidia.judging import Record, Verdict, heard, look, verdict
 from pydra_nvidia.parts import Part
+from pydra_nvidia.using import Using
 from pydra_nvidia.xids import XidClass, Xids
 
 if TYPE_CHECKING:
@@ -50,15 +52,22 @@ class Watching:
         blame: by whom GPUs are asked.
         xids: what XIDs mean here.
         parts: the published devices, as of now.
+        using: how devices are shared, which is looked at as well.
     """
 
     def __init__(
-        self, driver: Driver, blame: Blame, xids: Xids, parts: Callable[[], Mapping[str, Part]]
+        self,
+        driver: Driver,
+        blame: Blame,
+        xids: Xids,
+        parts: Callable[[], Mapping[str, Part]],
+        using: Using,
     ) -> None:
         self._driver = driver
         self._blame = blame
         self._xids = xids
         self._parts = parts
+        self._using = using
         self._records: dict[_Key, Record] = {}
         self._links: dict[str, tuple[int, ...] | None] = {}
         self._reports: asyncio.Queue[GpuEvent] = asyncio.Queue()
@@ -82,6 +91,7 @@ class Watching:
                     without = self._blame.guilty
                     listening = asyncio.ensure_future(self._listen(root))
                 self._looked(reading.conditions(told, self._driver.host))
+                await self._using.look(Path(root))
                 for health in self._healths(self._parts()):
                     yield health
                 until = time.monotonic() + _EVERY
@@ -176,7 +186,7 @@ class Watching:
         if (name, None) not in self._records:
             keys.append((f"#{part.gpu.index}", None))
         found = [verdict(self._records[key]) for key in keys if key in self._records]
-        return next((v for v in found if not v.healthy), Verdict())
+        return next((v for v in found if not v.healthy), self._using.verdict(part))
 
 
 async def _ended(task: asyncio.Future[None]) -> None:

@@ -138,7 +138,6 @@ NUMBER(nvmlDeviceGetPersistenceMode, persistence)
 NUMBER(nvmlDeviceGetComputeMode, compute_mode)
 NUMBER(nvmlDeviceGetPowerManagementLimit, power_limit)
 NUMBER(nvmlDeviceGetEnforcedPowerLimit, power_limit)
-NUMBER(nvmlDeviceGetNumGpuCores, sm)
 WORDS(nvmlDeviceGetSerial, serial)
 WORDS(nvmlDeviceGetVbiosVersion, vbios)
 WORDS(nvmlDeviceGetBoardPartNumber, board_part)
@@ -168,6 +167,18 @@ API int nvmlDeviceGetName(void *handle, char *to, unsigned size) {
     }
     GPU(handle);
     return text(to, size, gpu->name);
+}
+
+/* CUDA cores of one multiprocessor: 64 up to Ampere's data centre chip, 128 in all others since. */
+static unsigned cores_of_one(const struct Gpu *gpu) {
+    return gpu->cc_major < 8 || (gpu->cc_major == 8 && gpu->cc_minor == 0) ? 64 : 128;
+}
+
+API int nvmlDeviceGetNumGpuCores(void *handle, unsigned *to) {
+    GPU(handle);
+    NEEDS(to);
+    *to = gpu->sm * cores_of_one(gpu);
+    return OK;
 }
 
 API int nvmlDeviceGetCudaComputeCapability(void *handle, int *major, int *minor) {

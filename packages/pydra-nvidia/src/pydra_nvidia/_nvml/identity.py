@@ -45,6 +45,7 @@ def make(gpu: Asking) -> dict[str, Any]:
         "board_part": gpu("nvmlDeviceGetBoardPartNumber"),
         "vbios": gpu("nvmlDeviceGetVbiosVersion"),
         "module_id": gpu("nvmlDeviceGetModuleId"),
+        "cores": gpu("nvmlDeviceGetNumGpuCores"),
         "memory": _memory(gpu),
     }
 
