@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -14,12 +16,40 @@ from driver_world import DRIVER, NODE
 from pydra_core import main
 from pydra_testbed.objects import ObjectRef
 
+PAGE = Path(__file__).parents[2] / "docs" / "user" / "who-has-which-device.md"
 SHARE = "11111111-2222-3333-4444-555555555555"
 
 
 def shares(device, share):
     return {"driver": DRIVER, "pool": NODE, "device": device, "shareID": share,
             "consumedCapacity": {"card.acme.example/memory": "2Gi"}}  # fmt: skip
+
+
+CUT = """
+from pydra_cdi import ContainerEdits
+from pydra_core import Capacity, Claim, Device, Driver, Inventory, PreparedDevice, RequestPolicy, ValidRange, main
+
+MEMORY = RequestPolicy(default="16Gi", valid_range=ValidRange(minimum="1Mi", step="1Mi"))
+CORES = RequestPolicy(default="0", valid_range=ValidRange(minimum="0", step="5"))
+CAPACITY = {
+    "memory": Capacity("16Gi", MEMORY),
+    "cores": Capacity("100", CORES),
+    "engines": Capacity("7", RequestPolicy(default="0", valid_values=("0",))),
+}
+
+
+class CutDriver(Driver):
+    name = "card.acme.example"
+
+    async def discover(self) -> Inventory:
+        return Inventory(*(Device(f"card-{n}", capacity=CAPACITY, shareable=True) for n in range(3)))
+
+    async def prepare(self, claim: Claim) -> list[PreparedDevice]:
+        return [a.prepared(ContainerEdits(env=["CARD=1"])) for a in claim.allocations]
+
+
+main(CutDriver)
+"""
 
 
 @pytest.fixture
@@ -102,6 +132,52 @@ async def test_the_api_server_adds_pods_and_free_devices(world, top):
     told = json.loads(out)
     assert (code, [d["device"] for d in told["devices"]]) == (1, ["card-0", "card-2"])
     assert "no answer" in told["findings"][0]
+
+
+def cut(device, share, **consumed):
+    return {"driver": DRIVER, "pool": NODE, "device": device, "shareID": share,
+            "consumedCapacity": {"engines": "0"} | consumed}  # fmt: skip
+
+
+async def test_who_has_what_of_a_shared_device_and_what_is_left_of_it(world, top):
+    driver = await world.start(CUT)
+    await driver.registered()
+    other = SHARE.replace("1", "9")
+    ada = await world.claim(cut("card-0", SHARE, memory="4Gi", cores="25"), name="ada")
+    bob = await world.claim(cut("card-0", other, memory="512Mi", cores="0"), name="bob")
+    eve = await world.claim(cut("card-1", SHARE, memory="16Gi", cores="100"), name="eve")
+    await driver.prepare(ada, bob, eve)
+    async for event in world.api.watch("resourceslices"):
+        if event.type == "ADDED":
+            break
+    for name in ("ada", "bob"):
+        body = await world.api.get("resourceclaims", name, "default")
+        pod = {"resource": "pods", "name": f"pod-{name[0]}", "uid": name}
+        body["status"]["reservedFor"] = [pod]
+        await world.api.update("resourceclaims", body, "status")
+    code, out, _ = await aside(top, "--api", "-o", "json")
+    rows = json.loads(out)["devices"]
+    assert code == 0
+    assert [(r["device"], r["state"], r.get("claim", {}).get("name")) for r in rows] == [
+        ("card-0", "prepared", "ada"),
+        ("card-0", "prepared", "bob"),
+        ("card-0", "free", None),
+        ("card-1", "prepared", "eve"),
+        ("card-2", "free", None),
+    ]
+    assert rows[1]["share"] == other
+    assert rows[1]["consumed"] == {"engines": "0", "memory": "512Mi", "cores": "0"}
+    assert rows[2]["left"] == {f"{DRIVER}/cores": "75", f"{DRIVER}/memory": "11776Mi"}
+    assert rows[4]["left"] == {f"{DRIVER}/cores": "100", f"{DRIVER}/memory": "16Gi"}
+    _, table, _ = await aside(top, "--api")
+    about = [line.removeprefix(f"{DRIVER} ") for line in table.splitlines() if "card-0" in line]
+    (shown,) = re.findall(r"<!-- shared -->\n```text\n.*\n((?:.*\n)*?)```", PAGE.read_text())
+    assert [ageless(line) for line in about] == [ageless(line) for line in shown.splitlines()]
+
+
+def ageless(line):
+    """A row without its age, whatever the width of its columns."""
+    return re.sub(r" [0-9]+[smh]( |$)", " ", " ".join(line.split())).strip()
 
 
 async def test_a_damaged_journal_is_a_finding_and_the_rest_is_shown(world, top):

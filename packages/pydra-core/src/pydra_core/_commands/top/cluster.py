@@ -1,4 +1,4 @@
-"""What the API server adds: devices nobody has, and the pods a claim is reserved for."""
+"""What the API server adds: the pods a claim is reserved for, and slices, of which `left` makes what nobody has."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from urllib.parse import quote
 
 from pydra_core._api import access
 from pydra_core._api.client import KubeClient, decode_object
-from pydra_core._commands.top.uses import State, Use
+from pydra_core._commands.top.left import with_free
+from pydra_core._commands.top.uses import Use
 from pydra_core.errors import ApiError
 
 _API = "/apis/resource.k8s.io/v1"
@@ -20,7 +21,7 @@ _NOT_FOUND = 404
 async def joined(
     held: Sequence[Use], kubeconfig: str, environ: Mapping[str, str], node: str
 ) -> tuple[list[Use], list[str]]:
-    """The uses with their pods, the free devices of the node behind them, and what is odd.
+    """The uses with their pods and what they leave, the free devices of the node behind them, and what is odd.
 
     Raises:
         ConfigError: API access is not configured.
@@ -32,7 +33,7 @@ async def joined(
         bodies = await asyncio.gather(
             *(_claim(client, namespace, name) for namespace, name, _ in refs)
         )
-        free = _free(await _slices(client, node), held)
+        slices = await _slices(client, node)
     finally:
         await client.close()
     pods, odd = {}, []
@@ -44,7 +45,7 @@ async def joined(
             )
         else:
             pods[uid] = _pods(body)
-    return [*(dataclasses.replace(u, pods=pods.get(u.uid, ())) for u in held), *free], odd
+    return with_free([dataclasses.replace(u, pods=pods.get(u.uid, ())) for u in held], slices), odd
 
 
 async def _slices(client: KubeClient, node: str) -> list[dict[str, Any]]:
@@ -70,16 +71,3 @@ def _pods(claim: Mapping[str, Any]) -> tuple[str, ...]:
         c.get("name", "") if c.get("resource") == "pods" else f"{c.get('resource')}/{c.get('name')}"
         for c in consumers
     )
-
-
-def _free(slices: Sequence[dict[str, Any]], held: Sequence[Use]) -> list[Use]:
-    taken = {(u.driver, u.pool, u.device) for u in held}
-    published = {
-        (spec.get("driver", ""), spec.get("pool", {}).get("name", ""), device.get("name", ""))
-        for spec in (each.get("spec", {}) for each in slices)
-        for device in spec.get("devices") or ()
-    }
-    return [
-        Use(driver=driver, pool=pool, device=device, state=State.FREE)
-        for driver, pool, device in sorted(published - taken)
-    ]

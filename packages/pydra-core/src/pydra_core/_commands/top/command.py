@@ -17,7 +17,7 @@ def _configure(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--api",
         action="store_true",
-        help="ask the API server too: free devices, and pods of claims",
+        help="ask the API server too: free devices, what shares leave of one, and pods of claims",
     )
     parser.add_argument("-o", "--output", choices=("table", "json", "yaml"), default="table")
     options.add_settings(parser)

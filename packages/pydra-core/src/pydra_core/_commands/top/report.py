@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -64,6 +64,7 @@ def _row(use: Use) -> dict[str, Any]:
         "share": use.share,
         "adminAccess": use.admin,
         "consumed": dict(use.consumed),
+        "left": dict(use.left),
         "since": use.since.isoformat().replace("+00:00", "Z") if use.since else "",
         "pods": list(use.pods),
     }
@@ -79,7 +80,7 @@ def _table(report: Report) -> None:
     columns = ["DRIVER", "DEVICE", "STATE", "CLAIM", "REQUEST", "SHARE", "CONSUMED", "SINCE"]
     table = Table(
         *columns,
-        *(["POD"] if report.with_api else []),
+        *(["LEFT", "POD"] if report.with_api else []),
         box=None,
         pad_edge=False,
         header_style="dim",
@@ -92,10 +93,10 @@ def _table(report: Report) -> None:
             _claim(use),
             ", ".join(use.requests),
             use.share or ("admin access" if use.admin else ""),
-            " ".join(f"{name.rpartition('/')[2]}={amount}" for name, amount in use.consumed),
+            _amounts((name, amount) for name, amount in use.consumed if amount != "0"),
             _age(use, report.now),
         ]
-        table.add_row(*row, *([", ".join(use.pods)] if report.with_api else []))
+        table.add_row(*row, *([_amounts(use.left), ", ".join(use.pods)] if report.with_api else []))
     if report.uses:
         console.print(table)
     else:
@@ -109,6 +110,11 @@ def _device(use: Use, node: str) -> str:
     if use.pool in ("", node) or not node:
         return use.device
     return f"{use.pool.removeprefix(f'{node}/')}/{use.device}"
+
+
+def _amounts(of: Iterable[tuple[str, str]]) -> str:
+    """Without domains. What a share takes none of is in the documents alone."""
+    return " ".join(f"{name.rpartition('/')[2]}={amount}" for name, amount in of)
 
 
 def _claim(use: Use) -> str:

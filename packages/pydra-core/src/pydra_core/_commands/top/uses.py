@@ -14,7 +14,7 @@ from pydra_core._state.survey import Survey
 
 
 class State(StrEnum):
-    """How a claim stands with a device; `free` is known from the API server only."""
+    """How a claim stands with a device; `free`, or what is left of it, is known from the API server only."""
 
     PREPARED = "prepared"
     WORKING = "in progress"
@@ -24,9 +24,9 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Use:
-    """One device and who has it.
+    """One device, or a share of it, and who has it.
 
-    `since` is when the claim's spec file was written: after a reboot, that is the start of the driver. None where the
+    `consumed` is what a share takes, `left` what all of them leave (of `State.FREE`). `since` is when the claim's spec file was written: after a reboot, that is the start of the driver. None where the
     claim has no spec file.
     """
 
@@ -41,6 +41,7 @@ class Use:
     share: str = ""
     admin: bool = False
     consumed: tuple[tuple[str, str], ...] = ()
+    left: tuple[tuple[str, str], ...] = ()
     since: datetime | None = None
     pods: tuple[str, ...] = ()
 
