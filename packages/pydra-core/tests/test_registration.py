@@ -107,3 +107,38 @@ async def test_after_a_refusal_a_silent_kubelet_is_shown_the_socket(path, waits)
         before = identity(path)
         await tell(path, registered=False, error="no")
         await shown_anew(path, before)
+
+
+async def gone(path):
+    while path.exists():  # noqa: ASYNC110 (a kubelet watches the directory)
+        await asyncio.sleep(0.01)
+
+
+async def test_a_socket_that_is_not_to_be_seen_is_taken_away_and_the_registration_with_it(
+    path, waits
+):
+    waits()
+    async with served(path) as made:
+        changes: asyncio.Queue[bool] = asyncio.Queue()
+        made.on_change = changes.put_nowait
+        await tell(path, registered=True)
+        assert await changes.get()
+        made.offer(offered=False)
+        await gone(path)
+        assert (await changes.get(), made.registered) == (False, False)
+        made.offer(offered=True)
+        await shown_anew(path, None)
+        assert made.refusal == "the kubelet has not asked yet"
+        await tell(path, registered=True)
+        assert (await changes.get(), made.refusal) == (True, "")
+
+
+async def test_a_driver_that_is_not_to_be_seen_from_the_start_shows_no_socket(path, waits):
+    waits()
+    made = registration.Registration("card.acme.example", "/dra.sock", Metrics("card.acme.example"))
+    made.offer(offered=False)
+    async with made.serve(path):
+        assert not path.exists()
+        made.offer(offered=True)
+        await shown_anew(path, None)
+    assert not path.exists()

@@ -30,6 +30,7 @@ _log = logging.getLogger(__name__)
 SERVICES = ("v1.DRAPlugin", "v1beta1.DRAPlugin")
 """What we serve, best first: the kubelet takes the first of OUR list that it knows."""
 
+_SILENT = "the kubelet has not asked yet"
 _REASON_LIMIT = 1000
 """Characters of the kubelet's reason that are kept, logged and shown by the probe."""
 _THREADS = 2
@@ -54,8 +55,10 @@ class Registration:
         self._socket: tuple[int, int] | None = None
         self._heard_at = 0.0
         self._doubted_at: float | None = None
+        self._offered = True
+        self._wake = asyncio.Event()
         self.on_change: Callable[[bool], None] = lambda _: None
-        self.refusal = "the kubelet has not asked yet"
+        self.refusal = _SILENT
 
     @property
     def registered(self) -> bool:
@@ -74,13 +77,21 @@ class Registration:
         """
         self._doubted_at = time.monotonic()
 
+    def offer(self, *, offered: bool) -> None:
+        """Show the kubelet the socket from now on, or no longer: then it lets go of the driver."""
+        if offered and not self._offered:
+            self.refusal = _SILENT
+        self._offered = offered
+        self._wake.set()
+
     @asynccontextmanager
     async def serve(self, path: Path) -> AsyncIterator[None]:
         """Serve on a Unix socket while the block runs; the socket goes first, the kubelet then knows."""
         self._loop = asyncio.get_running_loop()
         remove_stale(path)
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="registration") as threads:
-            self._open(path, threads)
+            if self._offered:
+                self._open(path, threads)
             keeper = asyncio.ensure_future(self._keep_visible(path, threads))
             try:
                 yield
@@ -91,7 +102,13 @@ class Registration:
 
     async def _keep_visible(self, path: Path, threads: ThreadPoolExecutor) -> None:
         while True:
-            await asyncio.sleep(_LOOK)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK):
+                    await self._wake.wait()
+            self._wake.clear()
+            if not self._offered:
+                self._withdraw(path)
+                continue
             why = self._why_unseen(path)
             if why:
                 _log.warning("shown to the kubelet anew", extra={"socket": path, "why": why})
@@ -103,8 +120,21 @@ class Registration:
                     details = {"socket": path, "why": str(err)}
                     _log.error("socket cannot be shown to the kubelet", extra=details)
 
+    def _withdraw(self, path: Path) -> None:
+        """Take the socket away, as long as nobody wants it to be seen."""
+        if self._server is None:
+            return
+        self._close(path)
+        self._server = self._socket = None
+        self._confirmed.clear()
+        self._metrics.registered.set(0)
+        self.refusal = "the kubelet is not asked"
+        self.on_change(False)
+
     def _why_unseen(self, path: Path) -> str:
         now = time.monotonic()
+        if self._server is None:
+            return "DRA is wanted"
         if _identity(path) != self._socket:
             return "the registration socket was removed"
         if not self.registered and now - self._heard_at > _SILENCE:
@@ -153,7 +183,9 @@ class Registration:
         return pb.RegistrationStatusResponse()
 
     def _heard(self, status: pb.RegistrationStatus) -> None:
-        """Take in what the kubelet said, in the event loop."""
+        """Take in what the kubelet said, in the event loop; what it said of a socket that is gone counts no more."""
+        if not self._offered:
+            return
         self._heard_at = time.monotonic()
         self._metrics.registered.set(1 if status.plugin_registered else 0)
         self.on_change(status.plugin_registered)
