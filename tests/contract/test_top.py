@@ -30,10 +30,10 @@ from pydra_cdi import ContainerEdits
 from pydra_core import Capacity, Claim, Device, Driver, Inventory, PreparedDevice, RequestPolicy, ValidRange, main
 
 MEMORY = RequestPolicy(default="16Gi", valid_range=ValidRange(minimum="1Mi", step="1Mi"))
-CORES = RequestPolicy(default="0", valid_range=ValidRange(minimum="0", step="5"))
+CORES = RequestPolicy(default="8", valid_range=ValidRange(minimum="8", maximum="128", step="8"))
 CAPACITY = {
     "memory": Capacity("16Gi", MEMORY),
-    "cores": Capacity("100", CORES),
+    "cores": Capacity("132", CORES),
     "engines": Capacity("7", RequestPolicy(default="0", valid_values=("0",))),
 }
 
@@ -143,9 +143,9 @@ async def test_who_has_what_of_a_shared_device_and_what_is_left_of_it(world, top
     driver = await world.start(CUT)
     await driver.registered()
     other = SHARE.replace("1", "9")
-    ada = await world.claim(cut("card-0", SHARE, memory="4Gi", cores="25"), name="ada")
-    bob = await world.claim(cut("card-0", other, memory="512Mi", cores="0"), name="bob")
-    eve = await world.claim(cut("card-1", SHARE, memory="16Gi", cores="100"), name="eve")
+    ada = await world.claim(cut("card-0", SHARE, memory="4Gi", cores="64"), name="ada")
+    bob = await world.claim(cut("card-0", other, memory="512Mi", cores="8"), name="bob")
+    eve = await world.claim(cut("card-1", SHARE, memory="16Gi", cores="128"), name="eve")
     await driver.prepare(ada, bob, eve)
     async for event in world.api.watch("resourceslices"):
         if event.type == "ADDED":
@@ -166,9 +166,9 @@ async def test_who_has_what_of_a_shared_device_and_what_is_left_of_it(world, top
         ("card-2", "free", None),
     ]
     assert rows[1]["share"] == other
-    assert rows[1]["consumed"] == {"engines": "0", "memory": "512Mi", "cores": "0"}
-    assert rows[2]["left"] == {f"{DRIVER}/cores": "75", f"{DRIVER}/memory": "11776Mi"}
-    assert rows[4]["left"] == {f"{DRIVER}/cores": "100", f"{DRIVER}/memory": "16Gi"}
+    assert rows[1]["consumed"] == {"engines": "0", "memory": "512Mi", "cores": "8"}
+    assert rows[2]["left"] == {f"{DRIVER}/cores": "56", f"{DRIVER}/memory": "11776Mi"}
+    assert rows[4]["left"] == {f"{DRIVER}/cores": "128", f"{DRIVER}/memory": "16Gi"}
     _, table, _ = await aside(top, "--api")
     about = [line.removeprefix(f"{DRIVER} ") for line in table.splitlines() if "card-0" in line]
     (shown,) = re.findall(r"<!-- shared -->\n```text\n.*\n((?:.*\n)*?)```", PAGE.read_text())

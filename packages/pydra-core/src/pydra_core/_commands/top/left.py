@@ -56,7 +56,13 @@ def _capacities(driver: str, device: Mapping[str, Any]) -> Iterator[tuple[str, M
 
 
 def _rest(capacity: Mapping[str, Any], taken: Quantity | None) -> Quantity:
-    return _read(capacity.get("value", "0")) - (taken or ZERO)
+    """What can still be asked for: whole steps, and none where less than the least is there."""
+    valid = (capacity.get("requestPolicy") or {}).get("validRange") or {}
+    least, step = _read(valid.get("min", "0")), _read(valid.get("step", "0"))
+    left = _read(capacity.get("value", "0")) - (taken or ZERO)
+    if left < least or left.sign() < 0:
+        return ZERO
+    return left if step.is_zero() else left - Quantity((left - least).nano % step.nano)
 
 
 def _can_be_asked_for(capacity: Mapping[str, Any]) -> bool:
