@@ -18,7 +18,15 @@ from pydra_core._node.works import Answer, Works, error_text
 from pydra_core._state.instances import Instances
 from pydra_core._state.journal import Journal
 from pydra_core._state.ledger import Ledger
-from pydra_core._state.records import DeviceAnswer, Intent, Prepared, Record, Released, ref_of
+from pydra_core._state.records import (
+    DeviceAnswer,
+    DeviceUse,
+    Intent,
+    Prepared,
+    Record,
+    Released,
+    ref_of,
+)
 from pydra_core._state.spec_files import SpecFiles
 from pydra_core._telemetry.metrics import Metrics
 from pydra_core._values import Claim, ClaimRef
@@ -59,6 +67,8 @@ class ClaimPath:
         self._entries = Entries(driver, instances, specs)
         self.check: Callable[[Claim], None] = lambda _: None
         self.released: Callable[[], None] = lambda: None
+        self.check_shared: Callable[[Ledger, Sequence[DeviceUse], str], None] = lambda *_: None
+        """Refuses what the other of claims and extended resources has a part of. Called in the journal's thread."""
         self.offered: Callable[[ClaimRef], Claim] = _offer_nothing
         """What a device ID of an extended resource stands for: a claim that the API does not know. Raises
         `DeviceError`."""
@@ -224,6 +234,7 @@ class ClaimPath:
             uses = uses_of(claim)
             try:
                 ledger.check_free(claim.uid, uses, is_legacy=bool(claim.ref.resource))
+                self.check_shared(ledger, uses, claim.ref.resource)
             except PydraError as err:
                 raise type(err)(f"claim {claim.ref}: {err}", **err.fields) from None
             before = ledger.prepared(claim.uid)

@@ -72,6 +72,12 @@ class Ledger:
             if shares
         }
 
+    def holders(self, pool: str, device: str) -> tuple[Prepared | Intent, ...]:
+        """Who has a device, or shares of it."""
+        uids = tuple(self._holders.get((pool, device), {}).values())
+        found = (self._prepared.get(uid) or self._intents.get(uid) for uid in uids)
+        return tuple(record for record in found if record)
+
     def in_the_way(
         self, uid: str, uses: Iterable[DeviceUse], *, is_legacy: bool = False
     ) -> tuple[DeviceUse, Prepared | Intent] | None:
