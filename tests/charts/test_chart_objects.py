@@ -18,7 +18,7 @@ from pydra_core.settings import Settings, all_keys
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "dra-driver"
 DRIVERS = {entry.name: entry for entry in entry_points(group="pydra.drivers")}
-NOT_SET = {"SOCKET_PATH", "KUBELET_SOCKET_PATH", "REGISTRATION_SOCKET_PATH", "BOOT_ID_FILE", "KUBECONFIG"}  # fmt: skip
+NOT_SET = {"SOCKET_PATH", "KUBELET_SOCKET_PATH", "REGISTRATION_SOCKET_PATH", "BOOT_ID_FILE", "KUBECONFIG", "POD_RESOURCES_SOCKET"}  # fmt: skip
 
 PUBLISH = {"POD_NAMESPACE", "LEASE_DURATION"}
 """Settings of `publish`, which does not run on nodes."""
@@ -123,11 +123,19 @@ def test_a_publisher_has_the_settings_it_needs():
 
 def test_all_mounts_and_settings_follow_from_one_kubelet_root():
     text = (ROOT / "tests/charts/golden/elsewhere.yaml").read_text(encoding="utf-8")
-    assert "/var/lib/kubelet" not in text
+    fixed = "/var/lib/kubelet/device-plugins"  # the kubelet's own name for it, whatever its root
+    assert "/var/lib/kubelet" not in text.replace(fixed, "")
     assert "/var/run/cdi" not in text
     objects = golden("elsewhere")
-    wanted = ("/data/kubelet/plugins/dra.pizza", "/data/kubelet/plugins_registry", "/data/cdi")
-    assert host_paths(objects) == {path: path for path in wanted}
+    wanted = (
+        "/data/kubelet/plugins/dra.pizza",
+        "/data/kubelet/plugins_registry",
+        "/data/cdi",
+        "/data/kubelet/pod-resources",
+    )
+    assert host_paths(objects) == {path: path for path in wanted} | {
+        "/data/kubelet/device-plugins": fixed
+    }
     told = environment(objects)
     assert (told["KUBELET_ROOT"], told["CDI_DIR"]) == ("/data/kubelet", "/data/cdi")
 
@@ -262,7 +270,43 @@ def test_as_little_as_can_be_is_the_driver_alone():
     assert [body["kind"] for body in golden("minimal")] == ["DaemonSet"]
 
 
-@pytest.mark.parametrize("case", ["pizza", "everything", "minimal"])
+def modes(case):
+    told = environment(golden(case))
+    return {name: told[name] for name in ("ENABLE_DRA", "ENABLE_DEVICE_PLUGIN")}
+
+
+def test_a_driver_without_claims_writes_nothing_and_asks_for_nothing_about_them():
+    objects = golden("without-dra")
+    assert modes("without-dra") == {"ENABLE_DRA": "false", "ENABLE_DEVICE_PLUGIN": "true"}
+    assert not {body["apiVersion"].partition("/")[0] for body in objects} & {
+        "resource.k8s.io",
+        "admissionregistration.k8s.io",
+    }
+    assert {(group, name) for group, name, _, _ in rights(only(objects, "ClusterRole"))} == {
+        ("", "nodes"),
+        ("", "events"),
+    }
+    (user,) = only(objects, "Pod")["spec"]["containers"]
+    assert user["resources"]["limits"] == {"memory": "64Mi", "kitchen.pizza.example/pizza": 1}
+    notes = (ROOT / "tests/charts/golden/without-dra.txt").read_text(encoding="utf-8")
+    assert "resourceslices" not in notes
+    assert "Have a pod ask for kitchen.pizza.example/pizza" in notes
+
+
+def test_the_kubelets_folders_for_device_plugins_are_mounted_where_they_may_be_needed():
+    assert modes("pizza") == {"ENABLE_DRA": "auto", "ENABLE_DEVICE_PLUGIN": "false"}
+    assert modes("everything") == {"ENABLE_DRA": "true", "ENABLE_DEVICE_PLUGIN": "true"}
+    assert modes("minimal") == {"ENABLE_DRA": "true", "ENABLE_DEVICE_PLUGIN": "false"}
+    assert environment(golden("everything"))["DEVICE_PLUGIN_ANSWER"] == "plain"
+    for case, needed in (("pizza", True), ("everything", True), ("without-dra", True), ("minimal", False)):  # fmt: skip
+        mounts = {m["name"]: m for m in driver_of(golden(case))["volumeMounts"]}
+        assert {"device-plugins", "pod-resources"} & mounts.keys() == (
+            {"device-plugins", "pod-resources"} if needed else set()
+        )
+        assert not needed or mounts["pod-resources"]["readOnly"] is True
+
+
+@pytest.mark.parametrize("case", ["pizza", "everything", "minimal", "without-dra"])
 def test_notes_say_what_to_run_next(case):
     objects = golden(case)
     name = only(objects, "DaemonSet")["metadata"]["name"]

@@ -100,9 +100,24 @@ def test_what_cannot_be_installed_is_refused_with_the_value_to_set(values, told,
             renderer.render(ROOT, Case("own", "own", "default", files))
 
 
+def test_a_cluster_older_than_claims_is_told_which_value_to_set(monkeypatch):
+    if not HERE:
+        pytest.skip(MISSING)
+    monkeypatch.setattr("charts.rendering.KUBERNETES", "1.33.4")
+    files = (CHART / "values" / "pizza.yaml", Path("tests/charts/values/without-dra.yaml"))
+    for renderer in HERE.values():
+        with pytest.raises(RenderError, match=r"has no resource\.k8s\.io/v1.*set dra=false"):
+            renderer.render(ROOT, Case("own", "own", "default", files[:1]))
+        kinds = {b["kind"] for b in renderer.render(ROOT, Case("o", "o", "d", files)).objects}
+        assert "DaemonSet" in kinds
+
+
 @pytest.mark.parametrize(
     ("path", "value"),
     [
+        (("dra",), "yes"),
+        (("devicePlugin", "enabled"), "auto"),
+        (("devicePlugin", "answer"), "env"),
         (("kubeletRoot",), "/data"),
         (("kubeletRootDir",), "data/kubelet"),
         (("kubeletRootDir",), "/data/kubelet/"),

@@ -71,6 +71,33 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end -}}
 
+{{/* Which modes are asked for, as words; without claims the other one is all there is. */}}
+{{- define "dra-driver.dra" -}}
+{{- $dra := .Values.dra | toString -}}
+{{- if and (ne $dra "false") (semverCompare "<1.34.0-0" .Capabilities.KubeVersion.Version) -}}
+{{- fail (printf "dra: Kubernetes %s has no resource.k8s.io/v1, which begins with 1.34; set dra=false to serve extended resources there" .Capabilities.KubeVersion.Version) -}}
+{{- end -}}
+{{- $dra -}}
+{{- end -}}
+
+{{- define "dra-driver.devicePlugin" -}}
+{{- or .Values.devicePlugin.enabled (eq (include "dra-driver.dra" .) "false") -}}
+{{- end -}}
+
+{{/* Not empty where a node may be served as by a device plugin, so that the kubelet's folders for that are needed. */}}
+{{- define "dra-driver.counted" -}}
+{{- if or .Values.devicePlugin.enabled (ne (include "dra-driver.dra" .) "true") -}}yes{{- end -}}
+{{- end -}}
+
+{{- define "dra-driver.modes" -}}
+- name: ENABLE_DRA
+  value: {{ include "dra-driver.dra" . | quote }}
+- name: ENABLE_DEVICE_PLUGIN
+  value: {{ include "dra-driver.devicePlugin" . | quote }}
+- name: DEVICE_PLUGIN_ANSWER
+  value: {{ .Values.devicePlugin.answer | quote }}
+{{- end -}}
+
 {{/* Parts of GPUs, and who holds MPS daemons; none of it where it is not asked for. */}}
 {{- define "dra-driver.sharing" -}}
 {{- with .Values.shares.of }}
@@ -170,4 +197,15 @@ kernel's 107 bytes: pydra-core then puts it, with a short name, into the folder 
 {{- $names := (include "dra-driver.classes" . | fromJson).names -}}
 {{- $first := "" -}}{{- with $names -}}{{- $first = first . -}}{{- end -}}
 {{- required "test.deviceClass: there is no class to claim a device of; name one, or leave test.check empty" (default $first .Values.test.deviceClass) -}}
+{{- end -}}
+
+{{/* What the pod of `helm test` does to get a device, in words; empty if there is no test. */}}
+{{- define "dra-driver.tested" -}}
+{{- if .Values.test.check -}}
+{{- if ne (include "dra-driver.dra" .) "false" -}}
+claim a device of class {{ include "dra-driver.testClass" . }}
+{{- else if .Values.test.resource -}}
+ask for {{ .Values.test.resource }}
+{{- end -}}
+{{- end -}}
 {{- end -}}
