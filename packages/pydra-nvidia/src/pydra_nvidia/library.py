@@ -17,12 +17,26 @@ FOLDERS = (
 )
 """Below a driver root, in the order they are searched: distributions, Google's nodes, NixOS, WSL2."""
 
+PROGRAM_FOLDERS = (
+    *("usr/bin", "usr/local/nvidia/bin", "opt/bin", "bin"),
+    *("run/opengl-driver/bin", "usr/lib/wsl/lib"),
+)
+"""Where the driver's programs are below a driver root, in the same way."""
+
 _MOST_LINKS = 40
 
 
 def found(root: Path, name: str = NVML) -> Iterator[Path]:
     """The files of that name below a driver root, links followed as if the root were `/`."""
     for folder in FOLDERS:
+        path = resolved(root, root / folder / name)
+        if path is not None and path.is_file():
+            yield path
+
+
+def found_programs(root: Path, name: str) -> Iterator[Path]:
+    """The driver's programs of that name below a driver root, links followed as if the root were `/`."""
+    for folder in PROGRAM_FOLDERS:
         path = resolved(root, root / folder / name)
         if path is not None and path.is_file():
             yield path

@@ -1,11 +1,75 @@
-"""The `pydra-nvidia` command."""
+"""The `pydra-nvidia` command: what every driver's program has, and the keeper of MPS daemons."""
 
 from __future__ import annotations
 
-from pydra_core import main
-from pydra_nvidia.driver import NvidiaDriver
+import asyncio
+import os
+import signal
+import sys
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from pydra_core import main, settings
+from pydra_core._telemetry import logs
+from pydra_core.command import FINE, USAGE
+from pydra_core.errors import ConfigError
+from pydra_nvidia.mps import control, serving, tool
+from pydra_nvidia.mps.keeper import MpsKeeper
+from pydra_nvidia.mps.tool import Tool
+from pydra_nvidia.settings import NvidiaSettings
+
+KEEPER = "mps-keeper"
 
 
 def run() -> None:
-    """Run, discover, doctor and the other commands, for this driver."""
+    """Run, discover, doctor and the other commands, for this driver; or the keeper, which is no driver."""
+    if sys.argv[1:2] == [KEEPER]:
+        sys.exit(keep(sys.argv[2:]))
+    from pydra_nvidia.driver import NvidiaDriver  # noqa: PLC0415 (the keeper stays small)
+
     main(NvidiaDriver)
+
+
+def keep(argv: Sequence[str]) -> int:
+    """Keep the MPS daemons of this node until SIGTERM or SIGINT.
+
+    Args:
+        argv: arguments after `mps-keeper`.
+
+    Returns:
+        The exit code: 0 after a stop that was asked for, 2 for a configuration that cannot be.
+    """
+    parser = ArgumentParser(f"pydra-nvidia {KEEPER}", description="Keep the MPS daemons of a node.")
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=control.PATIENCE,
+        metavar="SECONDS",
+        help="how long NVIDIA's program may take for one command (default %(default)g)",
+    )
+    arguments = parser.parse_args(argv)
+    try:
+        common = settings.load(None, os.environ, {})
+        logs.configure(common.log_level, common.log_format)
+        asyncio.run(_keep(NvidiaSettings.of(os.environ), arguments.patience))
+    except ConfigError as err:
+        sys.stderr.write(f"{parser.prog}: {err}\n")
+        return USAGE
+    return FINE
+
+
+async def _keep(chosen: NvidiaSettings, patience: float) -> None:
+    host = Path(os.environ.get("NVIDIA_HOST_ROOT") or "/")
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    find = partial(_find, chosen, host, private=tool.can_mount())
+    keeper = MpsKeeper(chosen.mps_dir, find, patience)
+    await serving.serve(chosen.mps_dir, keeper, stop, patience)
+
+
+def _find(chosen: NvidiaSettings, host: Path, *, private: bool) -> Tool:
+    """Asked anew each time: the driver may come, go and be replaced with its container."""
+    return tool.find(chosen.root(host), host, private=private)

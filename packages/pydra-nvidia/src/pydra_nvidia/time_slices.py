@@ -11,18 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pydra_core.errors import VendorError, VendorTimeoutError
-from pydra_nvidia.library import found
+from pydra_nvidia.library import found, found_programs
 from pydra_nvidia.parameters import INTERVALS, Interval
 
 _PATIENCE = 15.0
-_FOLDERS = (
-    "usr/bin",
-    "usr/local/nvidia/bin",
-    "opt/bin",
-    "bin",
-    "run/opengl-driver/bin",
-    "usr/lib/wsl/lib",
-)
 _MOST_TEXT = 300
 
 
@@ -82,8 +74,7 @@ async def _ended(process: asyncio.subprocess.Process, uuid: str) -> bytes:
 
 
 def _programs(root: Path) -> Iterator[Path]:
-    paths = (root / folder / "nvidia-smi" for folder in _FOLDERS)
-    return (path for path in paths if path.is_file())
+    return found_programs(root, "nvidia-smi")
 
 
 def _environ(root: Path) -> dict[str, str]:

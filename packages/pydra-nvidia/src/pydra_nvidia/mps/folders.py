@@ -6,9 +6,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydra_core.errors import ClaimError
+from pydra_core.errors import ClaimError, HostError
 
-DEFAULT = Path("/run/pydra/mps")
+LONGEST = 36
+"""Bytes of a path of that folder, so that the sockets below it fit into an address."""
+_PASSED, _SHARED, _OWN = 0o711, 0o1777, 0o700
 _UUID = re.compile(r"(GPU|MIG)-[0-9A-Za-z-]{1,80}")
 
 
@@ -18,14 +20,11 @@ class GpuFolder:
 
     Attributes:
         path: All of it. Others may pass through, to what is theirs, and not look around.
+        uuid: The GPU's.
     """
 
     path: Path
-
-    @property
-    def uuid(self) -> str:
-        """The GPU's."""
-        return self.path.name
+    uuid: str
 
     @property
     def pipe(self) -> Path:
@@ -60,7 +59,24 @@ class GpuFolder:
     @property
     def probe(self) -> GpuFolder:
         """Where probing starts daemons of its own: beside the tenants' one, and out of their sight."""
-        return GpuFolder(self.path / "probe" / self.path.name)
+        return GpuFolder(self.path / "probe", self.uuid)
+
+    def make(self) -> None:
+        """Make what a daemon needs.
+
+        Raises:
+            HostError: it cannot be made.
+        """
+        modes = {self.path: _PASSED, self.pipe: _SHARED, self.log: _OWN, self.shm: _SHARED}
+        try:
+            for path, mode in modes.items():
+                path.mkdir(exist_ok=True, parents=True)
+                path.chmod(mode)  # whatever the umask is
+        except OSError as err:
+            raise HostError(
+                f"MPS keeper: {err.filename} cannot be made: {err.strerror}; NVIDIA_MPS_DIR must be a folder it may"
+                " write to"
+            ) from err
 
 
 def gpu_folder(folder: Path, uuid: str) -> GpuFolder:
@@ -71,11 +87,13 @@ def gpu_folder(folder: Path, uuid: str) -> GpuFolder:
     """
     if not _UUID.fullmatch(uuid):
         raise ClaimError(f"GPU {uuid!r}: is no UUID of a GPU, such as GPU-0a1b2c3d-…")
-    return GpuFolder(folder / uuid)
+    return GpuFolder(folder / uuid, uuid)
 
 
 def gpu_folders(folder: Path) -> list[GpuFolder]:
     """Those of all GPUs the keeper ever had to do with, by UUID."""
     return [
-        GpuFolder(p) for p in sorted(folder.iterdir()) if _UUID.fullmatch(p.name) and p.is_dir()
+        GpuFolder(p, p.name)
+        for p in sorted(folder.iterdir())
+        if _UUID.fullmatch(p.name) and p.is_dir()
     ]

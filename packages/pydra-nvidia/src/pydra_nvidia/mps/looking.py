@@ -1,0 +1,40 @@
+"""What goes on under a daemon: its servers and their clients."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from pydra_core.errors import VendorError
+from pydra_nvidia.mps import texts
+from pydra_nvidia.mps.control import Control
+
+_FAULT = (
+    "a program's fault has ended what ran on the GPU under MPS; no program can start there before all of them, of every"
+    " tenant, have ended"
+)
+
+
+class Use(NamedTuple):
+    """How a daemon is used.
+
+    Attributes:
+        clients: Programs that are connected; None if that cannot be told now.
+        trouble: What keeps programs from running; empty if nothing does.
+    """
+
+    clients: int | None
+    trouble: str
+
+
+async def look(control: Control) -> Use:
+    """Ask every server. Never raises: what cannot be told is said in words."""
+    clients, trouble = 0, ""
+    try:
+        for server in await control.servers():
+            said = await control.ask(f"get_server_status {server}", f"get_client_list {server}")
+            clients += len(texts.pids(said))
+            if texts.status(said) == "FAULT":
+                trouble = _FAULT
+    except VendorError as err:
+        return Use(None, str(err))
+    return Use(clients, trouble)

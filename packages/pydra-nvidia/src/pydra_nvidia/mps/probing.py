@@ -1,0 +1,155 @@
+"""Which rungs of the ladder a GPU is good for, found by standing on each: version numbers and help texts mislead.
+
+Every rung is tried with a daemon of its own in a private folder. What was found holds until the tool or the driver
+is another one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from pydra_core.errors import HostError, VendorError, VendorTimeoutError
+from pydra_nvidia.mps import daemon, files, running, texts
+from pydra_nvidia.mps.control import Control
+from pydra_nvidia.mps.enforcing import static
+from pydra_nvidia.mps.folders import GpuFolder
+from pydra_nvidia.mps.tool import Tool
+from pydra_nvidia.mps.values import Capabilities, Enforcement, MpsGpu
+
+_log = logging.getLogger(__name__)
+_SERVERS = "-multiuser-server"
+"""One server for the programs of all users; without it, users take turns. Root alone may, so it is tried."""
+_OLDEST = 7
+"""Major compute capability: before Volta, MPS has no limits."""
+_TRIED = 50.0
+
+
+class Rungs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What probing found.
+
+    Attributes:
+        identity: Of the tool and driver it was found with.
+        best: What the driver is told.
+        flags: Those a daemon is started with, by rung that the GPU is good for.
+    """
+
+    identity: str
+    best: Capabilities
+    flags: dict[Enforcement, tuple[str, ...]]
+
+
+def known(folder: GpuFolder) -> Rungs | None:
+    """What was found before; None if nothing was, or it cannot be read."""
+    try:
+        return files.read(folder.capabilities, Rungs)
+    except HostError:
+        return None
+
+
+async def probe(tool: Tool, folder: GpuFolder, gpu: MpsGpu, patience: float) -> Rungs:
+    """Find out, and keep it.
+
+    Raises:
+        VendorTimeoutError: the tool hangs, which tells nothing of what it can do.
+        HostError: the folder takes no files.
+    """
+    if _major(gpu) < _OLDEST:
+        why = f"compute capability {gpu.compute_capability}: limits need 7.0 (Volta) or later"
+        return Rungs(tool.identity, Capabilities("none", 0, 0, why), {})
+    folder.make()
+    control = Control(tool, folder.probe, patience)
+    found: dict[Enforcement, _Stood] = {}
+    refusals = []
+    for name, own, trial in _LADDER:
+        try:
+            found[name] = await _stand(control, own, trial)
+        except VendorTimeoutError:
+            raise
+        except VendorError as err:
+            refusals.append(f"{name}: {err}")
+    flags = {name: stood.flags for name, stood in found.items()}
+    rungs = Rungs(tool.identity, _best(gpu, found, "; ".join(refusals)), flags)
+    if flags:
+        files.write(folder.capabilities, rungs)
+    details = {"gpu": gpu.uuid, "enforcement": rungs.best.enforcement, "why": rungs.best.why}
+    _log.info("GPU probed", extra=details)
+    return rungs
+
+
+async def end_probes(folder: GpuFolder) -> None:
+    """End the daemon of a probe that was killed."""
+    if left := daemon.find(folder.probe):
+        await running.end(None, left, folder.probe)
+
+
+class _Stood(NamedTuple):
+    """On a rung: the flags that took, multiprocessors that can be given at once, and in all."""
+
+    flags: tuple[str, ...]
+    unit: int
+    most: int
+
+
+_Trial = Callable[[Control], Awaitable[tuple[int, int]]]
+
+
+async def _stand(control: Control, own: Sequence[str], trial: _Trial) -> _Stood:
+    """Try a rung with one server for all users, and with one for each where that is not to be had."""
+    first: VendorError | None = None
+    for flags in ((*own, _SERVERS), tuple(own)):
+        try:
+            started = await running.start(control, flags)
+        except VendorTimeoutError:
+            raise
+        except VendorError as err:
+            first = first or err
+            continue
+        try:
+            return _Stood(flags, *await trial(control))
+        finally:
+            await running.end(control, started, control.folder)
+    raise first or VendorError("no flags")
+
+
+async def _try_static(control: Control) -> tuple[int, int]:
+    """Add a partition of one chunk: how large that is, no document says for all GPUs."""
+    made = await static.add(control, 1, "none (probe)")
+    chunks = (await static.partitions(control)).chunks
+    await static.remove(control, made.name)
+    if not made.sms:
+        raise VendorError(f"GPU {control.folder.uuid}: its partition has no multiprocessors")
+    return made.sms, made.sms * chunks
+
+
+async def _try_percent(control: Control) -> tuple[int, int]:
+    name = "default_active_thread_percentage"
+    said = await control.ask(f"set_{name} {_TRIED:g}", f"get_{name}")
+    if not texts.is_near(texts.percent(said), _TRIED):
+        told = " ".join(said) or "nothing"
+        raise VendorError(
+            f"GPU {control.folder.uuid}: set {name} to {_TRIED:g}, and it answers {told!r}"
+        )
+    return 0, 0
+
+
+_LADDER: tuple[tuple[Enforcement, tuple[str, ...], _Trial], ...] = (
+    ("mps-static", ("-S",), _try_static),
+    ("mps-percent", (), _try_percent),
+)
+
+
+def _best(gpu: MpsGpu, found: Mapping[Enforcement, _Stood], why: str) -> Capabilities:
+    if stood := found.get("mps-static"):
+        return Capabilities("mps-static", stood.unit, stood.most, why)
+    if "mps-percent" in found:
+        return Capabilities("mps-percent", 1, gpu.sms, why)
+    return Capabilities("none", 0, 0, why)
+
+
+def _major(gpu: MpsGpu) -> int:
+    major = gpu.compute_capability.partition(".")[0]
+    return int(major) if major.isascii() and major.isdigit() else 0
