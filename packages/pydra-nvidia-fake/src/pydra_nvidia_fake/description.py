@@ -10,6 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pydra_nvidia_fake.mps import features
+
 _HERE = Path(__file__).parent
 _OLDEST, _NEWEST = 470, 999
 _MOST_GPUS = 16
@@ -46,6 +48,8 @@ class Description:
         cuda: 1000 times the major number, and 10 times the minor one.
         fabric: UUID of the NVLink domain of several machines, all zeros for one of its own.
         partitioned: GPUs in MIG mode.
+        mps: What the tool for MPS can do, where that is not what this driver's can: fields of `mps.features.Features`,
+            or `installed = false`.
     """
 
     name: str
@@ -65,6 +69,7 @@ class Description:
     imex_channels: int
     partitioned: tuple[int, ...]
     partitions: tuple[Partition, ...]
+    mps: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def load(cls, name: str | Path) -> Description:
@@ -126,6 +131,7 @@ def _described(name: str, said: dict[str, Any]) -> Description:
             for entry in said.get("mig", ())
             for text in entry["instances"]
         ),
+        mps=_mps(said.get("mps", {})),
     )
 
 
@@ -133,6 +139,13 @@ def _driver(version: str) -> str:
     if not _OLDEST <= int(version.partition(".")[0]) <= _NEWEST:
         raise ValueError(f"fake host: driver {version} is none; write it as 580.95.05")
     return version
+
+
+def _mps(said: dict[str, Any]) -> dict[str, Any]:
+    unknown = [name for name in said if name != "installed" and not features.known(name)]
+    if unknown:
+        raise ValueError(f"fake host: mps.{unknown[0]} is none of what a tool for MPS can do")
+    return said
 
 
 def _partition(gpu: int, text: str) -> Partition:

@@ -21,6 +21,7 @@ from pydra_nvidia_fake.description import Description
 from pydra_nvidia_fake.filling import fill
 from pydra_nvidia_fake.layout import ComputeInstance, Gpu, GpuInstance, State
 from pydra_nvidia_fake.library import SONAME, library
+from pydra_nvidia_fake.mps.handle import FakeMps
 from pydra_nvidia_fake.tree import CAPABILITIES, Tree, bus_id
 
 _STATE = "fake-nvml.state"
@@ -133,6 +134,11 @@ class FakeHost(trouble.Trouble):
     def gpus(self) -> tuple[FakeGpu, ...]:
         """The GPUs, in NVML's order."""
         return tuple(FakeGpu(gpu) for gpu in self.state.gpus[: self.state.n_gpus])
+
+    @property
+    def mps(self) -> FakeMps:
+        """The tool for MPS."""
+        return FakeMps(self.driver_root / "usr/bin" / installed.MPS)
 
     @property
     def nodes_are_real(self) -> bool:

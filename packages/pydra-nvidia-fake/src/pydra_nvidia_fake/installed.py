@@ -1,11 +1,17 @@
 """What NVIDIA's driver installs, by name: empty files, the links between them, and programs that do next to nothing.
 
 `nvidia-smi` is a script that writes down how it was called; a test says with `nvidia-smi.fails` what it fails with.
+`nvidia-cuda-mps-control` and its server do what the real ones would, as `mps` says.
 """
 
 from __future__ import annotations
 
+import shlex
+import sys
+from collections.abc import Mapping
 from pathlib import Path
+
+from pydra_nvidia_fake.mps import features
 
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
 _VERSIONED = (
@@ -29,7 +35,7 @@ _SONAMES = {
 }
 _PROGRAMS = (
     *("nvidia-debugdump", "nvidia-persistenced", "nvidia-modprobe"),
-    *("nvidia-imex", "nvidia-imex-ctl", "nvidia-cuda-mps-control", "nvidia-cuda-mps-server"),
+    *("nvidia-imex", "nvidia-imex-ctl"),
 )
 _CONFIGURATION = (
     *("etc/vulkan/icd.d/nvidia_icd.json", "etc/vulkan/implicit_layer.d/nvidia_layers.json"),
@@ -47,8 +53,37 @@ fi
 """
 
 
-def write(root: Path, version: str) -> None:
-    """Install the driver below `root`, without NVML itself."""
+MPS = "nvidia-cuda-mps-control"
+_MPS = """#!/bin/sh
+''':'
+exec {python} -IS "$0" "$@"
+'''
+import sys
+import types
+
+# Without what the package itself imports: this program must start quickly.
+package = types.ModuleType("pydra_nvidia_fake")
+package.__path__ = [{package!r}]
+sys.modules[package.__name__] = package
+
+from pydra_nvidia_fake.mps.tool import main
+
+sys.exit(main(sys.argv))
+"""
+_MPS_SERVER = """#!/bin/sh
+# Lives for as long as its control daemon holds the other end.
+read -r _
+"""
+
+
+def write(root: Path, version: str, mps: Mapping[str, object] | None = None) -> None:
+    """Install the driver below `root`, without NVML itself.
+
+    Args:
+        root: below which it is installed.
+        version: the driver's.
+        mps: what its tool for MPS can do, where that is not what this version can; None leaves what was said before.
+    """
     libraries = root / LIBRARIES
     (libraries / "vdpau").mkdir(parents=True, exist_ok=True)
     for name in _VERSIONED:
@@ -67,6 +102,24 @@ def write(root: Path, version: str) -> None:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text("{}\n" if name.endswith(".json") else "", encoding="ascii")
     _programs(root / "usr/bin")
+    _mps(root / "usr/bin", version, mps)
+
+
+def _mps(folder: Path, version: str, said: Mapping[str, object] | None) -> None:
+    """MPS has programs of its own package, which a machine may lack."""
+    if said is not None and not said.get("installed", True):
+        return
+    if said is None and not (folder / MPS).exists():
+        return
+    package = str(Path(__file__).parent)
+    scripts = {
+        MPS: _MPS.format(python=shlex.quote(sys.executable), package=package),
+        "nvidia-cuda-mps-server": _MPS_SERVER,
+    }
+    for name, script in scripts.items():
+        (folder / name).write_text(script, encoding="utf-8")
+        (folder / name).chmod(0o755)
+    features.write(folder / MPS, version, said)
 
 
 def _programs(folder: Path) -> None:

@@ -35,7 +35,7 @@ class Tree:
         for gpu, root in zip(gpus, roots(description), strict=True):
             self._sysfs(gpu, root)
         self._nodes(gpus, description)
-        installed.write(self.driver, description.driver)
+        installed.write(self.driver, description.driver, description.mps)
         for name in ("run/nvidia-persistenced/socket", "run/nvidia-fabricmanager/socket"):
             if "persistenced" in name or description.model.get("fabric"):
                 os.mknod(self._placed(name), stat.S_IFSOCK | 0o666)
