@@ -83,6 +83,8 @@ def test_the_longest_kubelet_root_is_the_longest_the_driver_takes():
     [
         (None, "driver.name: which driver?"),
         ("privileged: {enabled: true}", "privileged.because: say why"),
+        ("shares: {of: sms}", "shares.of: nothing but MPS holds programs to multiprocessors"),
+        ("{mps: {enabled: true}, shares: {of: 49}}", "shares.of: MPS serves 48 programs of a GPU at most"),
         ("mps: {enabled: true}", "mps.because: say why the keeper of MPS daemons needs all rights"),
         ("driver: {name: dra.other}", "has no policy for driver dra.other"),
         ("deviceClasses: {pizza: null, pizza-vegetarian: null, pizza-extra-cheese: null}", "test.deviceClass: there is no class"),

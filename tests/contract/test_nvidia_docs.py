@@ -26,7 +26,8 @@ README = (ROOT / "packages/pydra-nvidia/README.md").read_text(encoding="utf-8")
 FROM_GO = (ROOT / "docs/user/nvidia-from-go-driver.md").read_text(encoding="utf-8")
 ON_DEMAND = (ROOT / "docs/user/gpus-on-demand.md").read_text(encoding="utf-8")
 SICK = (ROOT / "docs/user/gpu-sick.md").read_text(encoding="utf-8")
-JUDGING = (ROOT / "packages/pydra-nvidia/src/pydra_nvidia/judging.py").read_text(encoding="utf-8")
+SOURCES = ROOT / "packages/pydra-nvidia/src/pydra_nvidia"
+JUDGING = "".join((SOURCES / name).read_text("utf-8") for name in ("judging.py", "tenancy.py"))
 
 
 def rows(text, first):
@@ -77,7 +78,7 @@ async def test_a_claim_for_nvidias_driver_is_served_unchanged(testbed, machine):
     assert call == f"compute-policy -i {machine.gpus[0].uuid} --set-timeslice 3"
 
 
-async def test_what_is_not_there_yet_is_told_in_the_words_of_the_page(testbed, machine):
+async def test_what_a_node_does_not_do_is_told_in_the_words_of_the_page(testbed, machine):
     claim = the_claim()
     claim["metadata"]["name"] = "with-mps"
     parameters = claim["spec"]["devices"]["config"][0]["opaque"]["parameters"]

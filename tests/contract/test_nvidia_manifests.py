@@ -36,6 +36,12 @@ PARTS = {
     "first-available": {"gpu-2-mig-3g40gb-9-4": {"part-or-whole"}},
 }
 """Who has which MIG device."""
+MEMORY = {"memory-shares": {"gpu-0": {"small", "large"}}}
+NUMBER = {
+    "equal-shares": {"gpu-0": {"first", "second"}},
+    "share-class": {"gpu-0": {"by-claim", "by-resource"}},
+}
+"""Who has a share of which GPU, with shares of memory and with a number of equal ones."""
 
 
 @pytest.fixture
@@ -43,9 +49,9 @@ async def machine(testbed, tmp_path):
     """Start the driver on a machine; returns the machine."""
     await testbed.apply(Path(str(CLASSES)))
 
-    async def start(description):
+    async def start(description, **settings):
         host = FakeHost.build(description, tmp_path / "machine")
-        environ = {"NVIDIA_HOST_ROOT": str(host.root)}
+        environ = {"NVIDIA_HOST_ROOT": str(host.root)} | settings
         await testbed.driver([sys.executable, "-m", "pydra_nvidia", "run"], environ=environ)
         return host
 
@@ -89,12 +95,28 @@ async def test_each_manifest_about_parts_of_gpus_gets_them(testbed, machine):
         assert await users(testbed, name) == wanted, name
 
 
+async def test_each_manifest_about_memory_of_gpus_gets_it(testbed, machine):
+    await machine("h100x8", NVIDIA_SHARES="memory")
+    for name, wanted in MEMORY.items():
+        assert await users(testbed, name) == wanted, name
+
+
+@pytest.mark.testbed(gates={"DRAExtendedResource": True})
+async def test_each_manifest_about_equal_shares_gets_them(testbed, machine):
+    host = await machine("h100x8", NVIDIA_SHARES="2")
+    for name, wanted in NUMBER.items():
+        assert await users(testbed, name) == wanted, name
+    set_to = [call.split()[-1] for call in host.smi_calls]
+    assert set_to[0] == "3"
+    assert set_to[-1] == "0"
+
+
 def test_every_manifest_is_tried_and_stands_in_the_index():
     there = {file.stem for file in FOLDER.glob("*.yaml")}
     index = (FOLDER / "README.md").read_text(encoding="utf-8")
     assert (
         there
-        == {*WHOLE, *PARTS}
+        == {*WHOLE, *PARTS, *MEMORY, *NUMBER}
         == set(re.findall(r"^\| \[([a-z-]+)\]\(\1\.yaml\)", index, re.MULTILINE))
     )
 
