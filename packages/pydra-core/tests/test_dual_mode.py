@@ -38,7 +38,7 @@ class Both(Claims):
 
 
 def wish(driver, **environ):
-    return wish_of(load(None, environ, {}), driver())
+    return wish_of(load(None, environ, {}), driver)
 
 
 def served(mode):

@@ -68,7 +68,7 @@ class Mode:
     why: str
 
 
-def wish_of(settings: Settings, driver: Driver) -> Wish:
+def wish_of(settings: Settings, driver: type[Driver]) -> Wish:
     """What the settings ask for, of a driver that may or may not serve both.
 
     Raises:
@@ -76,7 +76,7 @@ def wish_of(settings: Settings, driver: Driver) -> Wish:
     """
     dra = {"true": True, "false": False}.get(settings.enable_dra)
     plugin = settings.enable_device_plugin == "true"
-    if not driver.serves_resources:
+    if driver.resources is Driver.resources:
         if plugin or dra is False:
             key = "enable_device_plugin" if plugin else "enable_dra"
             raise _error(

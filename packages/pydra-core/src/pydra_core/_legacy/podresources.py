@@ -24,7 +24,13 @@ DEADLINE = 10.0
 """Seconds a kubelet may take to answer; it does so from memory."""
 _LARGEST = 16 << 20
 """Bytes of an answer, as the kubelet's own clients take them: it names all devices of all pods."""
-_OPTIONS = (("grpc.max_receive_message_length", _LARGEST), ("grpc.enable_http_proxy", 0))
+_OPTIONS = (
+    ("grpc.max_receive_message_length", _LARGEST),
+    (
+        "grpc.use_local_subchannel_pool",
+        1,
+    ),  # else a socket that was not there is not tried anew for a while
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +49,10 @@ class Listing:
 class PodResources:
     """The API at one socket."""
 
-    def __init__(self, socket: Path) -> None:
+    def __init__(self, socket: Path, deadline: float | None = None) -> None:
+        """`deadline` is in seconds."""
         self.socket = socket
+        self._deadline = deadline or DEADLINE
 
     async def list(self) -> Listing:
         """Ask for all pods.
@@ -65,7 +73,7 @@ class PodResources:
                 request_serializer=lambda message: message.SerializeToString(),
             )
             try:
-                return bytes(await call(request, timeout=DEADLINE))
+                return bytes(await call(request, timeout=self._deadline))
             except grpc.aio.AioRpcError as err:
                 raise self._error(f"{err.code().name}: {err.details()}") from err
 

@@ -11,6 +11,7 @@ from pydra_core._commands.doctor import (
     folders,
     journal,
     kubelet,
+    legacy,
     runner,
     runtime,
     sockets,
@@ -28,6 +29,7 @@ OF_THE_DRIVER = (
 )
 OF_THE_NODE = (
     runner.local("kubelet", kubelet.look),
+    Check("mode", legacy.look),
     runner.local("socket", sockets.look),
     runner.local("journal", journal.look),
     runner.local("cdi", cdi.look),

@@ -20,6 +20,9 @@ class Finding(StrEnum):
     DRIVER_INVENTORY = "driver-inventory"
     KUBELET_ROOT = "kubelet-root"
     KUBELET_DIRECTORY = "kubelet-directory"
+    MODE_SETTINGS = "mode-settings"
+    DEVICE_PLUGINS = "device-plugins"
+    POD_RESOURCES = "pod-resources"
     SOCKET_LENGTH = "socket-length"
     SOCKET_BLOCKED = "socket-blocked"
     SOCKET_HALF = "socket-half"
@@ -61,6 +64,9 @@ MEANINGS: Mapping[Finding, str] = {
     Finding.DRIVER_INVENTORY: "what `discover` returns breaks a limit of resource.k8s.io/v1",
     Finding.KUBELET_ROOT: "the kubelet's root directory is not where the settings say, or not mounted",
     Finding.KUBELET_DIRECTORY: "a directory of the kubelet is missing, cannot be written, or can be by everybody",
+    Finding.MODE_SETTINGS: "the settings ask for neither DRA nor extended resources, or for what the driver has not",
+    Finding.DEVICE_PLUGINS: "the kubelet's directory for device plugins is missing, or cannot be written",
+    Finding.POD_RESOURCES: "the kubelet cannot be asked which pods have which devices",
     Finding.SOCKET_LENGTH: "a socket's path is longer than Linux allows",
     Finding.SOCKET_BLOCKED: "a file lies where a socket shall be, or may not be looked at",
     Finding.SOCKET_HALF: "one socket of the running driver answers and the other does not",

@@ -9,6 +9,7 @@ from enum import Enum, auto
 from pathlib import Path
 
 from pydra_core._commands.doctor.findings import Finding
+from pydra_core._commands.doctor.legacy import mode_of
 from pydra_core._commands.doctor.results import Result, finding, ok
 from pydra_core._commands.doctor.subject import Subject
 from pydra_core._node.sockets import MAX_SOCKET_PATH, Sockets, locate
@@ -37,7 +38,8 @@ def look(subject: Subject) -> Iterator[Result]:
     yield ok("socket: DRA length", _length(str(sockets.service)))
     yield ok("socket: registration length", _length(str(sockets.registration)))
     yield from _endpoint(sockets)
-    yield from _instances(sockets, subject.driver.name)
+    mode = mode_of(subject)
+    yield from _instances(sockets, subject.driver.name, is_hidden=mode is not None and not mode.dra)
 
 
 def _length(path: str) -> str:
@@ -65,7 +67,7 @@ def _endpoint(sockets: Sockets) -> Iterator[Result]:
         yield ok("socket: endpoint length", _length(sockets.endpoint))
 
 
-def _instances(sockets: Sockets, driver: str) -> Iterator[Result]:
+def _instances(sockets: Sockets, driver: str, *, is_hidden: bool) -> Iterator[Result]:
     pair = [(path, behind(path)) for path in (sockets.service, sockets.registration)]
     for path, who in pair:
         if who is Behind.NO_SOCKET:
@@ -81,7 +83,11 @@ def _instances(sockets: Sockets, driver: str) -> Iterator[Result]:
                 seen,
                 "run this as the user the driver runs as (root)",
             )
-    yield from _pair([who for _, who in pair], sockets)
+    service, registration = (who for _, who in pair)
+    if is_hidden and (service, registration) == (Behind.SOMEBODY, Behind.NOTHING_THERE):
+        yield ok("socket: instances", "a driver of this name serves here, and does not offer DRA")
+    else:
+        yield from _pair([service, registration], sockets)
     yield from _strays(sockets, driver)
 
 
