@@ -59,7 +59,6 @@ FAULTS = {
     "dies-of-garbage",
 }
 MADE = set(sys.argv[1:])
-assert MADE <= FAULTS, MADE - FAULTS
 ROOT, CDI = Path(os.environ["KUBELET_ROOT"]), Path(os.environ["CDI_DIR"])
 POD = os.environ.get("POD_UID", "")
 DATA = ROOT / "plugins" / NAME
@@ -442,4 +441,6 @@ async def main() -> None:
     os._exit(0)
 
 
-asyncio.run(main())
+if __name__ == "__main__":
+    assert MADE <= FAULTS, MADE - FAULTS
+    asyncio.run(main())

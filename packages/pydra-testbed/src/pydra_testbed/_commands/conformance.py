@@ -35,7 +35,7 @@ def configure(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--family", action="append", default=[], metavar="F",
-        help="only REG, PREP, UNPREP, SLICE, HEALTH, SHIELD, STATE or SEC; repeatable",
+        help="only REG, PREP, UNPREP, SLICE, HEALTH, SHIELD, STATE, SEC or DP; repeatable",
     )  # fmt: skip
     parser.add_argument(
         "--config", type=Path, metavar="FILE",

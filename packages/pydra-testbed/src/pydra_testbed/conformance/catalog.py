@@ -9,6 +9,10 @@ from pydra_testbed.conformance.cases import (
     health,
     inventory,
     parameters,
+    plugins,
+    plugins_giving,
+    plugins_guard,
+    plugins_life,
     prepare,
     registration,
     security,
@@ -24,7 +28,7 @@ from pydra_testbed.conformance.cases import (
 )
 from pydra_testbed.conformance.model import Case
 
-FAMILIES = ("REG", "PREP", "UNPREP", "SLICE", "HEALTH", "SHIELD", "STATE", "SEC")
+FAMILIES = ("REG", "PREP", "UNPREP", "SLICE", "HEALTH", "SHIELD", "STATE", "SEC", "DP")
 
 CASES: tuple[Case, ...] = tuple(
     sorted(
@@ -46,6 +50,10 @@ CASES: tuple[Case, ...] = tuple(
             *shield.CASES,
             *state.CASES,
             *security.CASES,
+            *plugins.CASES,
+            *plugins_giving.CASES,
+            *plugins_guard.CASES,
+            *plugins_life.CASES,
         ),
         key=lambda case: (FAMILIES.index(case.family), case.id),
     )

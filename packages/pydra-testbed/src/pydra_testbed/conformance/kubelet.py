@@ -15,12 +15,13 @@ from pathlib import Path
 
 from pydra_testbed.clock import Clock
 from pydra_testbed.conformance.limits import Limits
+from pydra_testbed.conformance.plugins import PluginKubelet
 from pydra_testbed.kubelet import DriverCall, KubeletFaults, KubeletPaths, KubeletSettings
 from pydra_testbed.kubelet.drivers import DriverNotRegisteredError, DriverRegistry
 from pydra_testbed.kubelet.health import HealthCache, resources_status
 from pydra_testbed.kubelet.healthstream import HealthStreams
 from pydra_testbed.kubelet.reconciler import RegistrationReconciler
-from pydra_testbed.kubelet.registration import Registrar
+from pydra_testbed.kubelet.registration import Registrar, RegistrationHandler
 from pydra_testbed.kubelet.services import ClaimAnswer
 from pydra_testbed.kubelet.wipe import SliceWiper
 from pydra_testbed.objects import Api
@@ -37,9 +38,18 @@ class Registration:
 
 
 class NodeKubelet:
-    """The kubelet of one node; `run` it, cancel it and run it again as a node does."""
+    """The kubelet of one node; `run` it, cancel it and run it again as a node does. `plugins` is its legacy side."""
 
-    def __init__(self, api: Api, clock: Clock, node: str, root: Path, limits: Limits) -> None:
+    def __init__(
+        self,
+        api: Api,
+        clock: Clock,
+        node: str,
+        root: Path,
+        limits: Limits,
+        plugins: PluginKubelet,
+    ) -> None:
+        self.plugins = plugins
         self.faults = KubeletFaults()
         self.calls: list[DriverCall] = []
         self.instances: list[Registration] = []
@@ -76,7 +86,12 @@ class NodeKubelet:
                 tasks, self._clock, self._told, timeout, self, self.faults, streams
             )
             closing.push_async_callback(self._drivers.close)
-            handlers = {"DRAPlugin": self}
+            closing.push_async_callback(self.plugins.close)
+            await self.plugins.open()
+            handlers: dict[str, RegistrationHandler] = {
+                "DRAPlugin": self,
+                "DevicePlugin": self.plugins,
+            }
             registrar = Registrar(self._clock, self._settings, handlers, self._told, self.faults)
             registry = self._paths.registry
             reconciler = RegistrationReconciler(registry, registrar, self._clock, self._settings)
@@ -142,6 +157,7 @@ class NodeKubelet:
         """Confirmed: the registration socket now belongs to the instance that was added last."""
         self.calls.append(call)
         if call.method == "NotifyRegistrationStatus" and call.code == "OK" and self.instances:
-            mine = [i for i, known in enumerate(self.instances) if not known.socket]
+            known = enumerate(self.instances)
+            mine = [i for i, each in known if not each.socket and each.name == call.driver]
             for index in mine:
                 self.instances[index] = replace(self.instances[index], socket=call.endpoint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
@@ -37,6 +38,22 @@ class Skipped:
 Outcome: TypeAlias = Passed | Failed | Skipped
 
 
+class Serving(enum.Enum):
+    """What a driver is told to serve."""
+
+    AS_IT_LIKES = enum.auto()
+    BOTH = enum.auto()
+    PLUGIN = enum.auto()
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The environment variables that tell it."""
+        if self is Serving.AS_IT_LIKES:
+            return {}
+        plugin = {"ENABLE_DEVICE_PLUGIN": "true"}
+        return plugin if self is Serving.BOTH else plugin | {"ENABLE_DRA": "false"}
+
+
 @dataclass(frozen=True, slots=True)
 class Conditions:
     """What a case needs of its node.
@@ -49,6 +66,7 @@ class Conditions:
         debug: The driver is told to log all it can (`LOG_LEVEL=debug`).
         release: The driver's API server is seen through a `Front`, as this Kubernetes.
         alone: Run when all other cases are done, for it may touch what the nodes share: the machine's hardware.
+        serving: Whether the driver is told to serve a device plugin, with DRA or alone.
     """
 
     own: bool = False
@@ -58,6 +76,7 @@ class Conditions:
     debug: bool = False
     release: Release | None = None
     alone: bool = False
+    serving: Serving = Serving.AS_IT_LIKES
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +92,7 @@ class Case:
 
     @property
     def family(self) -> str:
-        """REG, PREP, UNPREP, SLICE, HEALTH, SHIELD, STATE or SEC."""
+        """REG, PREP, UNPREP, SLICE, HEALTH, SHIELD, STATE, SEC or DP."""
         return self.id.partition("-")[0]
 
 
@@ -95,12 +114,14 @@ class Profile:
         socket: How it names its registration socket when it knows of no pod.
         is_ours: It keeps a journal of pydra-core, so white box cases say something about it.
         slices: The specs of the slices it published when it was started first.
+        resources: The extended resources that it serves as a device plugin.
     """
 
     name: str = ""
     socket: str = ""
     is_ours: bool = False
     slices: tuple[KubeObject, ...] = field(default=(), repr=False)
+    resources: tuple[str, ...] = ()
 
 
 class NotMetError(Exception):

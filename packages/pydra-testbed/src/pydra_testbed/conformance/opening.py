@@ -13,8 +13,9 @@ from pydra_testbed.conformance.claims import ADMINS
 from pydra_testbed.conformance.front import Front
 from pydra_testbed.conformance.kubelet import NodeKubelet
 from pydra_testbed.conformance.limits import Limits
-from pydra_testbed.conformance.model import Conditions
+from pydra_testbed.conformance.model import Conditions, Serving
 from pydra_testbed.conformance.older import Release
+from pydra_testbed.conformance.plugins import PluginKubelet
 from pydra_testbed.conformance.stand import Stand
 from pydra_testbed.conformance.subject import Subject
 from pydra_testbed.janitor import VARIABLE
@@ -36,6 +37,7 @@ async def stand(
         kubelet_root = root / ("k" * max(1, _LONG_ROOT - len(str(root)) - 1))
     kubelet_root.mkdir(parents=True)
     (root / "cdi").mkdir()
+    (root / "door").mkdir()
     (root / "boot_id").write_text("11111111-1111-4111-8111-111111111111\n")
     clock = RealClock()
     mode = RBAC if conditions.secured else ALWAYS_ALLOW
@@ -47,12 +49,17 @@ async def stand(
     labelled = {"metadata": {"name": ADMINS, "labels": {_ADMIN_LABEL: "true"}}}
     await server.local.create("namespaces", labelled)
     token = await add_account(server, uid_of(node)) if conditions.secured else None
-    variables = {VARIABLE: str(root.parent)} | ({"LOG_LEVEL": "debug"} if conditions.debug else {})
+    variables = {VARIABLE: str(root.parent)} | conditions.serving.environ
+    if conditions.serving is not Serving.AS_IT_LIKES:
+        variables["POD_RESOURCES_SOCKET"] = str(kubelet_root / "pod-resources" / "kubelet.sock")
+    variables |= {"LOG_LEVEL": "debug"} if conditions.debug else {}
     front = Front(conditions.release) if conditions.release else None
     async with server.listen() as own, AsyncExitStack() as closing:
         url = await closing.enter_async_context(front.listen(own)) if front else own
         kubeconfig = write_kubeconfig(root / "kubeconfig", url, token)
-        kubelet = NodeKubelet(server.local, clock, NODE, kubelet_root, limits)
+        plugins = PluginKubelet(kubelet_root, root / "door")
+        closing.push_async_callback(plugins.end)
+        kubelet = NodeKubelet(server.local, clock, NODE, kubelet_root, limits, plugins)
         made = Stand(
             subject, limits, root, kubelet_root, server, kubeconfig, kubelet, variables, front
         )

@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from pydra_testbed.conformance.catalog import CASES
 from pydra_testbed.conformance.limits import QUICK, Limits
@@ -25,10 +25,12 @@ from pydra_testbed.conformance.model import (
     Passed,
     Profile,
     Result,
+    Serving,
     Skipped,
     UnsuitedError,
 )
 from pydra_testbed.conformance.opening import stand
+from pydra_testbed.conformance.serving import learn
 from pydra_testbed.conformance.stand import Stand
 from pydra_testbed.conformance.subject import Subject
 from pydra_testbed.folder import own_folder
@@ -38,6 +40,7 @@ from pydra_testbed.objects import ApiStatusError
 Tell: TypeAlias = Callable[[Result], None]
 _FIRST = "REG-01"
 _PUBLISHED = "SLICE-01"
+_PLUGIN, _LISTED = "DP", "DP-01"
 _JUDGES = ("SLICE-05", "SLICE-11")
 """Cases that say why nothing usable is published."""
 _TOGETHER = ({"PREP", "UNPREP"}, {"REG"}, {"SLICE", "HEALTH"}, {"SHIELD"}, {"STATE"}, {"SEC"})
@@ -59,20 +62,31 @@ async def run(
     """Run cases against a driver, `jobs` at a time; `tell` hears of each result at once.
 
     A driver that is never registered fails REG-01, one that publishes nothing usable the case about the reason,
-    and all other cases are skipped.
+    and all other cases are skipped. Those of the family DP are about what it serves beside, or instead: they come last.
 
     Raises:
         ConfigError: the driver's program cannot be started, or TMPDIR is too long for sockets.
         OSError: the temporary directory cannot be written.
     """
+    plugin = [case for case in cases if case.family == _PLUGIN]
+    others = [case for case in cases if case.family != _PLUGIN]
     with own_folder(["00"]) as root:
         kit = _Kit(subject, limits, root, asyncio.Semaphore(jobs), tell)
-        async with AsyncExitStack() as stack:
-            lane = _Lane(kit, Conditions(), stack)
-            trouble = await kit.probe(lane)
-            if trouble is None:
-                return await kit.play(cases, lane)
-            return await kit.give_up(cases, trouble, is_registered=lane.is_registered)
+        results = (*await _others(kit, others), *await kit.plugin(plugin))
+    by_id = {result.case.id: result for result in results}
+    return tuple(by_id[case.id] for case in cases)
+
+
+async def _others(kit: _Kit, cases: Sequence[Case]) -> tuple[Result, ...]:
+    """All cases that are about claims."""
+    if not cases:
+        return ()
+    async with AsyncExitStack() as stack:
+        lane = _Lane(kit, Conditions(), stack)
+        trouble = await kit.probe(lane)
+        if trouble is None:
+            return await kit.play(cases, lane)
+        return await kit.give_up(cases, trouble, is_registered=lane.is_registered)
 
 
 def _untried(case: Case, first: str, trouble: NotMetError) -> Result:
@@ -92,6 +106,7 @@ class _Kit:
     free: asyncio.Semaphore
     tell: Tell
     profile: Profile = field(default_factory=Profile)
+    gave_up: bool = False
     _names: itertools.count[int] = field(default_factory=itertools.count)
 
     def place(self) -> Path:
@@ -116,6 +131,7 @@ class _Kit:
         self, cases: Sequence[Case], trouble: NotMetError, *, is_registered: bool
     ) -> tuple[Result, ...]:
         """One case fails, the others are skipped. Cases that can say why nothing usable is published are asked."""
+        self.gave_up = True
         judges = [case for case in cases if case.id in _JUDGES and is_registered]
         known = {case.id: (await self._lane([case]))[0] for case in judges}
         guilty = [i for i, result in known.items() if isinstance(result.outcome, Failed)]
@@ -130,10 +146,16 @@ class _Kit:
         lanes = [[case for case in shared if case.family in together] for together in _TOGETHER]
         lanes.sort(key=len, reverse=True)
         lanes += [[c] for c in cases if c.conditions.own and not c.conditions.alone]
+        works = [self._warm(lanes[0], first), *(self._lane(lane) for lane in lanes[1:] if lane)]
+        return await self._all(cases, works)
+
+    async def _all(
+        self, cases: Sequence[Case], works: Iterable[Coroutine[Any, Any, list[Result]]]
+    ) -> tuple[Result, ...]:
+        """The results of `works` together, then of the cases that want nothing beside them."""
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._warm(lanes[0], first))]
-                tasks += [group.create_task(self._lane(lane)) for lane in lanes[1:] if lane]
+                tasks = [group.create_task(work) for work in works]
         except BaseExceptionGroup as errors:  # whoever asked knows nothing of lanes
             raise errors.exceptions[0] from errors.exceptions[0].__cause__
         results = {r.case.id: r for task in tasks for r in task.result()}
@@ -141,6 +163,23 @@ class _Kit:
             if case.conditions.alone:
                 results[case.id] = (await self._lane([case]))[0]
         return tuple(results[case.id] for case in cases)
+
+    async def plugin(self, cases: Sequence[Case]) -> tuple[Result, ...]:
+        """Run the cases about device plugins: on a node each, once it is known what the driver serves."""
+        if not cases:
+            return ()
+        conditions = Conditions(serving=Serving.BOTH)
+        try:
+            async with stand(self.subject, self.limits, self.place(), conditions) as node:
+                node.profile = self.profile
+                self.profile = await learn(node)
+        except UnsuitedError as err:
+            reason = Skipped(f"not applicable: {err}")
+            return tuple(self.done(Result(case, reason, 0.0)) for case in cases)
+        except NotMetError as err:
+            first = _FIRST if self.gave_up else _LISTED
+            return tuple(self.done(_untried(case, first, err)) for case in cases)
+        return await self._all(cases, [self._lane([c]) for c in cases if not c.conditions.alone])
 
     async def _warm(self, cases: Iterable[Case], lane: _Lane) -> list[Result]:
         async with self.free:

@@ -95,7 +95,9 @@ async def _replaces_cleanly(stand: Stand) -> None:
 
 
 def _sockets(root: Path) -> list[Path]:
-    return [path for path in root.rglob("*") if stat.S_ISSOCK(path.lstat().st_mode)]
+    """All but the kubelet's own."""
+    found = (path for path in root.rglob("*") if stat.S_ISSOCK(path.lstat().st_mode))
+    return [path for path in found if path.name != "kubelet.sock"]
 
 
 async def _fits_its_paths(stand: Stand) -> None:

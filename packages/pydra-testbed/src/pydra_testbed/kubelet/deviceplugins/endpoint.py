@@ -18,12 +18,12 @@ from pydra_testbed.kubelet.link import DriverLink
 from pydra_testbed.kubelet.rpc import Method, RpcError
 
 _SERVICE = "v1beta1.DevicePlugin"
-_OPTIONS = Method(_SERVICE, "GetDevicePluginOptions", messages.DevicePluginOptions.FromString)
-_LIST = Method(_SERVICE, "ListAndWatch", messages.ListAndWatchResponse.FromString)
-_PREFERRED = Method(
+OPTIONS = Method(_SERVICE, "GetDevicePluginOptions", messages.DevicePluginOptions.FromString)
+LIST = Method(_SERVICE, "ListAndWatch", messages.ListAndWatchResponse.FromString)
+PREFERRED = Method(
     _SERVICE, "GetPreferredAllocation", messages.PreferredAllocationResponse.FromString
 )
-_ALLOCATE = Method(_SERVICE, "Allocate", messages.AllocateResponse.FromString)
+ALLOCATE = Method(_SERVICE, "Allocate", messages.AllocateResponse.FromString)
 _PRE_START = Method(_SERVICE, "PreStartContainer", messages.PreStartContainerResponse.FromString)
 
 DIAL_TIMEOUT = 10.0
@@ -60,13 +60,13 @@ class PluginClient:
             raise PluginError("failed to dial device plugin: context deadline exceeded") from None
         try:
             request = messages.Empty()
-            self.options = await self._link.call(_OPTIONS, request, OPTIONS_TIMEOUT)
+            self.options = await self._link.call(OPTIONS, request, OPTIONS_TIMEOUT)
         except RpcError as error:
             raise PluginError(f"failed to get device plugin options: {error}") from error
 
     async def lists(self) -> AsyncIterator[tuple[PluginDevice, ...]]:
         """Each full list of devices the plugin sends, until it ends the stream; raises `RpcError`."""
-        async for response in self._link.stream(_LIST, messages.Empty()):
+        async for response in self._link.stream(LIST, messages.Empty()):
             yield tuple(map(device_of, response.devices))
 
     async def preferred(
@@ -82,7 +82,7 @@ class PluginClient:
                 )
             ]
         )
-        answers = (await self._link.call(_PREFERRED, request, None)).container_responses
+        answers = (await self._link.call(PREFERRED, request, None)).container_responses
         return tuple(answers[0].deviceIDs) if answers else ()
 
     async def allocate(self, devices: Sequence[str]) -> Any:
@@ -90,7 +90,7 @@ class PluginClient:
         request = messages.AllocateRequest(
             container_requests=[messages.ContainerAllocateRequest(devices_ids=devices)]
         )
-        response = await self._link.call(_ALLOCATE, request, None)
+        response = await self._link.call(ALLOCATE, request, None)
         if not response.container_responses:
             raise PluginError(
                 f"no containers return in allocation response {str(response).strip()}"

@@ -120,6 +120,11 @@ class DeviceInventory:
         known = self._resources.get(resource)
         return set(known.healthy) if known else set()
 
+    def all(self, resource: str) -> list[PluginDevice]:
+        """All devices as their plugin listed them last."""
+        known = self._resources.get(resource)
+        return list(known.devices.values()) if known else []
+
     def device(self, resource: str, name: str) -> PluginDevice | None:
         """A device as its plugin listed it last."""
         known = self._resources.get(resource)

@@ -39,7 +39,7 @@ class PluginServer:
         folder: Path,
         connect: Callable[[str, str], PluginClient],
         connected: Callable[[PluginClient], None],
-        listed: Callable[[str, tuple[PluginDevice, ...]], None],
+        listed: Callable[[str, tuple[PluginDevice, ...]], object],
         disconnected: Callable[[str], None],
     ) -> None:
         self._folder = folder

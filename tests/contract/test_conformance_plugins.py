@@ -1,0 +1,112 @@
+"""The family DP: device plugins that behave pass it, and each mistake fails exactly the cases that are about it."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import pytest
+
+from pydra_testbed.conformance import QUICK, Failed, Passed, Skipped, Subject, run
+from pydra_testbed.conformance.catalog import select
+
+DRIVERS = Path(__file__).parents[2] / "tests/support/broken_drivers"
+ALL = {case.id for case in select(families=["DP"])}
+IMPATIENT = dataclasses.replace(QUICK, start=6.0, notice=2.0, recovery=3.0)
+JOBS = 4
+"""Mistakes are mostly waited for."""
+
+
+def plugin(*arguments):
+    return Subject(
+        (sys.executable, str(DRIVERS / "raw_plugin.py"), *arguments),
+        sicken=("touch", "{kubelet_root}/sick-{device}"),
+        heal=("rm", "{kubelet_root}/sick-{device}"),
+    )
+
+
+def by_outcome(results, kind):
+    return {r.case.id: r.outcome for r in results if isinstance(r.outcome, kind)}
+
+
+@pytest.mark.timeout(120)
+async def test_a_strangers_driver_that_also_is_a_device_plugin_passes_every_case():
+    results = await run(plugin("dual"), select(families=["DP"]), jobs=JOBS)
+    assert by_outcome(results, Failed) == {}
+    assert by_outcome(results, Skipped) == {}
+
+
+@pytest.mark.timeout(120)
+async def test_a_strangers_device_plugin_without_dra_passes_all_but_the_guard():
+    results = await run(plugin(), select(families=["DP"]), jobs=JOBS)
+    assert by_outcome(results, Failed) == {}
+    skipped = {case: outcome.reason for case, outcome in by_outcome(results, Skipped).items()}
+    assert skipped == {"DP-08": "not applicable: it serves no DRA"}
+
+
+MANY_MISTAKES = (
+    "lies-about-options", "trusts-inodes", "keeps-new-streams-waiting", "gives-what-it-never-listed",
+    "prefers-too-few", "hints-minus-one", "introduces-itself-as-a-driver", "shows-nothing-to-claims",
+    "registers-once", "says-nothing-of-illness",
+)  # fmt: skip
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(
+    ("mistakes", "failing"),
+    [
+        (MANY_MISTAKES, ALL - {"DP-10"}),
+        (["renames-its-cards"], {"DP-01", "DP-04", "DP-09", "DP-10"}),
+        (["lists-changes-alone", "answers-one-container"], {"DP-04", "DP-06", "DP-08", "DP-11"}),
+    ],
+    ids=lambda value: str(len(value)),
+)
+async def test_mistakes_fail_the_cases_about_them_and_no_other(mistakes, failing):
+    results = await run(plugin("dual", *mistakes), select(families=["DP"]), IMPATIENT, jobs=JOBS)
+    failed = by_outcome(results, Failed)
+    assert failed.keys() == failing, failed
+    assert all(outcome.remedy and outcome.expected and outcome.seen for outcome in failed.values())
+    assert by_outcome(results, Passed).keys() == ALL - failing
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(
+    ("mistake", "cases", "failing"),
+    [
+        ("registers-before-it-serves", ["DP-01", "DP-05"], "DP-01"),
+        ("new-answer-each-time", ["DP-01", "DP-04"], "DP-04"),
+        ("refuses-what-it-gave", ["DP-03", "DP-04"], "DP-04"),
+        ("writes-specs-late", ["DP-04", "DP-05"], "DP-04"),
+        ("prefers-what-is-taken", ["DP-05", "DP-06"], "DP-05"),
+        ("hints-elsewhere", ["DP-05", "DP-06"], "DP-06"),
+        ("gives-what-claims-have", ["DP-06", "DP-08"], "DP-08"),
+        ("shows-nothing-to-pods", ["DP-05", "DP-08"], "DP-08"),
+        ("never-lets-go", ["DP-05", "DP-08"], "DP-08"),
+    ],
+)
+async def test_one_mistake_fails_one_case(mistake, cases, failing):
+    results = await run(plugin("dual", mistake), select(cases), IMPATIENT, jobs=JOBS)
+    assert by_outcome(results, Failed).keys() == {failing}, results
+    assert by_outcome(results, Passed).keys() == set(cases) - {failing}
+
+
+async def test_a_driver_that_serves_claims_alone_skips_the_family_with_the_reason():
+    raw = Subject((sys.executable, str(DRIVERS / "raw_driver.py")))
+    limits = dataclasses.replace(QUICK, notice=0.5)
+    results = await run(raw, select(families=["DP"]), limits)
+    assert {outcome.reason for outcome in by_outcome(results, Skipped).values()} == {
+        "not applicable: it serves no device plugin when ENABLE_DEVICE_PLUGIN is true"
+    }
+    assert by_outcome(results, Skipped).keys() == ALL
+
+
+async def test_a_program_that_ends_at_once_fails_the_first_case_alone():
+    dying = Subject((sys.executable, "-c", "raise SystemExit('no such card')"))
+    results = await run(dying, select(["DP-01", "DP-04"]))
+    ((case, failed),) = by_outcome(results, Failed).items()
+    assert case == "DP-01"
+    assert "no such card" in failed.seen
+    assert [o.reason for o in by_outcome(results, Skipped).values()] == [
+        "the driver does not get so far: see DP-01"
+    ]
