@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import sys
+import tempfile
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
 import yaml
+from shown_pages import items
 
 from charts.golden import kept
+from pydra_nvidia.mps.client import Keeper
 from pydra_nvidia_fake import FakeHost
 from pydra_testbed.manifests import ManifestError
 
@@ -23,20 +27,35 @@ NAMESPACE, NAME = "kube-system", "dra-driver-nvidia"
 
 
 @pytest.fixture
-async def release(testbed, placed, new_release, tmp_path):
-    """The chart, installed with the values a vendor's user has, on a machine with eight GPUs."""
-    host = FakeHost.build("h100x8", tmp_path / "machine")
-    program = [sys.executable, "-m", "pydra_nvidia"]
-    objects = await placed(
-        "nvidia", f"{NAMESPACE}/{NAME}", program, NVIDIA_HOST_ROOT=str(host.root)
-    )
-    made = new_release(testbed.server, objects)
-    await made.install()
-    node = await testbed.api.get("nodes", "laptop")
-    node["metadata"].setdefault("labels", {})["nvidia.com/gpu.present"] = "true"
-    await testbed.api.update("nodes", node)
-    await testbed.until("resourceslices", "laptop-gpu.nvidia.com-0000", bool, namespace="")
-    return made
+async def installed(testbed, placed, new_release, tmp_path):
+    """Install the chart as a golden file has it, on a machine with eight GPUs; returns the release."""
+
+    async def install(case, account, **environ):
+        host = FakeHost.build("h100x8", tmp_path / "machine")
+        program = [sys.executable, "-m", "pydra_nvidia"]
+        environ |= {"NVIDIA_HOST_ROOT": str(host.root)}
+        made = new_release(testbed.server, await placed(case, account, program, **environ))
+        await made.install()
+        node = await testbed.api.get("nodes", "laptop")
+        node["metadata"].setdefault("labels", {})["nvidia.com/gpu.present"] = "true"
+        await testbed.api.update("nodes", node)
+        await testbed.until("resourceslices", "laptop-gpu.nvidia.com-0000", bool, namespace="")
+        return made
+
+    return install
+
+
+@pytest.fixture
+async def release(installed):
+    """With the values a vendor's user has."""
+    return await installed("nvidia", f"{NAMESPACE}/{NAME}")
+
+
+@pytest.fixture
+def short():
+    """A folder with room for the names of sockets."""
+    with tempfile.TemporaryDirectory(prefix="pd-", dir="/tmp") as folder:
+        yield Path(folder)
 
 
 async def test_a_release_serves_its_node_and_its_test_finds_a_gpu(testbed, release):
@@ -64,6 +83,50 @@ async def test_parameters_that_the_driver_does_not_know_are_refused_when_they_ar
     await testbed.apply(claim(strategy="TimeSlicing", timeSlicingConfig={"interval": "Long"}))
 
 
+async def test_parts_of_gpus_are_held_by_a_keeper_that_an_upgrade_leaves_alone(
+    testbed, installed, short
+):
+    release = await installed("nvidia-shares", "drivers/kitchen-dra-driver", NVIDIA_MPS_DIR=str(short))  # fmt: skip
+    page = (ROOT / "docs" / "user" / "gpus-shared.md").read_text(encoding="utf-8")
+    (claim,) = [yaml.safe_load(text) for name, text in items(page) if name == "claim.yaml"]
+    container = {"name": "c", "image": "none", "command": ["sleep", "600"]}
+    container["resources"] = {"claims": [{"name": "gpu"}]}
+    spec = {
+        "containers": [container],
+        "resourceClaims": [{"name": "gpu", "resourceClaimName": "a-quarter"}],
+    }
+    metadata = {"name": "tenant", "namespace": "default"}
+    await testbed.apply(
+        claim, {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+    )
+    await testbed.pod("tenant", "Running")
+    (before,) = await Keeper(short).daemons()
+    assert [(t.name, t.sms, t.memory) for t in before.tenants] == [
+        ("default/a-quarter", 32, 20 << 30)
+    ]
+
+    newer = copy.deepcopy(release.objects)
+    for body in newer:
+        if body["kind"] == "DaemonSet":
+            (inside,) = body["spec"]["template"]["spec"]["containers"]
+            inside["env"].append({"name": "NVIDIA_HARMLESS_XIDS", "value": "94"})
+    await release.upgrade(newer)
+    await testbed.until("daemonsets", "kitchen-dra-driver", rolled_out, namespace="drivers")
+    assert await Keeper(short).daemons() == (before,)
+    await testbed.delete("pods", "tenant")
+    while await Keeper(short).daemons():  # noqa: ASYNC110 (the kubelet is at work)
+        await asyncio.sleep(0.02)
+
+
+def rolled_out(body):
+    """Whether the second generation of a DaemonSet serves."""
+    status = body.get("status") or {}
+    return (
+        status.get("observedGeneration") == 2
+        and status["updatedNumberScheduled"] == status["numberAvailable"] == 1
+    )
+
+
 def test_classes_are_those_of_the_demo():
     demo = files("pydra_nvidia") / "demo" / "1-classes.yaml"
     shown = {b["metadata"]["name"]: b["spec"] for b in yaml.safe_load_all(demo.read_text())}
@@ -86,7 +149,7 @@ def test_with_fewer_rights_the_pod_writes_nowhere_but_where_each_driver_does():
         "capabilities": {"drop": ["ALL"]},
     }
     writable = {m["name"] for m in container["volumeMounts"] if not m.get("readOnly")}
-    assert writable == {"plugins", "registry", "cdi"}
+    assert writable == {"plugins", "registry", "cdi", "device-plugins"}
     assert all(v["hostPath"]["path"] != "/" for v in pod["volumes"])
 
 
@@ -94,7 +157,8 @@ def test_what_is_read_of_the_host_lies_below_the_root_the_driver_is_told():
     for case in ("nvidia", "nvidia-small"):
         (container,) = pod_of(case)["containers"]
         (root,) = [e["value"] for e in container["env"] if e["name"] == "NVIDIA_HOST_ROOT"]
-        read = [m["mountPath"] for m in container["volumeMounts"] if m.get("readOnly")]
+        mounts = [m for m in container["volumeMounts"] if m["name"] != "pod-resources"]
+        read = [m["mountPath"] for m in mounts if m.get("readOnly")]
         assert read
         assert all(path == root or path.startswith(f"{root}/") for path in read)
 

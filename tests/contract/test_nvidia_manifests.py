@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import re
 import shutil
 import sys
+import tempfile
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
 from shown_pages import execute, items
 
+from pydra_nvidia.mps.client import Keeper
 from pydra_nvidia_fake import FakeHost
 from pydra_testbed.objects import Selection
 
@@ -42,6 +46,12 @@ NUMBER = {
     "share-class": {"gpu-0": {"by-claim", "by-resource"}},
 }
 """Who has a share of which GPU, with shares of memory and with a number of equal ones."""
+GIB = 1 << 30
+MPS = {
+    "mps-two-sizes": {(64, None, 40 * GIB), (16, None, 10 * GIB)},
+    "mps-by-containers": {(None, 50, 32 * GIB)},
+}
+"""What the tenants of the GPU are held to by MPS: multiprocessors, percent, and bytes."""
 
 
 @pytest.fixture
@@ -58,7 +68,25 @@ async def machine(testbed, tmp_path):
     return start
 
 
-async def users(testbed, name):
+@pytest.fixture
+async def mps_dir(tmp_path):
+    """A folder in which the node's keeper serves, once there is a machine; all its daemons end with the test."""
+    with tempfile.TemporaryDirectory(prefix="pd-", dir="/tmp") as folder:
+        environ = {"NVIDIA_HOST_ROOT": str(tmp_path / "machine"), "NVIDIA_MPS_DIR": folder}
+        command = [sys.executable, "-m", "pydra_nvidia", "mps-keeper"]
+        keeper = await asyncio.create_subprocess_exec(*command, env=os.environ | environ)
+        yield folder
+        keeper.terminate()
+        assert await keeper.wait() == 0
+        assert running(folder) == []
+
+
+def running(folder):
+    """Daemons that are left."""
+    return [path.parent.name for path in Path(folder).glob("*/daemon.json")]
+
+
+async def users(testbed, name, look=None):
     """Apply a file; returns who has each device, once all its pods run. Afterwards what it made is deleted."""
     refs = await testbed.apply(FOLDER / f"{name}.yaml")
     pods = [ref for ref in refs if ref.resource == "pods"]
@@ -69,6 +97,8 @@ async def users(testbed, name):
         for result in claim["status"]["allocation"]["devices"]["results"]:
             reserved = {each["name"] for each in claim["status"]["reservedFor"]}
             found.setdefault(result["device"], set()).update(reserved)
+    if look:
+        await look()
     rest = [ref for ref in reversed(refs) if ref.resource not in ("pods", "namespaces")]
     for ref in [*pods, *rest]:
         await testbed.delete(ref.resource, ref.name, ref.namespace)
@@ -111,12 +141,30 @@ async def test_each_manifest_about_equal_shares_gets_them(testbed, machine):
     assert set_to[-1] == "0"
 
 
+@pytest.mark.timeout(120)
+async def test_each_manifest_about_mps_gets_its_limits(testbed, machine, mps_dir):
+    settings = {"NVIDIA_SHARES": "memory,sms", "NVIDIA_MPS": "on", "NVIDIA_MPS_DIR": mps_dir}
+    host = await machine("h100x8", **settings)
+    keeper, seen = Keeper(Path(mps_dir)), []
+
+    async def look():
+        (daemon,) = await keeper.daemons()
+        assert daemon.alive
+        seen.append({(t.sms, t.percent, t.memory) for t in daemon.tenants})
+
+    for name, wanted in MPS.items():
+        (found,) = (await users(testbed, name, look)).items()
+        assert found[0] == "gpu-0"
+        assert seen.pop() == wanted, name
+    assert {gpu.state.compute_mode for gpu in host.gpus} == {0}
+
+
 def test_every_manifest_is_tried_and_stands_in_the_index():
     there = {file.stem for file in FOLDER.glob("*.yaml")}
     index = (FOLDER / "README.md").read_text(encoding="utf-8")
     assert (
         there
-        == {*WHOLE, *PARTS, *MEMORY, *NUMBER}
+        == {*WHOLE, *PARTS, *MEMORY, *NUMBER, *MPS}
         == set(re.findall(r"^\| \[([a-z-]+)\]\(\1\.yaml\)", index, re.MULTILINE))
     )
 
