@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -20,7 +20,7 @@ from pathlib import Path
 import grpc
 
 from pydra_core._node.rpc import threaded_service
-from pydra_core._node.sockets import bind, remove_stale
+from pydra_core._node.sockets import bind, identity, remove_stale
 from pydra_core._proto import pluginregistration_v1_pb2 as pb
 from pydra_core._telemetry.metrics import Metrics
 from pydra_core.errors import PydraError
@@ -45,7 +45,26 @@ _DOUBT = 10.0
 class Registration:
     """The registration service, and what the kubelet last said about us."""
 
-    def __init__(self, driver: str, endpoint: str, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        driver: str,
+        endpoint: str,
+        metrics: Metrics | None,
+        *,
+        kind: str = "DRAPlugin",
+        versions: Sequence[str] = SERVICES,
+    ) -> None:
+        """Begin.
+
+        Args:
+            driver: the name the kubelet shall know.
+            endpoint: where it then calls.
+            metrics: are told whether it is known; None where others are.
+            kind: what of the kubelet's three it is.
+            versions: what is served there, best first.
+        """
+        self._kind = kind
+        self._versions = versions
         self._driver = driver
         self._endpoint = endpoint
         self._metrics = metrics
@@ -56,6 +75,7 @@ class Registration:
         self._heard_at = 0.0
         self._doubted_at: float | None = None
         self._offered = True
+        self._is_forgotten = False
         self._wake = asyncio.Event()
         self.on_change: Callable[[bool], None] = lambda _: None
         self.refusal = _SILENT
@@ -82,6 +102,11 @@ class Registration:
         if offered and not self._offered:
             self.refusal = _SILENT
         self._offered = offered
+        self._wake.set()
+
+    def show_again(self) -> None:
+        """Show the socket to the kubelet anew, which is known to have let go of what it calls there."""
+        self._is_forgotten = True
         self._wake.set()
 
     @asynccontextmanager
@@ -127,7 +152,7 @@ class Registration:
         self._close(path)
         self._server = self._socket = None
         self._confirmed.clear()
-        self._metrics.registered.set(0)
+        self._count(registered=False)
         self.refusal = "the kubelet is not asked"
         self.on_change(False)
 
@@ -135,7 +160,10 @@ class Registration:
         now = time.monotonic()
         if self._server is None:
             return "DRA is wanted"
-        if _identity(path) != self._socket:
+        if self._is_forgotten:
+            self._is_forgotten = False
+            return "the kubelet let go"
+        if identity(path) != self._socket:
             return "the registration socket was removed"
         if not self.registered and now - self._heard_at > _SILENCE:
             return "the kubelet has not confirmed and does not ask"
@@ -151,10 +179,10 @@ class Registration:
         server.add_generic_rpc_handlers((self._handler(),))
         bind(server, path)
         server.start()
-        self._server, self._socket, self._heard_at = server, _identity(path), time.monotonic()
+        self._server, self._socket, self._heard_at = server, identity(path), time.monotonic()
 
     def _close(self, path: Path) -> None:
-        if _identity(path) == self._socket:  # not one that somebody put in its place
+        if identity(path) == self._socket:  # not one that somebody put in its place
             path.unlink(missing_ok=True)
         if self._server:  # not waited for in a thread: a driver's hung calls may hold them all
             self._server.stop(0).wait(_GOODBYE)
@@ -171,10 +199,10 @@ class Registration:
     def _get_info(self, _: pb.InfoRequest) -> pb.PluginInfo:
         self._heard_at = time.monotonic()
         return pb.PluginInfo(
-            type="DRAPlugin",
+            type=self._kind,
             name=self._driver,
             endpoint=self._endpoint,
-            supported_versions=SERVICES,
+            supported_versions=self._versions,
         )
 
     def _notify(self, status: pb.RegistrationStatus) -> pb.RegistrationStatusResponse:
@@ -182,12 +210,16 @@ class Registration:
             self._loop.call_soon_threadsafe(self._heard, status)
         return pb.RegistrationStatusResponse()
 
+    def _count(self, *, registered: bool) -> None:
+        if self._metrics:
+            self._metrics.registered.set(int(registered))
+
     def _heard(self, status: pb.RegistrationStatus) -> None:
         """Take in what the kubelet said, in the event loop; what it said of a socket that is gone counts no more."""
         if not self._offered:
             return
         self._heard_at = time.monotonic()
-        self._metrics.registered.set(1 if status.plugin_registered else 0)
+        self._count(registered=status.plugin_registered)
         self.on_change(status.plugin_registered)
         if status.plugin_registered:
             self.refusal = ""
@@ -203,10 +235,3 @@ class Registration:
                 "the kubelet refused the registration",
                 extra={"driver": self._driver, "why": self.refusal},
             )
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    with suppress(OSError):
-        status = path.lstat()
-        return status.st_ino, status.st_ctime_ns
-    return None

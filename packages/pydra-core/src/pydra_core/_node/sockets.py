@@ -23,6 +23,8 @@ from pydra_core.errors import ConfigError
 from pydra_core.settings import Settings
 
 MAX_SOCKET_PATH = 107
+PLUGINS = "device-plugins"
+"""The kubelet's folder below its root, where it listens for device plugins and dials them."""
 _YOUNG = 10.0
 """Seconds for which a socket nobody answers may still be about to be served."""
 _POD_UID = "(?:[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
@@ -80,6 +82,42 @@ def locate(settings: Settings, driver: str) -> Sockets:
     return Sockets(registration, service, endpoint, data_dir)
 
 
+@dataclass(frozen=True, slots=True)
+class ResourceSockets:
+    """Paths for one extended resource of one driver instance.
+
+    `service` lies where the kubelet dials device plugins. Where that folder cannot be used, `elsewhere` is served and
+    shown to the kubelet by `registration`.
+    """
+
+    service: Path
+    elsewhere: Path
+    registration: Path
+    kubelet: Path
+
+
+def locate_resource(settings: Settings, driver: str, resource: str) -> ResourceSockets:
+    """Derive the paths of a resource from the kubelet root; no two instances or resources share one.
+
+    Raises:
+        ConfigError: a path does not fit a socket address even when shortened.
+    """
+    root = settings.kubelet_root
+    folder, plugins, registry = root / PLUGINS, root / "plugins", root / "plugins_registry"
+    short, own = _digest(driver), _digest(f"{resource}\0{settings.pod_uid}")
+    found = ResourceSockets(
+        service=_fit(folder / f"{driver}-{own}.sock", folder / f"{short}-{own}.sock"),
+        elsewhere=plugins / f"{short}-{own}.sock",
+        registration=_fit(
+            registry / f"{driver}-{own}-reg.sock", registry / f"{short}-{own}-reg.sock"
+        ),
+        kubelet=folder / "kubelet.sock",
+    )
+    for path in (found.service, found.elsewhere, found.registration):
+        _check(path)
+    return found
+
+
 def _digest(text: str) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()[:9]).decode()
 
@@ -115,8 +153,9 @@ def instances_sockets(settings: Settings, driver: str) -> Iterator[Path]:
         (data_dir.parent, rf"{short}(-{_DIGEST})?\.sock"),
         (
             root / "plugins_registry",
-            rf"({re.escape(driver)}(-{_POD_UID})?|{short}(-{_DIGEST})?)-reg\.sock",
+            rf"({re.escape(driver)}(-{_POD_UID}|-{_DIGEST})?|{short}(-{_DIGEST})?)-reg\.sock",
         ),
+        (root / PLUGINS, rf"({re.escape(driver)}|{short})-{_DIGEST}\.sock"),
     ):
         with suppress(OSError):
             yield from sorted(p for p in directory.iterdir() if re.fullmatch(pattern, p.name))
@@ -151,6 +190,14 @@ def is_served(path: Path) -> bool:
         except BlockingIOError:
             return True
     return True
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Which file lies there: a new one may have the inode number of one that was removed, but not its time too."""
+    with suppress(OSError):
+        status = path.lstat()
+        return status.st_ino, status.st_ctime_ns
+    return None
 
 
 def bind(server: Server, path: Path) -> None:

@@ -121,6 +121,11 @@ class Care:
             taints[key] = (self._taint(health), *taints.get(key, ()))
         return Marks(taints, self._held_here(), self._is_unobserved)
 
+    def unfit(self) -> frozenset[Key]:
+        """The devices that no new pod should have: sick ones, and those an operator set aside."""
+        aside = (self._key(name) for name, e in self._aside.items() if e.effect != "None")
+        return frozenset((*self._unhealthy, *aside))
+
     def warn(self, reason: str, message: str) -> None:
         """Have the operator see a warning on the node; of two instances one tells."""
         if self.leads():

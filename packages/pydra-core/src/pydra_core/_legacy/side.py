@@ -1,0 +1,205 @@
+"""The device plugin side of one driver process, all parts together: what `dual` starts, asks and closes.
+
+Each resource is served on a socket of its own. Which resources there are follows from each discovery; whether they are
+served is for others to decide (`wanted`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+from pydra_core._legacy import answers
+from pydra_core._legacy.holding import Held, Holdings
+from pydra_core._legacy.listing import Listing
+from pydra_core._legacy.registering import Endpoint
+from pydra_core._legacy.server import Service
+from pydra_core._legacy.units import Offering
+from pydra_core._node.prepare import ClaimPath
+from pydra_core._node.sockets import locate_resource
+from pydra_core._state.journal import Journal
+from pydra_core._state.records import Prepared
+from pydra_core._telemetry.metrics import Metrics
+from pydra_core._values import Inventory
+from pydra_core.driver import Driver
+from pydra_core.errors import PydraError
+from pydra_core.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+
+class LegacySide:
+    """Serves the extended resources of one driver."""
+
+    def __init__(
+        self,
+        driver: Driver,
+        settings: Settings,
+        claims: ClaimPath,
+        journal: Journal,
+        boot: str,
+        listing: Listing,
+        metrics: Metrics,
+    ) -> None:
+        """Put it together; nothing is served before `run`.
+
+        Args:
+            driver: whose resources.
+            settings: of this process.
+            claims: the claim path, on which device IDs are claims too.
+            journal: what the claim path writes.
+            boot: the node's boot ID.
+            listing: what the kubelet is told of them.
+            metrics: of this process.
+        """
+        self.wanted: Callable[[], bool] = lambda: False
+        self.superseded: Callable[[], bool] = lambda: False
+        self.grace: Callable[[], float] = lambda: settings.drain_timeout
+        self.on_change: list[Callable[[], None]] = []
+        """Called when it is registered, or is so no longer."""
+        self.on_kubelet: list[Callable[[], None]] = []
+        """Called when another kubelet than before listens."""
+        self.on_given: list[Callable[[], None]] = []
+        """Called when a container got something."""
+        self._driver = driver
+        self._settings = settings
+        self._metrics = metrics
+        self._journal = journal
+        self._offering = Offering(driver.name, settings.node_name)
+        self._holdings = Holdings(claims, journal, self._offering, boot)
+        self._listing = listing
+        self._endpoints: dict[str, tuple[Endpoint, asyncio.Task[None]]] = {}
+        self._fault = ""
+        self._to_adopt = journal.adopts
+        self._wake = asyncio.Event()
+        self._inventory: Inventory | None = None
+        self._news = asyncio.Event()
+        journal.changed.append(listing.look_again)
+
+    @property
+    def registered(self) -> bool:
+        """Whether the kubelet took up any resource."""
+        return any(endpoint.registered for endpoint, _ in self._endpoints.values())
+
+    @property
+    def problem(self) -> str:
+        """Why a resource is not served as it should be; empty if all are, or none is wanted."""
+        if not self.wanted():
+            return ""
+        waiting = (
+            f"resource {n}: {e.problem}" for n, (e, _) in self._endpoints.items() if e.problem
+        )
+        return self._fault or next(waiting, "")
+
+    def found(self, inventory: Inventory) -> None:
+        """Take note of what there is now. Cheap."""
+        self._inventory = inventory
+        self._news.set()
+
+    async def follow(self) -> None:
+        """Ask the driver what it offers of each inventory, until cancelled; what it raises is shown by the probe."""
+        while True:
+            if self._inventory is not None:
+                self._ask(self._inventory)
+            await self._news.wait()
+            self._news.clear()
+
+    def _ask(self, inventory: Inventory) -> None:
+        try:
+            resources = self._driver.resources(inventory)
+            offer = self._offering.make(resources, inventory, self._holdings.offer)
+        except Exception as err:
+            cause = str(err) if isinstance(err, PydraError) else f"{type(err).__name__}: {err}"
+            self._fault = f"driver {self._driver.name}: resources failed: {cause}"
+            raise
+        fault = "; ".join(offer.faults)
+        if fault and fault != self._fault:
+            _log.error("resources not offered as the driver says", extra={"why": fault})
+        self._fault = fault
+        self._holdings.offer = offer
+        self._listing.take(offer)
+        self._wake.set()
+
+    def look_again(self) -> None:
+        """Take note that the health of devices may have changed. Cheap."""
+        self._listing.look_again()
+
+    def wake(self) -> None:
+        """Take note that `wanted` may have changed."""
+        self._wake.set()
+
+    def held(self) -> tuple[Held, ...]:
+        """All IDs that pods have, by the journal."""
+        return self._holdings.held()
+
+    async def release(self, held: Held) -> str:
+        """As `Holdings.release`."""
+        return await self._holdings.release(held)
+
+    def offers(self, key: tuple[str, str]) -> bool:
+        """Whether this driver offers an ID of a resource."""
+        resource, device_id = key
+        return device_id in self._holdings.offer.units.get(resource, {})
+
+    async def allocate(self, resource: str, ids: Sequence[str], deadline: float) -> None:
+        """Hold IDs that a pod has already. Raises as `Holdings.allocate`."""
+        await self._holdings.allocate(resource, ids, deadline)
+
+    def jobs(self) -> tuple[Callable[[], Awaitable[None]], ...]:
+        """What runs beside the driver's calls."""
+        return (self.follow, self.run)
+
+    async def run(self) -> None:
+        """Serve what is offered, as long as it is wanted, until cancelled."""
+        try:
+            while True:
+                self._wake.clear()
+                await self._adopt()
+                offered = tuple(self._holdings.offer.units) if self.wanted() else ()
+                for name in [n for n in self._endpoints if n not in offered]:
+                    await self._stop(name)
+                for name in offered:
+                    if name not in self._endpoints:
+                        self._start(name)
+                await self._wake.wait()
+        finally:
+            await asyncio.gather(*(self._stop(name) for name in tuple(self._endpoints)))
+            self._listing.close()
+            await self._holdings.close()
+
+    async def _adopt(self) -> None:
+        if self._to_adopt and self._holdings.offer.units:
+            self._to_adopt = False
+            await self._holdings.adopt()
+
+    def _start(self, name: str) -> None:
+        compose = answers.plain if self._settings.device_plugin_answer == "plain" else answers.names
+
+        def given(records: Sequence[Prepared]) -> answers.Response:
+            for tell in self.on_given:
+                tell()
+            return compose(records)
+
+        sockets = locate_resource(self._settings, self._driver.name, name)
+        service = Service(self._driver, name, self._holdings, self._listing, self._metrics, given)
+        endpoint = Endpoint(name, sockets, service)
+        endpoint.superseded = self.superseded
+        endpoint.on_change = self._changed
+        endpoint.on_kubelet = self._kubelet_changed
+        task = asyncio.get_running_loop().create_task(endpoint.run(self.grace))
+        self._endpoints[name] = endpoint, task
+
+    async def _stop(self, name: str) -> None:
+        _, task = self._endpoints.pop(name)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        self._changed()
+
+    def _kubelet_changed(self) -> None:
+        for tell in self.on_kubelet:
+            tell()
+
+    def _changed(self) -> None:
+        for tell in self.on_change:
+            tell()
