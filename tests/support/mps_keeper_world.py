@@ -9,6 +9,7 @@ import json
 import os
 import select
 import signal
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -23,6 +24,15 @@ from pydra_nvidia_fake.description import Description
 __all__ = ["fake_host", "keeper_world"]
 MIB, GIB = 1 << 20, 1 << 30
 _DEADLINE = 60
+
+
+_TRAP = """
+n=$(cat "$0.count" 2>/dev/null || echo 0); n=$((n+1)); echo $n > "$0.count"
+case "$(cat "$0.trap" 2>/dev/null)" in
+"before $n") kill -9 $PPID; exit 1;;
+"after $n") if [ "$1" != -f ]; then {python} -IS "$0" "$@"; kill -9 $PPID; exit 1; fi; kill -9 $PPID;;
+esac
+exec"""
 
 
 class KeeperWorld:
@@ -61,6 +71,28 @@ class KeeperWorld:
     def tell(self, *lines):
         """Give the daemon of the first GPU commands, as an operator would."""
         return told(self.host.mps.tool, self.own / "pipe", *lines)
+
+    def trapped(self):
+        """Let the tool kill the keeper at a call of it, by `spring`."""
+        tool = self.host.mps.tool
+        script = tool.read_text()
+        trap = _TRAP.replace("{python}", sys.executable)
+        tool.write_text(script.replace("\nexec", trap, 1))
+        return self
+
+    def spring(self, when, number):
+        """Kill the keeper `before` or `after` that call from now on; a daemon is started all the same by `after`."""
+        self._beside("trap").write_text(f"{when} {self.calls + number}")
+
+    @property
+    def calls(self):
+        """How often the tool was run."""
+        count = self._beside("count")
+        return int(count.read_text()) if count.exists() else 0
+
+    def _beside(self, what):
+        tool = self.host.mps.tool
+        return tool.with_name(f"{tool.name}.{what}")
 
     async def start(self, *arguments, **environ):
         """Start the keeper, and wait until it serves."""
@@ -130,8 +162,6 @@ def tenant(number=1, **changed):
 
 def told(tool, pipe, *lines):
     """What the tool prints when it is given these lines."""
-    import subprocess  # noqa: PLC0415
-
     environ = os.environ | {"CUDA_MPS_PIPE_DIRECTORY": str(pipe)}
     text = "".join(f"{line}\n" for line in lines)
     return subprocess.run([tool], input=text, env=environ, capture_output=True, text=True, check=False, timeout=_DEADLINE).stdout  # fmt: skip

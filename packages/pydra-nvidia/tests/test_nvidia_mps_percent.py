@@ -5,8 +5,6 @@ from __future__ import annotations
 import pytest
 from mps_keeper_world import GIB, MIB, fake_host, keeper_world, tenant
 
-from pydra_core.errors import ClaimError
-
 __all__ = ["fake_host", "keeper_world"]
 
 

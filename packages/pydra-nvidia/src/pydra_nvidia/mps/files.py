@@ -33,6 +33,7 @@ def write(path: Path, value: object) -> None:
     fresh = path.with_name(f".{path.name}.new")
     try:
         fresh.write_bytes(msgspec.json.encode(value) + b"\n")
+        fresh.chmod(0o600)
         fresh.replace(path)
     except OSError as err:
         raise HostError(

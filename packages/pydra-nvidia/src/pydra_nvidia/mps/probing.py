@@ -50,6 +50,12 @@ def known(folder: GpuFolder) -> Rungs | None:
         return None
 
 
+def is_too_old(gpu: MpsGpu) -> bool:
+    """Whether MPS has no limits on such a GPU."""
+    major = gpu.compute_capability.partition(".")[0]
+    return not (major.isascii() and major.isdigit() and int(major) >= _OLDEST)
+
+
 async def probe(tool: Tool, folder: GpuFolder, gpu: MpsGpu, patience: float) -> Rungs:
     """Find out, and keep it.
 
@@ -57,7 +63,7 @@ async def probe(tool: Tool, folder: GpuFolder, gpu: MpsGpu, patience: float) -> 
         VendorTimeoutError: the tool hangs, which tells nothing of what it can do.
         HostError: the folder takes no files.
     """
-    if _major(gpu) < _OLDEST:
+    if is_too_old(gpu):
         why = f"compute capability {gpu.compute_capability}: limits need 7.0 (Volta) or later"
         return Rungs(tool.identity, Capabilities("none", 0, 0, why), {})
     folder.make()
@@ -148,8 +154,3 @@ def _best(gpu: MpsGpu, found: Mapping[Enforcement, _Stood], why: str) -> Capabil
     if "mps-percent" in found:
         return Capabilities("mps-percent", 1, gpu.sms, why)
     return Capabilities("none", 0, 0, why)
-
-
-def _major(gpu: MpsGpu) -> int:
-    major = gpu.compute_capability.partition(".")[0]
-    return int(major) if major.isascii() and major.isdigit() else 0

@@ -38,6 +38,7 @@ async def start(control: Control, flags: Sequence[str]) -> Daemon:
     try:
         async with asyncio.timeout(control.patience):
             await _ready(control, started, flags)
+        folder.make()  # the daemon gives its folder to everybody, to remove in it what is another's too
     except BaseException as err:
         started.signal(signal.SIGKILL)
         await started.wait(control.patience)

@@ -6,7 +6,7 @@ from pydra_core.errors import ClaimError, HostError
 from pydra_nvidia.mps.enforcing.percent import Percent
 from pydra_nvidia.mps.enforcing.rung import Rung
 from pydra_nvidia.mps.enforcing.static import Static
-from pydra_nvidia.mps.probing import Rungs
+from pydra_nvidia.mps.probing import Rungs, is_too_old
 from pydra_nvidia.mps.values import Enforcement, MpsGpu, Tenant
 
 
@@ -14,8 +14,13 @@ def rung_for(gpu: MpsGpu, tenant: Tenant, rungs: Rungs) -> Rung:
     """For the first tenant of a GPU.
 
     Raises:
-        ClaimError: no tenant can be held on this GPU.
+        ClaimError: no tenant can be held on a GPU of this kind.
+        HostError: one could be, but MPS does not work on this node.
     """
+    if rungs.best.enforcement == "none" and not is_too_old(gpu):
+        raise HostError(
+            f"GPU {gpu.uuid}: MPS does not work on this node: {rungs.best.why}; see the keeper's log"
+        )
     if rungs.best.enforcement == "none":
         raise ClaimError(
             f"claim {tenant.name}: device {tenant.device}: MPS can hold no program to limits on GPU {gpu.uuid}:"
