@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 import re
 import shlex
 import sys
@@ -11,11 +12,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import get_args
 
+import jsonschema
 import pytest
 import yaml
 from shown_pages import execute, items
 
 from pydra_nvidia.devices import SCHEMA
+from pydra_nvidia.mps.probing import _LADDER
 from pydra_nvidia.parameters import Parameters
 from pydra_nvidia.settings import NvidiaSettings
 from pydra_nvidia.xids import XidClass, Xids
@@ -25,6 +28,7 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "packages/pydra-nvidia/README.md").read_text(encoding="utf-8")
 FROM_GO = (ROOT / "docs/user/nvidia-from-go-driver.md").read_text(encoding="utf-8")
 ON_DEMAND = (ROOT / "docs/user/gpus-on-demand.md").read_text(encoding="utf-8")
+SHARED = (ROOT / "docs/user/gpus-shared.md").read_text(encoding="utf-8")
 SICK = (ROOT / "docs/user/gpu-sick.md").read_text(encoding="utf-8")
 SOURCES = ROOT / "packages/pydra-nvidia/src/pydra_nvidia"
 JUDGING = "".join((SOURCES / name).read_text("utf-8") for name in ("judging.py", "tenancy.py"))
@@ -120,6 +124,20 @@ def test_settings_on_our_side_are_there():
                 for part in name.split("."):
                     assert part in found, name
                     found = found[part]
+
+
+def test_values_for_shares_are_the_charts():
+    (values,) = [yaml.safe_load(text) for name, text in items(SHARED) if name == "values.yaml"]
+    chart = ROOT / "charts/dra-driver"
+    made = json.loads((chart / "values.schema.json").read_text(encoding="utf-8"))
+    assert list(jsonschema.Draft7Validator(made).iter_errors(values)) == []
+    default = yaml.safe_load((chart / "values.yaml").read_text(encoding="utf-8"))
+    assert all(values[key] != default[key] for key in values)
+
+
+def test_whatever_can_hold_a_share_has_a_column_in_the_table_of_what_isolates_what():
+    (head,) = [line for line in SHARED.splitlines() if line.startswith("| | ")]
+    assert set(names(head)) == {rung for rung, *_ in _LADDER}
 
 
 def test_every_variable_the_driver_reads_is_in_the_readme_and_no_other():
