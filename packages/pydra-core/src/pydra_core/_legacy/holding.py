@@ -21,7 +21,7 @@ from pydra_core._node.prepare import ClaimPath
 from pydra_core._node.works import Answer
 from pydra_core._state.journal import Journal
 from pydra_core._state.ledger import Ledger
-from pydra_core._state.records import Intent, Prepared, Record, ref_of
+from pydra_core._state.records import DeviceUse, Intent, Prepared, Record, ref_of
 from pydra_core._values import Claim, ClaimRef
 from pydra_core.errors import DeviceError, DeviceGoneError, HostError
 
@@ -176,7 +176,7 @@ class Holdings:
     async def _let_go_of_others(self, ref: ClaimRef) -> None:
         """An ID that stood for other devices when it was given: its pod is gone, or the kubelet would not give it."""
         unit, known = self._unit(ref), self._journal.ledger.prepared(ref.uid)
-        if known is None or set(known.uses) == set(unit.uses):
+        if known is None or _places(known.uses) == _places(unit.uses):
             return
         if not (known.adopted and {u.device for u in known.uses} <= {u.device for u in unit.uses}):
             _check(ref, await self._claims.unprepare(ref, time.monotonic() + _UNDO))
@@ -242,3 +242,8 @@ def _differs(before: Prepared, after: Prepared) -> bool:
     """Whether a container that was told of the one would not find it in the other."""
     names = [answer.cdi_ids for answer in before.answers]
     return names != [answer.cdi_ids for answer in after.answers]
+
+
+def _places(uses: Iterable[DeviceUse]) -> set[tuple[str, str, str]]:
+    """Which devices and shares they are, however much they take of them."""
+    return {(use.pool, use.device, use.share_id) for use in uses}

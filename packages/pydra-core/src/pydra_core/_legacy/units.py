@@ -15,7 +15,7 @@ from pydra_core._api.wanted import Key
 from pydra_core._legacy.encoding import LARGEST, entry
 from pydra_core._legacy.names import id_fault, name_fault
 from pydra_core._state.records import DeviceUse
-from pydra_core._values import Allocation, Claim, ClaimRef, Device, Inventory
+from pydra_core._values import Allocation, Capacity, Claim, ClaimRef, Device, Inventory
 from pydra_core.resources import Resource, ResourceDevice
 from pydra_core.values import NUMA_NODE
 
@@ -43,7 +43,13 @@ class Unit:
     def claim(self) -> Claim:
         """What the driver is asked to prepare."""
         allocations = tuple(
-            Allocation(request=REQUEST, pool=u.pool, device=u.device, share_id=u.share_id)
+            Allocation(
+                request=REQUEST,
+                pool=u.pool,
+                device=u.device,
+                share_id=u.share_id,
+                consumed=u.consumed,
+            )
             for u in self.uses
         )
         return Claim(ref=self.ref, allocations=allocations)
@@ -114,10 +120,22 @@ class Offering:
         found = [devices[name] for name in given.devices]
         return Unit(
             ref=self.ref(resource, given.id),
-            uses=tuple(DeviceUse(pool, device.name, share) for pool, device in found),
+            uses=tuple(
+                DeviceUse(pool, device.name, share, consumed=_consumed(device) if share else {})
+                for pool, device in found
+            ),
             numa_nodes=given.numa_nodes or _numa_nodes(device for _, device in found),
             is_unfit=any(t.effect != "None" for _, device in found for t in device.taints),
         )
+
+
+def _consumed(device: Device) -> dict[str, str]:
+    """What a share takes of a device of which nothing special is asked, as the scheduler has it (KEP-5075)."""
+    return {
+        name: capacity.policy.default
+        for name, capacity in device.capacity.items()
+        if isinstance(capacity, Capacity) and capacity.policy and capacity.policy.default
+    }
 
 
 def _numa_nodes(devices: Iterator[Device]) -> tuple[int, ...]:
