@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import signal
 import socket
 import threading
@@ -14,10 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from pydra_nvidia_fake.mps import trouble, wire
+from pydra_nvidia_fake.mps import trouble, v2, v3, wire
 from pydra_nvidia_fake.mps.servers import Status
 from pydra_nvidia_fake.mps.service import Caller, Service, Share
-from pydra_nvidia_fake.mps.v2 import Commands
 
 PID_FILE = "nvidia-cuda-mps-control.pid"
 _PRIVILEGED, _LOCK, _LOG = "control_privileged", "control_lock", "log"
@@ -60,9 +60,10 @@ class Daemon:
         self._service: Service
         self._ended = threading.Event()
         self._status = 0
+        self._offered: dict[tuple[str, str], socket.socket] = {}
 
-    def take(self) -> str:
-        """Make the folder ours, and listen; returns what is said if that cannot be."""
+    def take(self) -> str | None:
+        """Make the folder ours, and listen; returns what is said if that cannot be, which may be nothing."""
         try:
             self._folder.mkdir(exist_ok=True)
             self._folder.chmod(0o777)
@@ -77,27 +78,53 @@ class Daemon:
             (self._folder / name).unlink(missing_ok=True)
         os.mkfifo(self._folder / _LOG)
         (self._folder / _LOG).chmod(0o777)
-        self._control = listen(self._folder / wire.SOCKET)
-        self._privileged = listen(self._folder / _PRIVILEGED)
+        try:
+            self._control = listen(self._folder / wire.SOCKET)
+            self._privileged = listen(self._folder / _PRIVILEGED)
+        except OSError:
+            return ""  # a path that is too long: the real one ends without a word, too
         (self._folder / PID_FILE).write_text(str(os.getpid()), encoding="ascii")
         self._log.write(f"Starting control daemon using socket {self._folder / wire.SOCKET}")
         self._log.write(
             f"To connect CUDA applications to this daemon, set env CUDA_MPS_PIPE_DIRECTORY={self._folder}"
         )
-        return ""
+        return None
 
     def serve(self, service: Service) -> int:
         """Until somebody says quit; returns the exit status, 0 if all servers ended well."""
         self._service = service
-        threading.Thread(target=self.accept, args=(self._control, "", ""), daemon=True).start()
+        self._accept_in_thread(self._control, "", "")
         self._ended.wait()
         self._log.write(f"Exit with status {self._status}")
         for name in (PID_FILE, _LOG):
             (self._folder / name).unlink(missing_ok=True)
         return self._status
 
-    def accept(self, listening: socket.socket, server: str, space: str) -> None:
-        """Serve everybody who comes to a socket, in a thread each."""
+    def offer(self, server: str, space: str) -> None:
+        """Let programs connect to a server and a namespace of it.
+
+        Raises:
+            OSError: the path is too long.
+        """
+        folder = self._folder / server / space
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o755)
+        (folder / wire.SOCKET).unlink(missing_ok=True)
+        self._offered[server, space] = listen(folder / wire.SOCKET)
+        self._accept_in_thread(self._offered[server, space], server, space)
+
+    def withdraw(self, server: str, space: str) -> None:
+        """Let nobody connect there any more; no namespace means the server with all of them."""
+        for key in [key for key in self._offered if key == (server, space) or not space]:
+            if key[0] == server:
+                self._offered.pop(key).close()
+        shutil.rmtree(self._folder / server / space, ignore_errors=True)
+
+    def _accept_in_thread(self, listening: socket.socket, server: str, space: str) -> None:
+        arguments = (listening, server, space)
+        threading.Thread(target=self._accept, args=arguments, daemon=True).start()
+
+    def _accept(self, listening: socket.socket, server: str, space: str) -> None:
         while True:
             try:
                 met, _ = listening.accept()
@@ -124,9 +151,9 @@ class Daemon:
 
     def _ui(self, said: dict[str, Any]) -> dict[str, Any] | None:
         """The answer to a command; None if it is never answered."""
-        line = said["line"]
-        self._log.write(f"Cmd:{line}")
-        met = trouble.met(self._service.tool, " ".join(line.split()))
+        line = " ".join(said["line"].split())
+        self._log.write(f"Cmd:{said['line']}")
+        met = trouble.met(self._service.tool, line)
         if met and met.kind == trouble.DIE:
             os.kill(os.getpid(), signal.SIGKILL)
         if met and met.kind == trouble.HANG:
@@ -135,13 +162,18 @@ class Daemon:
             time.sleep(met.value)
         if met and met.kind == trouble.REFUSE:
             return {"text": met.says, "exit": 0}
-        if line.split()[:1] == ["quit"]:
+        if line == "quit" or line.startswith("quit "):
             return self._quit(line.split()[1:])
         with self._service.changed:
-            text = Commands(self._service, said["uid"]).answer(line)
+            text, status = self._answer(said)
         if text:
             self._log.write(text)
-        return {"text": text, "exit": 0}
+        return {"text": text, "exit": status}
+
+    def _answer(self, said: dict[str, Any]) -> tuple[str, int]:
+        if self._service.v3:
+            return v3.answer(self._service, said["uid"], said["argv"] or said["line"].split())
+        return v2.answer(self._service, said["uid"], said["line"]), 0
 
     def _quit(self, words: list[str]) -> dict[str, Any]:
         """Wait for clients to leave, or for as long as is said, and end."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pydra_nvidia_fake.mps.tool import Asked
 
 _BIN = 3
+_SECOND = 2
 
 
 def gpus(tool: Path) -> list[Gpu]:
@@ -37,31 +38,34 @@ def run(tool: Path, able: Features, asked: Asked, folder: str, logs: str) -> int
         os.setsid()
     daemon = Daemon(folder, Log(logs, aloud=asked.foreground))
     refused = daemon.take()
-    if asked.foreground and refused:
+    if asked.foreground and refused is not None:
         sys.stderr.write(f"{refused}\n")
         return 1
     if not asked.foreground:
-        os.write(theirs, refused.encode() or b"\0")
+        os.write(theirs, b"\0" if refused is None else refused.encode())
         os.close(theirs)
-        if refused:
+        if refused is not None:
             os._exit(1)
         _leave_terminal()
     with tool.with_name(tool.name + DAEMONS).open("a", encoding="ascii") as file:
         file.write(f"{os.getpid()}\n")
-    return daemon.serve(_service(tool, able, asked, daemon))
+    return daemon.serve(_service(tool, able, asked, daemon, folder))
 
 
-def _service(tool: Path, able: Features, asked: Asked, daemon: Daemon) -> Service:
+def _service(tool: Path, able: Features, asked: Asked, daemon: Daemon, folder: str) -> Service:
     service = Service(
         tool=tool,
         machine=_machine(tool),
         features=able,
         gpus=gpus(tool),
-        protocol=asked.protocol,
+        v3=asked.protocol > _SECOND,
         static=asked.static,
         multiuser=asked.multiuser,
         uid=wire.uid(),
+        folder=folder,
         log=daemon.log,
+        offer=daemon.offer,
+        withdraw=daemon.withdraw,
     )
     percent = typed_percent(os.environ.get("CUDA_MPS_ACTIVE_THREAD_PERCENTAGE", ""))
     service.defaults.percent = percent or service.defaults.percent
@@ -74,7 +78,7 @@ def _last_words(pipe: int) -> int:
         said = file.read()
     if said == b"\0":
         return 0
-    sys.stderr.write(f"{said.decode()}\n")
+    sys.stderr.write(f"{said.decode()}\n" if said else "")
     return 1
 
 

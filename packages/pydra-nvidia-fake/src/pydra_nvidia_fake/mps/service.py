@@ -54,18 +54,24 @@ class Service:
         gpus: What `CUDA_VISIBLE_DEVICES` left, in that order.
         static: Whether it was started for static partitions.
         multiuser: Whether one server is for all users.
+        folder: Where its sockets are.
         log: Writes down what happens.
+        offer: Makes the socket of a server and namespace, in the third protocol.
+        withdraw: Takes it away, or all of a server if no namespace is said.
     """
 
     tool: Path
     machine: Machine
     features: Features
     gpus: list[Gpu]
-    protocol: int = 2
+    v3: bool = False
     static: bool = False
     multiuser: bool = False
     uid: int = _ROOT
+    folder: str
     log: Callable[[str], None]
+    offer: Callable[[str, str], None]
+    withdraw: Callable[[str, str], None]
     defaults: Limits = field(default_factory=Limits)
     servers: list[Server] = field(default_factory=list)
     tables: dict[str, Table] = field(default_factory=dict)
@@ -87,8 +93,9 @@ class Service:
         pid, wire = started
         limits = self.defaults.resolved(self.gpus)
         server = Server(pid, uid, name, gpus, limits, wire, allowed=allowed)
-        if self.protocol > 2:  # noqa: PLR2004 - the third
-            server.spaces["default"] = Limits()
+        if self.v3 and not self._offer_server(server):
+            server.end()
+            return None
         self.log(f"Starting new server {pid} for user {uid}")
         self.log(f"NEW SERVER {pid}: Ready")
         self.servers.append(server)
@@ -105,13 +112,26 @@ class Service:
 
     def stop(self, server: Server) -> None:
         """Let a server end; it is forgotten at once, and so are its clients."""
-        for client in server.clients:
-            client.tell(Status.RPC_FAILURE)
-        server.clients.clear()
+        self.expel(server, list(server.clients))
         if server in self.servers:
             self.servers.remove(server)
+            if self.v3:
+                self.withdraw(server.name, "")
         server.end()
         self.changed.notify_all()
+
+    def expel(self, server: Server, clients: list[Client]) -> None:
+        """Let clients lose their server."""
+        for client in clients:
+            client.tell(Status.RPC_FAILURE)
+            server.clients.remove(client)
+
+    def in_partition(self, gpu: Gpu, partition: str) -> bool:
+        """Whether a program is in a static partition."""
+        clients = [client for server in self.servers for client in server.clients]
+        return any(
+            c.gpu.uuid == gpu.uuid and c.partition.partition("/")[2] == partition for c in clients
+        )
 
     def admit(self, caller: Caller, name: str = "", space: str = "") -> Share | Status:
         """Let a program on a GPU, waiting while a server of another user has clients.
@@ -152,6 +172,16 @@ class Service:
         tables = self.tables if server is None else server.tables
         return tables.setdefault(gpu.uuid, Table(gpu, server is not None))
 
+    def _offer_server(self, server: Server) -> bool:
+        server.spaces["default"] = Limits()
+        try:
+            self.offer(server.name, "")
+            self.offer(server.name, "default")
+        except OSError:
+            self.withdraw(server.name, "")
+            return False
+        return True
+
     def _meant(self, caller: Caller, name: str) -> Server | Status:
         if name:
             server = self.named(name)
@@ -164,7 +194,7 @@ class Service:
                 return own[0]
             other = self._in_the_way()
             if other is None:
-                named = f"uid_{caller.uid}" if self.protocol > 2 else ""  # noqa: PLR2004 - the third
+                named = f"uid_{caller.uid}" if self.v3 else ""
                 return self.start(caller.uid, named) or Status.SERVER_NOT_READY
             self.log(
                 f"NEW CLIENT {caller.pid} from user {caller.uid}: Server is not ready, push client to pending list"
@@ -173,7 +203,7 @@ class Service:
         return Status.CONNECTION_FAILED
 
     def _is_own(self, caller: Caller, server: Server) -> bool:
-        if self.protocol > 2:  # noqa: PLR2004 - the third
+        if self.v3:
             return server.name == f"uid_{caller.uid}"
         return self._may(caller, server)
 
@@ -182,7 +212,7 @@ class Service:
 
     def _in_the_way(self) -> Server | None:
         """The server of another user that must end first; in the second protocol there is one at a time."""
-        if self.protocol > 2:  # noqa: PLR2004 - the third
+        if self.v3:
             return None
         for server in list(self.servers):
             if server.clients:
@@ -217,7 +247,7 @@ class Service:
 
     def _sms(self, caller: Caller, server: Server, gpu: Gpu, limits: Limits) -> tuple[int, float]:
         """SMs and percentage; no SMs if there is no such partition, or none was named and one must be."""
-        table = self.table(gpu, server if self.protocol > 2 else None)  # noqa: PLR2004 - the third
+        table = self.table(gpu, server if self.v3 else None)
         if self.static or caller.partition or table.partitions:
             uuid, _, word = caller.partition.partition("/")
             found = table.find(word) if uuid and gpu.uuid.startswith(uuid) else None

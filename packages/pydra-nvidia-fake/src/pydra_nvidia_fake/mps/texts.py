@@ -17,6 +17,8 @@ _NEW = {
     "--forground": "foreground",
     "-v": "version",
     "--version": "version",
+    "-q": "ready",
+    "--ready-devices": "ready",
 }
 _MULTIUSER = ("-multiuser-server", "--multiuser-server", "-M")
 _V3 = {
@@ -26,8 +28,6 @@ _V3 = {
     "--quit": "quit",
     "-p": "protocol",
     "--protocol": "protocol",
-    "-a": "apply",
-    "--apply": "apply",
 }
 _ABOUT = (
     "  This program allows multiple CUDA processes to share a single GPU context. For information on how to use the"

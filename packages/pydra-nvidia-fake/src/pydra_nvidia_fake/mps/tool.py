@@ -31,8 +31,8 @@ class Asked:
     version: bool = False
     help: bool = False
     quit: bool = False
+    ready: bool = False
     protocol: int = 2
-    apply: str = ""
     unknown: str = ""
     command: list[str] = field(default_factory=list)
 
@@ -71,9 +71,8 @@ def read(words: list[str], able: Features) -> Asked:
         if meant is None:
             asked.unknown = word
             return asked
-        if meant in ("protocol", "apply"):
-            value = value or next(rest, "")
-            setattr(asked, meant, int(value) if meant == "protocol" else value)
+        if meant == "protocol":
+            asked.protocol = int(value or next(rest, "2"))
         else:
             setattr(asked, meant, True)
     asked.protocol = (
