@@ -98,8 +98,9 @@ async def unstick(
 
 
 def left(ledger: Ledger) -> tuple[Prepared | Intent, ...]:
-    """What a kubelet may still want to have unprepared."""
-    return (*ledger.all_prepared(), *ledger.all_intents())
+    """What a kubelet may still want to have unprepared. Pods with extended resources end without it."""
+    held: tuple[Prepared | Intent, ...] = (*ledger.all_prepared(), *ledger.all_intents())
+    return tuple(record for record in held if not record.resource)
 
 
 class _Releasing(ClaimPath):

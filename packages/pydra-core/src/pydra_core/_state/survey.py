@@ -29,6 +29,11 @@ class Survey:
         """Everything a claim holds, prepared or in progress."""
         return (*self.ledger.all_prepared(), *self.ledger.all_intents())
 
+    @property
+    def claims(self) -> tuple[records.Prepared | records.Intent, ...]:
+        """What of it the API knows: not what pods have of extended resources."""
+        return tuple(record for record in self.held if not record.resource)
+
 
 def survey(kubelet_root: Path) -> Iterator[Survey]:
     """Every journal below a kubelet root, by driver name.

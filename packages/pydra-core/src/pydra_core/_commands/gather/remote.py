@@ -46,10 +46,8 @@ async def _slices(client: KubeClient, subject: Subject) -> Any:
 
 async def _claims(client: KubeClient, subject: Subject) -> Any:
     found = look_at(subject.settings.kubelet_root / "plugins" / subject.driver.name / "journal")
-    held = found.held if found else ()
-    named = sorted({(r.namespace, r.name) for r in held if r.name and not r.resource})[
-        :_MOST_CLAIMS
-    ]
+    held = found.claims if found else ()
+    named = sorted({(r.namespace, r.name) for r in held if r.name})[:_MOST_CLAIMS]
     return await asyncio.gather(*(_claim(client, namespace, name) for namespace, name in named))
 
 

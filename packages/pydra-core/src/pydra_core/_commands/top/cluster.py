@@ -29,7 +29,7 @@ async def joined(
     """
     client = KubeClient(access.find(kubeconfig, environ))
     try:
-        refs = sorted({(u.namespace, u.claim, u.uid) for u in held if u.claim})
+        refs = sorted({(u.namespace, u.claim, u.uid) for u in held if u.claim and not u.resource})
         bodies = await asyncio.gather(
             *(_claim(client, namespace, name) for namespace, name, _ in refs)
         )

@@ -17,12 +17,16 @@ _Amounts = tuple[tuple[str, str], ...]
 
 
 def with_free(held: Sequence[Use], slices: Iterable[Mapping[str, Any]]) -> list[Use]:
-    """The uses, each shared device's with what they leave behind them; at the end the devices nobody has."""
+    """The uses, each shared device's with what they leave behind them; at the end the devices nobody has.
+
+    A device of which a pod has a part without a claim leaves nothing to claims.
+    """
     published = dict(sorted(_published(slices)))
     rows: list[Use] = []
     for key, group in groupby(held, key=_key):
         rows += (uses := list(group))
-        left = _left(key, published.pop(key, {}), uses)
+        device = published.pop(key, {})
+        left = () if any(use.resource for use in uses) else _left(key, device, uses)
         if any(amount != "0" for _, amount in left):
             rows.append(_free(key, left))
     return [*rows, *(_free(key, _left(key, device, ())) for key, device in published.items())]

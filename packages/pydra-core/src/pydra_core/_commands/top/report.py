@@ -57,7 +57,9 @@ def _row(use: Use) -> dict[str, Any]:
         "device": use.device,
         "state": str(use.state),
     }
-    if use.uid:
+    if use.resource:
+        row["resource"] = {"name": use.resource, "id": use.claim}
+    elif use.uid:
         row["claim"] = {"namespace": use.namespace, "name": use.claim, "uid": use.uid}
     optional = {
         "requests": list(use.requests),
@@ -119,7 +121,7 @@ def _amounts(of: Iterable[tuple[str, str]]) -> str:
 
 def _claim(use: Use) -> str:
     if use.claim:
-        return f"{use.namespace}/{use.claim}"
+        return f"{use.resource or use.namespace}/{use.claim}"
     return f"UID {use.uid}" if use.uid else ""
 
 

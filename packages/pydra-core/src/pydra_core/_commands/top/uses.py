@@ -27,7 +27,8 @@ class Use:
     """One device, or a share of it, and who has it.
 
     `consumed` is what a share takes, `left` what all of them leave (of `State.FREE`). `since` is when the claim's spec file was written: after a reboot, that is the start of the driver. None where the
-    claim has no spec file.
+    claim has no spec file. With a `resource`, a pod without a claim has it: `claim` is the ID it has of that extended
+    resource.
     """
 
     driver: str
@@ -37,6 +38,7 @@ class Use:
     uid: str = ""
     namespace: str = ""
     claim: str = ""
+    resource: str = ""
     requests: tuple[str, ...] = ()
     share: str = ""
     admin: bool = False
@@ -65,6 +67,7 @@ def _of(driver: str, record: Prepared | Intent, specs: SpecDirectory) -> Iterato
             uid=record.uid,
             namespace=record.namespace,
             claim=record.name,
+            resource=record.resource,
             requests=_requests(record, use),
             share=use.share_id,
             admin=use.admin,

@@ -83,7 +83,7 @@ def _list(settings: Settings, report: Report) -> int:
 
 def _held(settings: Settings, name: str) -> Sequence[Prepared | Intent]:
     found = _journal(settings, name)
-    return found.held if found else ()
+    return found.claims if found else ()
 
 
 def _journal(settings: Settings, name: str) -> Survey | None:
