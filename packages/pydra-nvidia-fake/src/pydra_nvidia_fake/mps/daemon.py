@@ -80,10 +80,12 @@ class Daemon:
         (self._folder / _LOG).chmod(0o777)
         try:
             self._control = listen(self._folder / wire.SOCKET)
-            self._privileged = listen(self._folder / _PRIVILEGED)
+            self._privileged = listen(self._folder / _PRIVILEGED, 0o755)
         except OSError:
             return ""  # a path that is too long: the real one ends without a word, too
         (self._folder / PID_FILE).write_text(str(os.getpid()), encoding="ascii")
+        for name in (_LOCK, PID_FILE):
+            (self._folder / name).chmod(0o666)
         self._log.write(f"Starting control daemon using socket {self._folder / wire.SOCKET}")
         self._log.write(
             f"To connect CUDA applications to this daemon, set env CUDA_MPS_PIPE_DIRECTORY={self._folder}"
@@ -217,11 +219,11 @@ class Daemon:
                 self._service.leave(got)
 
 
-def listen(path: Path) -> socket.socket:
-    """A socket for everybody."""
+def listen(path: Path, mode: int = 0o666) -> socket.socket:
+    """A socket, for everybody if it is not said otherwise."""
     found = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     found.bind(str(path))
-    path.chmod(0o666)
+    path.chmod(mode)
     found.listen(64)
     return found
 
