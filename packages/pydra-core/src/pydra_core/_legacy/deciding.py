@@ -56,7 +56,7 @@ class Deciding:
         self._wake = asyncio.Event()
         self.mode = decide(wish, Facts(self._api, registered=False, unconfirmed=0.0), None)
         self._asks_again = False
-        self._tell()
+        registration.offer(offered=self.mode.dra)
 
     @property
     def dra(self) -> bool:
@@ -88,6 +88,7 @@ class Deciding:
 
     async def run(self) -> None:
         """Look, and look again, until cancelled."""
+        self._tell()
         if self._wish.dra is not None:
             await asyncio.Event().wait()  # nothing to find out
         while True:

@@ -11,6 +11,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -21,6 +22,8 @@ from pydra_core._api.client import KubeClient
 from pydra_core._api.pools import local_pools
 from pydra_core._api.publisher import Publisher
 from pydra_core._api.rules import is_driver_name
+from pydra_core._legacy.dual import Dual, Parts
+from pydra_core._legacy.mode import Wish, wish_of
 from pydra_core._node.discovery import Discovery
 from pydra_core._node.health.care import Care
 from pydra_core._node.lifecycle import Stop, background, signals
@@ -64,6 +67,7 @@ async def serve(
         HostError: the journal can be neither rewritten nor synced.
     """
     _check(driver, settings)
+    wish = wish_of(settings, type(driver))
     stop, metrics = Stop(settings.drain_timeout), Metrics(driver.name)
     async with AsyncExitStack() as stack:
         stack.enter_context(worker_only())
@@ -74,7 +78,7 @@ async def serve(
         stack.enter_context(signals(stop.ask, reloading.reload))
         client = KubeClient(access.find(settings.kubeconfig, environ))
         stack.push_async_callback(client.close)
-        await _serve(stack, driver, settings, client, metrics, reloading)
+        await _serve(stack, driver, settings, wish, client, metrics, reloading)
         _log.info("stopping", extra={"driver": driver.name})
     _log.info("stopped", extra={"driver": driver.name})
 
@@ -83,6 +87,7 @@ async def _serve(
     stack: AsyncExitStack,
     driver: Driver,
     settings: Settings,
+    wish: Wish,
     client: KubeClient,
     metrics: Metrics,
     reloading: Reloading,
@@ -90,35 +95,43 @@ async def _serve(
     sockets, stop = locate(settings, driver.name), reloading.stop
     node = await _claim_path(stack, driver, settings, client, metrics, stop)
     registration = Registration(driver.name, sockets.endpoint, metrics)
-    registration.on_change = lambda known: node.instances.set_registered(registered=known)
     care = Care(driver, settings.node_name, node.ledger, client, metrics, sockets.data_dir)
     node.claims.check, node.claims.released = care.check, care.released
+    known = (node.claims, node.journal, node.instances, care)
+    dual = Dual(wish, Parts(driver, settings, client, registration, *known), lambda: stop.left)
     handlers = (*DraService(node.claims, metrics).handlers(), *care.handlers())
     await stack.enter_async_context(dra_server(sockets.service, handlers, stop))
     stack.callback(care.stream.stop)
     await stack.enter_async_context(registration.serve(sockets.registration))
-    publisher = _publisher(driver, settings, client, registration, node, care)
-
-    async def look() -> Sequence[Pool]:
-        return local_pools(await driver.discover(), settings.node_name)
-
-    discovery = reloading.discovery = Discovery(driver, look, publisher, settings.discover_interval)
+    publisher = _publisher(driver, settings, client, registration, node, care, dual)
+    discovery = reloading.discovery = Discovery(
+        driver, partial(_look, driver, settings, dual), publisher, settings.discover_interval
+    )
     discovery.on_found = lambda: care.found(publisher.wanted.devices)
-    problem = lambda: registration.refusal or discovery.problem or publisher.problem  # noqa: E731 (asked anew by each probe)
+    problem = partial(_problem, registration, discovery, publisher, dual)
     await serve_probes(stack, settings, metrics, problem)
     for path in remove_dead(settings, driver.name):
         _log.warning("socket of a dead instance removed", extra={"socket": path})
-    async with background(
-        metrics,
-        publisher.run,
-        discovery.run,
-        node.recovery.watch,
-        publisher.follow_lead,
-        *care.jobs(),
-    ):
+    jobs = (publisher.run, discovery.run, node.recovery.watch, publisher.follow_lead)
+    async with background(metrics, *jobs, *care.jobs(), *dual.jobs()):
         details = {"driver": driver.name, "node": settings.node_name, "socket": sockets.service}
         _log.info("serving", extra=details)
         await stop.wait()
+
+
+async def _look(driver: Driver, settings: Settings, dual: Dual) -> Sequence[Pool]:
+    inventory = await driver.discover()
+    dual.found(inventory)
+    return local_pools(inventory, settings.node_name)
+
+
+def _problem(
+    registration: Registration, discovery: Discovery, publisher: Publisher, dual: Dual
+) -> str:
+    """Why the process is not ready."""
+    if not dual.dra_matters:
+        return discovery.problem or dual.problem
+    return registration.refusal or discovery.problem or publisher.problem or dual.problem
 
 
 def _publisher(
@@ -128,6 +141,7 @@ def _publisher(
     registration: Registration,
     node: _Node,
     care: Care,
+    dual: Dual,
 ) -> Publisher:
     publisher = Publisher(
         client,
@@ -135,9 +149,15 @@ def _publisher(
         settings.node_name,
         registration,
         care.metrics,
-        may_taint=driver.watches_health,
+        may_taint=driver.watches_health or driver.serves_resources,
     )
-    publisher.wanted.marks, care.look_again = care.marks, publisher.look_again
+    publisher.wanted.marks, dual.look_again = dual.marks, publisher.look_again
+
+    def look_again() -> None:
+        publisher.look_again()
+        dual.health_changed()
+
+    care.look_again = look_again
     publisher.leads = care.leads = lambda: not node.instances.superseded
     publisher.on_wiped = registration.doubt
     publisher.on_trouble = care.warn
@@ -151,7 +171,11 @@ class _Node:
     claims: ClaimPath
     recovery: Recovery
     instances: Instances
-    ledger: Callable[[], Ledger]
+    journal: Journal
+
+    def ledger(self) -> Ledger:
+        """What is in whose hands now."""
+        return self.journal.ledger
 
 
 async def _claim_path(
@@ -181,7 +205,7 @@ async def _claim_path(
     recovery = Recovery(claims, journal, instances, specs)
     await recovery.start(settings.node_name)
     metrics.prepared.set(len(journal.ledger.all_prepared()))
-    return _Node(claims, recovery, instances, lambda: journal.ledger)
+    return _Node(claims, recovery, instances, journal)
 
 
 def _check(driver: Driver, settings: Settings) -> None:

@@ -1,0 +1,164 @@
+"""Both sides of one driver process, put together: which is served, what each holds, and that the other shows it.
+
+`process` makes one, for every driver: one without extended resources speaks DRA and has no second side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+
+from pydra_core._api.client import KubeClient
+from pydra_core._api.pools import local_pools
+from pydra_core._api.wanted import Key, Marks
+from pydra_core._legacy import mode_file
+from pydra_core._legacy.deciding import Deciding
+from pydra_core._legacy.listing import Listing
+from pydra_core._legacy.marks import Silicon, legacy_taints
+from pydra_core._legacy.mode import Mode, Wish
+from pydra_core._legacy.podresources import PodResources
+from pydra_core._legacy.releasing import Releasing
+from pydra_core._legacy.side import LegacySide
+from pydra_core._node.health.care import Care
+from pydra_core._node.prepare import ClaimPath
+from pydra_core._node.registration import Registration
+from pydra_core._node.sockets import locate
+from pydra_core._state.instances import Instances
+from pydra_core._state.journal import Journal
+from pydra_core._values import Inventory, Taint
+from pydra_core.driver import Driver
+from pydra_core.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What of the process both sides stand on."""
+
+    driver: Driver
+    settings: Settings
+    client: KubeClient
+    registration: Registration
+    claims: ClaimPath
+    journal: Journal
+    instances: Instances
+    care: Care
+
+
+class Dual:
+    """The modes of one driver process."""
+
+    def __init__(self, wish: Wish, parts: Parts, grace: Callable[[], float]) -> None:
+        """Put it together; nothing is served before the jobs run.
+
+        Args:
+            wish: what the operator asked for.
+            parts: of the process.
+            grace: seconds that calls in flight still have when the process ends.
+        """
+        self.look_again: Callable[[], None] = lambda: None
+        self._parts = parts
+        self._silicon = Silicon()
+        self._taints: Mapping[Key, tuple[Taint, ...]] = {}
+        node = parts.settings.node_name
+        self._deciding = Deciding(wish, parts.client, node, parts.registration)
+        parts.registration.on_change = self._dra_known
+        self._side = self._made(grace) if parts.driver.serves_resources else None
+        self._releasing = self._releases(self._side) if self._side else None
+
+    def jobs(self) -> tuple[Callable[[], Awaitable[None]], ...]:
+        """What runs beside the driver's calls."""
+        if not self._side or not self._releasing:
+            return ()
+        return (self._deciding.run, self._releasing.run, *self._side.jobs())
+
+    def found(self, inventory: Inventory) -> None:
+        """Take note of what there is now."""
+        if self._side:
+            self._silicon.found(local_pools(inventory, self._parts.settings.node_name))
+            self._side.found(inventory)
+            self._holders_changed()
+
+    def health_changed(self) -> None:
+        """Take note that devices are sick, well or set aside by now. Cheap."""
+        if self._side:
+            self._side.look_again()
+
+    def marks(self) -> Marks:
+        """What is known of devices' health, and in addition what pods have of them."""
+        marks = self._parts.care.marks()
+        if not self._taints:
+            return marks
+        given = {key: (*marks.taints.get(key, ()), *more) for key, more in self._taints.items()}
+        return replace(marks, taints={**marks.taints, **given})
+
+    @property
+    def dra_matters(self) -> bool:
+        """As `Deciding.dra_matters`."""
+        return self._deciding.dra_matters
+
+    @property
+    def problem(self) -> str:
+        """Why resources are not served as they should be; empty if they are, or need not be."""
+        return self._side.problem if self._side else ""
+
+    def _made(self, grace: Callable[[], float]) -> LegacySide:
+        parts, deciding = self._parts, self._deciding
+        listing = Listing(lambda: parts.journal.ledger, parts.care.unfit, self._silicon)
+        side = LegacySide(
+            parts.driver,
+            parts.settings,
+            parts.claims,
+            parts.journal,
+            parts.instances.boot,
+            listing,
+            parts.care.metrics,
+        )
+        side.grace = grace
+        side.wanted = lambda: deciding.legacy
+        side.superseded = lambda: parts.instances.superseded
+        side.on_change.append(self._tell_others)
+        side.on_kubelet.append(deciding.kubelet_changed)
+        parts.claims.check_shared = self._silicon.check_free
+        parts.journal.changed.append(self._holders_changed)
+        deciding.on_change.append(self._decided)
+        return side
+
+    def _releases(self, side: LegacySide) -> Releasing:
+        parts, deciding = self._parts, self._deciding
+        settings = parts.settings
+        releasing = Releasing(
+            side,
+            side.offers,
+            PodResources(settings.pod_resources).list,
+            parts.care.metrics,
+            node=settings.node_name,
+            in_pod=bool(settings.pod_uid),
+        )
+        releasing.active = lambda: deciding.legacy
+        releasing.leads = lambda: not parts.instances.superseded
+        side.on_given.append(releasing.look_again)
+        return releasing
+
+    def _decided(self, mode: Mode) -> None:
+        parts = self._parts
+        mode_file.write(locate(parts.settings, parts.driver.name).data_dir, mode)
+        if self._side:
+            self._side.wake()
+
+    def _dra_known(self, known: bool) -> None:  # noqa: FBT001 (the kubelet's word)
+        self._deciding.registration_changed(known)
+        self._tell_others()
+
+    def _tell_others(self) -> None:
+        """Of two instances the younger that the kubelet knows publishes and serves, whichever way it is known."""
+        known = self._parts.registration.registered
+        self._parts.instances.set_registered(
+            registered=known or (self._side is not None and self._side.registered)
+        )
+
+    def _holders_changed(self) -> None:
+        ledger, driver = self._parts.journal.ledger, self._parts.driver.name
+        taints = legacy_taints(driver, ledger, self._silicon)
+        if taints != self._taints:
+            self._taints = taints
+            self.look_again()

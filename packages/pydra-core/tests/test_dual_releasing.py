@@ -1,0 +1,260 @@
+"""When a device counts as released: what the kubelet lists, what it leaves out, and for how long. In virtual time."""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+import pytest
+import virtual_time
+
+from pydra_core._legacy.podresources import Listing
+from pydra_core._legacy.releasing import APART, EMPTY, EVERY, GRACE, Releasing
+from pydra_core._telemetry.metrics import Metrics
+from pydra_core.errors import DeviceBusyError, HostError
+
+CARD = "acme.example/card"
+NODE = "node-1"
+OURS = ("kube-system", "card-driver-x7k2p")
+SOON = 2 * (APART + EVERY)
+LONG = 3 * GRACE
+
+
+@dataclass(frozen=True)
+class Given:
+    """A device ID in the hands of a pod, by the ledger."""
+
+    resource: str
+    id: str
+    since: float
+
+
+@dataclass
+class Node:
+    """Pods with their devices as the kubelet lists them, and what the driver holds for them."""
+
+    pods: dict[tuple[str, str], list[str]] = field(default_factory=lambda: {OURS: []})
+    away: str = ""
+    given: dict[str, Given] = field(default_factory=dict)
+    offered: frozenset[str] = frozenset({"card-0", "card-1"})
+    busy: frozenset[str] = frozenset()
+    released: list[str] = field(default_factory=list)
+    refused: int = 0
+    asked: int = 0
+
+    def give(self, name):
+        self.given[name] = Given(CARD, name, time.monotonic())
+
+    async def list(self):
+        self.asked += 1
+        if self.away:
+            raise HostError(f"pod-resources socket: {self.away}")
+        held = {(CARD, i): "/".join(pod) for pod, ids in self.pods.items() for i in ids}
+        return Listing(frozenset(self.pods), held)
+
+    def held(self):
+        return tuple(self.given.values())
+
+    def offers(self, name):
+        return name[0] == CARD and name[1] in self.offered
+
+    async def release(self, held):
+        if self.refused:
+            self.refused -= 1
+            return "device is being reset"
+        self.released.append(held.id)
+        del self.given[held.id]
+        return ""
+
+    async def allocate(self, resource, ids, deadline):
+        del resource, deadline
+        for name in ids:
+            if name in self.busy:
+                raise DeviceBusyError(f"device {name!r}: still in the hands of claim default/c")
+            self.give(name)
+
+
+@pytest.fixture
+def play(monkeypatch):
+    """Runs a story with the loop looking beside it."""
+
+    def run(story, *, in_pod=True):
+        node = Node()
+
+        async def both():
+            metrics, clock = Metrics("d"), time.monotonic  # the virtual one
+            look = Releasing(
+                node, node.offers, node.list, metrics, node=NODE, in_pod=in_pod, clock=clock
+            )
+            looking = asyncio.create_task(look.run())
+            try:
+                await story(node, look)
+            finally:
+                looking.cancel()
+                await asyncio.gather(looking, return_exceptions=True)
+
+        virtual_time.run(both(), monkeypatch)
+        return node
+
+    return run
+
+
+async def has_been_given(node, *names):
+    """Pods that have run for longer than anything takes here."""
+    for name in names:
+        node.give(name)
+        node.pods["default", f"pod-{name}"] = [name]
+    await asyncio.sleep(LONG)
+
+
+def test_a_device_is_released_once_its_pod_is_gone_and_not_before(play):
+    async def story(node, _):
+        await has_been_given(node, "card-0", "card-1")
+        assert node.released == []
+        del node.pods["default", "pod-card-0"]
+        await asyncio.sleep(SOON)
+        assert node.released == ["card-0"]
+
+    assert set(play(story).given) == {"card-1"}
+
+
+def test_a_device_that_is_missing_from_a_single_list_stays_held(play):
+    async def story(node, look):
+        await has_been_given(node, "card-0")
+        for _ in range(5):
+            pod = node.pods.pop(("default", "pod-card-0"))
+            await look.look()
+            node.pods["default", "pod-card-0"] = pod
+            await asyncio.sleep(SOON)
+
+    assert play(story).released == []
+
+
+def test_what_was_just_given_is_not_listed_before_its_pod_is_admitted(play):
+    async def story(node, look):
+        node.give("card-0")
+        look.look_again()
+        await asyncio.sleep(GRACE - 1)
+        assert node.released == []
+        node.pods["default", "late"] = ["card-0"]
+        await asyncio.sleep(LONG)
+
+    assert play(story).released == []
+
+
+def test_a_pod_that_was_never_admitted_keeps_nothing_after_the_grace(play):
+    async def story(node, look):
+        node.give("card-0")
+        look.look_again()
+        await asyncio.sleep(GRACE + SOON)
+
+    assert play(story).released == ["card-0"]
+
+
+def test_a_kubelet_that_cannot_be_reached_releases_nothing_and_says_so_once(play, caplog):
+    async def story(node, look):
+        await has_been_given(node, "card-0")
+        node.pods = {OURS: []}
+        node.away = "nobody answers"
+        await asyncio.sleep(LONG)
+        assert node.released == []
+        assert "nobody answers" in look.problem
+        node.away = ""
+        await asyncio.sleep(SOON)
+        assert (look.problem, node.released) == ("", ["card-0"])
+
+    with caplog.at_level("INFO"):
+        play(story)
+    told = [r.getMessage() for r in caplog.records]
+    assert told[:2] == ["releases are not seen", "releases are seen again"]
+
+
+def test_being_missing_before_and_after_a_time_without_the_kubelet_is_no_proof(play):
+    async def story(node, look):
+        await has_been_given(node, "card-0")
+        pod = node.pods.pop(("default", "pod-card-0"))
+        await look.look()
+        node.away = "restarting"
+        await asyncio.sleep(LONG)
+        node.away = ""
+        await look.look()
+        node.pods["default", "pod-card-0"] = pod
+        await asyncio.sleep(SOON)
+
+    assert play(story).released == []
+
+
+@pytest.mark.parametrize("pods", [{}, {("kube-system", f"etcd-{NODE}"): []}])
+def test_a_kubelet_that_knows_no_pod_of_the_api_server_yet_releases_nothing(play, pods):
+    """It has just started: static pods are its own, and the one this driver is in is missing too."""
+
+    async def story(node, _):
+        await has_been_given(node, "card-0")
+        node.pods = pods
+        await asyncio.sleep(LONG)
+        assert node.released == []
+        node.pods = {**pods, OURS: []}
+        await asyncio.sleep(SOON)
+
+    assert play(story).released == ["card-0"]
+
+
+def test_outside_of_a_pod_an_empty_node_is_believed_after_a_while(play):
+    async def story(node, _):
+        await has_been_given(node, "card-0")
+        node.pods = {}
+        await asyncio.sleep(EMPTY - 1)
+        assert node.released == []
+        await asyncio.sleep(1 + SOON)
+
+    assert play(story, in_pod=False).released == ["card-0"]
+
+
+def test_a_release_that_fails_is_tried_again(play):
+    async def story(node, _):
+        await has_been_given(node, "card-0")
+        node.refused = 3
+        del node.pods["default", "pod-card-0"]
+        await asyncio.sleep(SOON + 3 * APART)
+
+    assert play(story).released == ["card-0"]
+
+
+def test_what_a_pod_has_and_nobody_held_is_held_from_then_on(play):
+    """The journal was lost, or another device plugin served the resource before."""
+
+    async def story(node, _):
+        node.pods["default", "old"] = ["card-0", "of-another-plugin"]
+        await asyncio.sleep(SOON)
+        assert set(node.given) == {"card-0"}
+        del node.pods["default", "old"]
+        await asyncio.sleep(GRACE + SOON)
+
+    assert play(story).released == ["card-0"]
+
+
+def test_a_device_in_two_hands_is_an_error_told_once(play, caplog):
+    async def story(node, _):
+        node.busy = frozenset({"card-0"})
+        node.pods["default", "old"] = ["card-0"]
+        await asyncio.sleep(LONG)
+
+    play(story)
+    (told,) = [r for r in caplog.records if r.levelname == "ERROR"]
+    assert (told.id, told.pod) == ("card-0", "default/old")
+    assert "in the hands of claim default/c" in told.why
+
+
+def test_a_driver_that_serves_claims_alone_does_not_ask_the_kubelet_unless_pods_have_devices(play):
+    async def story(node, look):
+        look.active = lambda: False
+        await asyncio.sleep(LONG)
+        assert node.asked == 0
+        await has_been_given(node, "card-0")
+        del node.pods["default", "pod-card-0"]
+        await asyncio.sleep(SOON)
+        assert node.released == ["card-0"]
+        seen = node.asked
+        await asyncio.sleep(LONG)
+        assert node.asked - seen <= 1
+
+    play(story)
