@@ -24,6 +24,7 @@ FILES = {
     "allocations": "scheduler",
     "lifecycle": "controllers",
     "ssa-compute": "api",
+    "deviceplugin": "kubelet",
 }
 LONG = 100
 
@@ -41,6 +42,9 @@ def shorten(file, folder):
     """Copy one in six records of a long file, and the first of each area."""
     lines = gzip.decompress(file.read_bytes()).splitlines()
     if len(lines) < LONG:
+        shutil.copy(file, folder)
+        return
+    if "scenario" in json.loads(lines[0]):  # a log: each line needs those before it
         shutil.copy(file, folder)
         return
     taken = sample(lines, of=6, kind=lambda line: json.loads(line).get("area"))

@@ -1,0 +1,1 @@
+"""How the conversation of a kubelet with a device plugin is played again: `deviceplugin` calls it."""
