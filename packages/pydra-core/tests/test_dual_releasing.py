@@ -141,6 +141,29 @@ def test_what_was_just_given_is_not_listed_before_its_pod_is_admitted(play):
     assert play(story).released == []
 
 
+def test_a_pod_that_was_admitted_and_is_gone_is_not_waited_for_longer(play):
+    async def story(node, look):
+        node.give("card-0")
+        node.pods["default", "short"] = ["card-0"]
+        await look.look()
+        del node.pods["default", "short"]
+        await asyncio.sleep(SOON)
+
+    assert SOON < GRACE
+    assert play(story).released == ["card-0"]
+
+
+def test_what_a_pod_had_and_the_next_is_just_getting_stays_held(play):
+    async def story(node, _):
+        await has_been_given(node, "card-0")
+        del node.pods["default", "pod-card-0"]
+        node.give("card-0")
+        await asyncio.sleep(GRACE - 1)
+        assert node.released == []
+
+    play(story)
+
+
 def test_a_pod_that_was_never_admitted_keeps_nothing_after_the_grace(play):
     async def story(node, look):
         node.give("card-0")

@@ -103,7 +103,7 @@ def decide(wish: Wish, facts: Facts, before: Mode | None) -> Mode:
         why = "the API server does not serve resource.k8s.io/v1"
         return Mode(dra=False, legacy=True, decided=True, why=why)
     if facts.api is Served.UNKNOWN:
-        return _as_before(wish, before, "the API server cannot be asked whether it serves DRA")
+        return _as_before(wish, before, "the API server has not told yet whether it serves DRA")
     if facts.registered:
         return Mode(
             dra=True,

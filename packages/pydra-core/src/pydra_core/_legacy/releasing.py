@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 EVERY = 5.0
 """Seconds between two looks."""
 GRACE = 30.0
-"""Seconds for which what was given need not be listed: admission may take that long, and may fail after it."""
+"""Seconds for which what was given need not have been listed: its pod has to be admitted first, and may never be."""
 APART = 2.0
 """Seconds for which a device must be missing from each list until it counts as released."""
 EMPTY = 30.0
@@ -88,6 +88,7 @@ class Releasing:
         self._wake = asyncio.Event()
         self._missing: dict[Name, float] = {}
         self._unknown: dict[Name, float] = {}
+        self._admitted: dict[Name, float] = {}
         self._empty: float | None = None
         self._told: set[Name] = set()
 
@@ -121,8 +122,9 @@ class Releasing:
         now = self._clock()
         if not self._knows_its_pods(listing, now):
             return self._forget()
-        old = [name for name, one in held.items() if now - one.since >= GRACE]
-        gone = [name for name in old if name not in listing.held]
+        self._admitted = {n: h.since for n, h in held.items() if self._is_admitted(n, h, listing)}
+        over = [n for n, h in held.items() if n in self._admitted or now - h.since >= GRACE]
+        gone = [name for name in over if name not in listing.held]
         new = [n for n in listing.held if n not in held and self._offers(n)]
         self._missing, lost = _lasting(self._missing, gone, now)
         self._unknown, found = _lasting(self._unknown, new, now)
@@ -147,6 +149,10 @@ class Releasing:
             return True
         self._empty = now if self._empty is None else self._empty
         return not self._in_pod and now - self._empty >= EMPTY
+
+    def _is_admitted(self, name: Name, held: Held, listing: Listing) -> bool:
+        """Whether the pod that was given it last has been listed with it: then nothing is to come any more."""
+        return name in listing.held or self._admitted.get(name) == held.since
 
     async def _release(self, held: Held) -> None:
         details = {"resource": held.resource, "id": held.id}
