@@ -27,11 +27,13 @@ _DEADLINE = 60
 
 
 _TRAP = """
+if [ -z "$TOLD_BY_TEST" ]; then
 n=$(cat "$0.count" 2>/dev/null || echo 0); n=$((n+1)); echo $n > "$0.count"
 case "$(cat "$0.trap" 2>/dev/null)" in
 "before $n") kill -9 $PPID; exit 1;;
 "after $n") if [ "$1" != -f ]; then {python} -IS "$0" "$@"; kill -9 $PPID; exit 1; fi; kill -9 $PPID;;
 esac
+fi
 exec"""
 
 
@@ -162,7 +164,7 @@ def tenant(number=1, **changed):
 
 def told(tool, pipe, *lines):
     """What the tool prints when it is given these lines."""
-    environ = os.environ | {"CUDA_MPS_PIPE_DIRECTORY": str(pipe)}
+    environ = os.environ | {"CUDA_MPS_PIPE_DIRECTORY": str(pipe), "TOLD_BY_TEST": "yes"}
     text = "".join(f"{line}\n" for line in lines)
     return subprocess.run([tool], input=text, env=environ, capture_output=True, text=True, check=False, timeout=_DEADLINE).stdout  # fmt: skip
 

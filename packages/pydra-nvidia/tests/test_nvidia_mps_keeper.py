@@ -146,21 +146,24 @@ async def test_only_the_keeper_s_user_may_ask_and_tenants_pass_through_to_their_
     assert [*modes.values()] == [0o711, 0o600, 0o711, 0o600, 0o700, 0o1777]
 
 
-@pytest.mark.parametrize(("line", "why"), [
-    (b"", "no line of its protocol"),
-    (b"hello\n", "no line of its protocol"),
-    (b'{"version": 2, "do": "daemons"}\n', "speaks version 2"),
-    (b'{"version": 1, "do": "reboot"}\n', "does not understand"),
-    (b'{"version": 1, "do": "daemons", "verbose": true}\n', "does not understand"),
-    (b'{"version": 1, "do": "detach", "gpu": "../../etc", "claim": "x"}\n', "is no UUID"),
-    (b"x" * (2 << 20) + b"\n", "more than 1048576 bytes"),
-])  # fmt: skip
-async def test_odd_requests_are_answered_with_the_reason(world, line, why):
-    assert why in (await asked(world, line))["refusal"]["text"]
+ODD = {
+    b"": "no line of its protocol",
+    b"hello\n": "no line of its protocol",
+    b'{"version": 2, "do": "daemons"}\n': "speaks version 2",
+    b'{"version": 1, "do": "reboot"}\n': "does not understand",
+    b'{"version": 1, "do": "daemons", "verbose": true}\n': "does not understand",
+    b'{"version": 1, "do": "detach", "gpu": "../../etc", "claim": "x"}\n': "is no UUID",
+    b"x" * (2 << 20) + b"\n": "more than 1048576 bytes",
+}
+
+
+async def test_odd_requests_are_answered_with_the_reason(world):
+    for line, why in ODD.items():
+        assert why in (await asked(world, line))["refusal"]["text"]
     assert await world.keeper.daemons() == ()
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b'{"gpu": 1}', b"\xff\xfe", b'{"format": 2}'])
+@pytest.mark.parametrize("content", [b"", b'{"format": 2}'])
 async def test_an_unreadable_roster_is_set_aside_and_its_programs_go_on(world, content):
     one = await world.keeper.attach(world.gpu(), tenant(1, sms=66))
     program, _ = await world.program(one.env)

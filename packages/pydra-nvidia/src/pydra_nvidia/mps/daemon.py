@@ -23,7 +23,8 @@ from pydra_nvidia.mps.folders import GpuFolder
 from pydra_nvidia.mps.tool import NAME, Order
 
 _log = logging.getLogger(__name__)
-_OUTPUT = "daemon.out"
+OUTPUT = "daemon.out"
+"""What a daemon prints, below the folder of its logs."""
 _PROC = Path("/proc")
 _SERVER = "nvidia-cuda-mps-"
 _SESSION, _START = 3, 19
@@ -95,7 +96,7 @@ def start(order: Order, folder: GpuFolder) -> Daemon:
     """
     folder.process.unlink(missing_ok=True)
     try:
-        with (folder.log / _OUTPUT).open("wb") as output:
+        with (folder.log / OUTPUT).open("ab") as output:
             child = subprocess.Popen(
                 order.argv,
                 env=order.env,
@@ -146,7 +147,7 @@ def end_leftovers(folder: GpuFolder) -> None:
 def last_words(folder: GpuFolder) -> str:
     """The end of what the daemon printed, on one line."""
     try:
-        text = (folder.log / _OUTPUT).read_text(errors="replace")
+        text = (folder.log / OUTPUT).read_text(errors="replace")
     except OSError:
         return ""
     return " ".join(text.split())[-_MOST_WORDS:]

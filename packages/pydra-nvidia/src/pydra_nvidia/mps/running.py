@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from pydra_core.errors import HostError, VendorError, VendorTimeoutError
@@ -18,7 +20,8 @@ _log = logging.getLogger(__name__)
 _LOOK = 0.05
 _GRACE = 2
 """Seconds that servers get to end programs that are still connected."""
-_LOGS = ("control.log", "server.log")
+_LOGS = (daemon.OUTPUT, "control.log", "server.log")
+_MOST_LOG = 1 << 20
 
 
 async def start(control: Control, flags: Sequence[str]) -> Daemon:
@@ -101,8 +104,18 @@ async def _ready(control: Control, started: Daemon, flags: Sequence[str]) -> Non
                 return
 
 
+def trim(folder: GpuFolder) -> None:
+    """Keep the logs of a daemon short: each command adds to them, and they lie in memory."""
+    for name in _LOGS:
+        path = folder.log / name
+        with suppress(OSError):
+            if path.stat().st_size > _MOST_LOG:
+                path.with_name(f"{name}.before").write_bytes(path.read_bytes()[-_MOST_LOG:])
+                os.truncate(path, 0)  # the daemon goes on writing to this very file
+
+
 def _set_aside(log: Path) -> None:
-    """Keep the logs of the daemon before, and none from before that: they lie in memory."""
+    """Keep the logs of the daemon before, and none from before that."""
     for name in _LOGS:
         path = log / name
         if path.exists():

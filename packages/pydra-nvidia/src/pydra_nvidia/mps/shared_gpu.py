@@ -47,13 +47,13 @@ class SharedGpu:
     async def recover(self) -> None:
         """Find what the keeper before left, and make it agree; what cannot be made to is said."""
         async with self._lock:
-            try:
-                await self._recover()
-                await probing.end_probes(self._folder)
-            except PydraError as err:
-                self._why = str(err)
-                extra = {"gpu": self._folder.uuid, "reason": err.reason, "why": str(err)}
-                _log.error("GPU is not as its roster says", extra=extra)
+            for step in (self._recover, lambda: probing.end_probes(self._folder)):
+                try:
+                    await step()
+                except PydraError as err:
+                    self._why = str(err)
+                    extra = {"gpu": self._folder.uuid, "reason": err.reason, "why": str(err)}
+                    _log.error("GPU is not as its roster says", extra=extra)
 
     async def capabilities(self, gpu: MpsGpu) -> Capabilities:
         """What limits can be had. Raises `HostError`."""
@@ -92,6 +92,7 @@ class SharedGpu:
         if not self._members and not self._alive:
             return None
         use = await self._use() if self._alive else Use(None, "")
+        running.trim(self._folder)
         alive = self._alive
         return DaemonState(
             gpu=self._folder.uuid,

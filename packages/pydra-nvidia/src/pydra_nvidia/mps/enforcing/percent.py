@@ -10,6 +10,7 @@ from pydra_nvidia.mps.enforcing.rung import (
     hold_memory,
     hold_percent,
     memory_env,
+    memory_held,
     mib_of,
     percent_of,
     reach,
@@ -55,4 +56,4 @@ class Percent:
         env, mounts = reach(control, control.folder.pipe)
         sms = None if bound is None else round(bound * gpu.sms / 100)
         env |= own | memory_env(gpu, tenant)
-        return Attached(env, mounts, self.name, sms, bound, tenant.memory)
+        return Attached(env, mounts, self.name, sms, bound, memory_held(gpu, tenant))

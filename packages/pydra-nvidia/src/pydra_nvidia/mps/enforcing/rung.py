@@ -98,6 +98,12 @@ def mib_of(gpu: MpsGpu, tenant: Tenant) -> int | None:
     return tenant.memory // texts.MIB
 
 
+def memory_held(gpu: MpsGpu, tenant: Tenant) -> int | None:
+    """Bytes a tenant's programs may have, as the daemon was told."""
+    mib = mib_of(gpu, tenant)
+    return None if mib is None else mib * texts.MIB
+
+
 def reach(control: Control, pipe: Path) -> tuple[dict[str, str], tuple[tuple[str, str], ...]]:
     """Environment and mounts with which a container's programs find the daemon, at the same path as everybody."""
     shm = str(control.tool.shm(control.folder))

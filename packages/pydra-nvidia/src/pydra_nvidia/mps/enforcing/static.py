@@ -9,7 +9,7 @@ from __future__ import annotations
 from pydra_core.errors import ClaimError, DeviceBusyError, VendorError
 from pydra_nvidia.mps import texts
 from pydra_nvidia.mps.control import Control
-from pydra_nvidia.mps.enforcing.rung import hold_memory, memory_env, mib_of, reach
+from pydra_nvidia.mps.enforcing.rung import hold_memory, memory_env, memory_held, mib_of, reach
 from pydra_nvidia.mps.roster import Member, Roster
 from pydra_nvidia.mps.texts import Partition, Partitions
 from pydra_nvidia.mps.values import Attached, Enforcement, MpsGpu, Tenant
@@ -60,7 +60,7 @@ class Static:
         env, mounts = reach(control, control.folder.pipe)
         env |= memory_env(gpu, member.tenant)
         env["CUDA_MPS_SM_PARTITION"] = f"{gpu.uuid}/{member.made}"
-        return Attached(env, mounts, self.name, member.sms, None, member.tenant.memory)
+        return Attached(env, mounts, self.name, member.sms, None, memory_held(gpu, member.tenant))
 
     def _chunks(self, tenant: Tenant) -> int:
         if tenant.sms is None:
