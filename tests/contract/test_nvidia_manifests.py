@@ -143,8 +143,8 @@ async def test_each_manifest_about_equal_shares_gets_them(testbed, machine):
 
 @pytest.mark.timeout(120)
 async def test_each_manifest_about_mps_gets_its_limits(testbed, machine, mps_dir):
-    settings = {"NVIDIA_SHARES": "memory,sms", "NVIDIA_MPS": "on", "NVIDIA_MPS_DIR": mps_dir}
-    host = await machine("h100x8", **settings)
+    settings = {"NVIDIA_SHARES": "memory,sms", "NVIDIA_SHARED_GPUS": "0"}
+    host = await machine("h100x8", NVIDIA_MPS="on", NVIDIA_MPS_DIR=mps_dir, **settings)
     keeper, seen = Keeper(Path(mps_dir)), []
 
     async def look():
