@@ -81,7 +81,7 @@ class DraService:
     ) -> dict[str, Answer]:
         """Handle all claims of one call at the same time."""
         started = time.monotonic()
-        deadline = started + _budget(context)
+        deadline = started + budget(context)
         refs = {
             c.uid: ClaimRef(uid=c.uid, namespace=c.namespace, name=c.name) for c in request.claims
         }
@@ -109,7 +109,7 @@ class DraService:
         return await handle(ref, deadline)
 
 
-def _budget(context: Context) -> float:
+def budget(context: Context) -> float:
     """Seconds until the answer must be given."""
     remaining = context.time_remaining()
     if remaining is None:
