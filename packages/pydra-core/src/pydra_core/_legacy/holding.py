@@ -178,7 +178,7 @@ class Holdings:
         unit, known = self._unit(ref), self._journal.ledger.prepared(ref.uid)
         if known is None or _places(known.uses) == _places(unit.uses):
             return
-        if not (known.adopted and {u.device for u in known.uses} <= {u.device for u in unit.uses}):
+        if not (known.adopted and _places(known.uses) <= _places(unit.uses)):
             _check(ref, await self._claims.unprepare(ref, time.monotonic() + _UNDO))
 
     async def _undo(self, refs: Iterable[ClaimRef]) -> None:
@@ -231,6 +231,10 @@ class Holdings:
             for record in ledger.all_prepared()
             if record.adopted and not record.resource and (ref := ours.get(record.uid))
         ]
+
+
+def _places(uses: Iterable[DeviceUse]) -> set[tuple[str, str, str]]:
+    return {(use.pool, use.device, use.share_id) for use in uses}
 
 
 def _check(ref: ClaimRef, answer: Answer) -> None:
