@@ -233,10 +233,6 @@ class Holdings:
         ]
 
 
-def _places(uses: Iterable[DeviceUse]) -> set[tuple[str, str, str]]:
-    return {(use.pool, use.device, use.share_id) for use in uses}
-
-
 def _check(ref: ClaimRef, answer: Answer) -> None:
     if answer.error:
         raise HostError(answer.error, device=ref.name)
