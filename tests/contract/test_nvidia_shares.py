@@ -111,7 +111,7 @@ async def test_multiprocessors_cannot_be_asked_for_where_nothing_holds_programs_
 
 async def test_only_the_gpus_that_are_named_are_shared(node, testbed):
     await node("h100x8", NVIDIA_SHARES="2", NVIDIA_SHARED_GPUS="1")
-    while not (slices := (await testbed.api.list("resourceslices")).items):  # noqa: ASYNC110
+    while not (slices := (await testbed.api.list("resourceslices")).items):  # noqa: ASYNC110 (another process publishes)
         await asyncio.sleep(0.02)
     devices = {d["name"]: d for one in slices for d in one["spec"]["devices"]}
     assert [n for n, d in devices.items() if d.get("allowMultipleAllocations")] == ["gpu-1"]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from pydra_nvidia_fake.layout import State
 
@@ -35,9 +37,10 @@ class Machine:
 
     def gpus(self, visible: str | None) -> list[Gpu]:
         """Those that work, as `CUDA_VISIBLE_DEVICES` orders and limits them: ordinals, or UUIDs and their beginnings."""
-        there = self._working()
+        there = [_whole(gpu) for gpu in _working(self._state())]
         if visible is None:
             return there
+        there += [one for one in self.devices() if one not in there]  # ordinals are those of GPUs
         found: list[Gpu] = []
         for word in visible.split(","):
             gpu = pick(there, word.strip())
@@ -57,26 +60,46 @@ class Machine:
             return None
         return file
 
-    def _working(self) -> list[Gpu]:
+    def devices(self) -> list[Gpu]:
+        """All that CUDA can be told to use by UUID: GPUs, and MIG devices, which have a part of one."""
+        state = self._state()
+        return [one for gpu in _working(state) for one in (_whole(gpu), *_parts(gpu))]
+
+    def _state(self) -> State | None:
         try:
             state = State.from_buffer_copy((self._root / _STATE).read_bytes())
         except OSError:
-            return []
-        if state.kernel != state.driver:
-            return []
-        return [
-            Gpu(
-                gpu.uuid.decode(),
-                gpu.name.decode(),
-                f"{gpu.domain:04x}:{gpu.bus:02x}.{gpu.device:02x}.00",
-                gpu.sm,
-                gpu.memory_total,
-                gpu.cc_major,
-                gpu.compute_mode,
+            return None
+        return state if state.kernel == state.driver else None
+
+
+def _working(state: State | None) -> list[Any]:
+    return [gpu for gpu in state.gpus[: state.n_gpus] if not gpu.lost] if state else []
+
+
+def _whole(gpu: Any) -> Gpu:
+    return Gpu(
+        gpu.uuid.decode(),
+        gpu.name.decode(),
+        f"{gpu.domain:04x}:{gpu.bus:02x}.{gpu.device:02x}.00",
+        gpu.sm,
+        gpu.memory_total,
+        gpu.cc_major,
+        gpu.compute_mode,
+    )
+
+
+def _parts(gpu: Any) -> Iterator[Gpu]:
+    for one in gpu.computes:
+        if one.used:
+            profile = gpu.profiles[gpu.instances[one.instance].profile]
+            yield replace(
+                _whole(gpu),
+                uuid=one.uuid.decode(),
+                sm=profile.sm * one.place.size // profile.slices,
+                memory=profile.memory_mib << 20,
+                mode=DEFAULT,
             )
-            for gpu in state.gpus[: state.n_gpus]
-            if not gpu.lost
-        ]
 
 
 def pick(gpus: list[Gpu], word: str) -> Gpu | None:

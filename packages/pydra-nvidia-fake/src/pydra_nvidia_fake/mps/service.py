@@ -267,7 +267,7 @@ class Service:
 
     def _now(self, gpus: list[Gpu]) -> list[Gpu]:
         """As they are now: their compute mode may have changed since the daemon started."""
-        there = {gpu.uuid: gpu for gpu in self.machine.gpus(None)}
+        there = {gpu.uuid: gpu for gpu in self.machine.devices()}
         return [there[gpu.uuid] for gpu in gpus if gpu.uuid in there]
 
     def _outlive(self, server: Server) -> None:
