@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import legacy_world
-import pytest
 from legacy_world import CARD, SEAT, started
 
 kubelet = legacy_world.kubelet
@@ -125,23 +124,14 @@ async def test_an_id_nobody_offers_is_refused_with_what_to_do(world, kubelet):
     )
 
 
-@pytest.mark.parametrize(
-    ("available", "size", "must", "expected"),
-    [
-        (["card-2", "card-1", "card-0"], 2, (), ["card-0", "card-1"]),
-        (["card-2", "card-1", "card-0"], 1, (), ["card-0"]),
-        (["card-2", "card-1", "card-0"], 2, ("card-2",), ["card-2", "card-0"]),
-        (["card-2", "card-1"], 2, ("card-1",), ["card-1", "card-2"]),
-        (["card-2"], 2, (), ["card-2"]),
-    ],
-    ids=["one NUMA node", "the first", "beside one that must be", "the rest", "too few"],
-)
-async def test_advice_keeps_to_a_numa_node_and_to_the_order(
-    world, kubelet, available, size, must, expected
-):
+async def test_advice_keeps_to_a_numa_node_and_to_the_order(world, kubelet):
     await started(world)
     cards = await kubelet.plugin(CARD)
-    assert await cards.preferred(available, size, must) == expected
+    assert await cards.preferred(["card-2", "card-1", "card-0"], 2) == ["card-0", "card-1"]
+    assert await cards.preferred(["card-2", "card-1", "card-0"], 2, ["card-2"]) == [
+        "card-2",
+        "card-0",
+    ]
 
 
 async def test_before_a_container_starts_what_it_got_is_there_again(world, kubelet):

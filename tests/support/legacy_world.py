@@ -178,6 +178,7 @@ class Kubelet:
     def __init__(self, folder):
         self.folder = folder
         self.registered = []
+        self.refuses = 0
         self.server = None
         self._news = asyncio.Condition()
 
@@ -206,7 +207,10 @@ class Kubelet:
         self.registered = []
         await self.server.stop(None)
 
-    async def _register(self, request, _context):
+    async def _register(self, request, context):
+        if self.refuses:
+            self.refuses -= 1
+            await context.abort(grpc.StatusCode.UNKNOWN, "not now")
         plugin = Registered(self, request)
         await plugin.dial_back()
         self.registered.append(plugin)
