@@ -74,6 +74,10 @@ class KeeperWorld:
         """Give the daemon of the first GPU commands, as an operator would."""
         return told(self.host.mps.tool, self.own / "pipe", *lines)
 
+    def run(self, *words):
+        """Run the tool with arguments, for the daemon of the first GPU."""
+        return told(self.host.mps.tool, self.own / "pipe", words=words)
+
     def trapped(self):
         """Let the tool kill the keeper at a call of it, by `spring`."""
         tool = self.host.mps.tool
@@ -162,11 +166,14 @@ def tenant(number=1, **changed):
     return Tenant(f"uid-{number}", f"ns/claim-{number}", "gpu-0", f"share-{number}", **changed)
 
 
-def told(tool, pipe, *lines):
-    """What the tool prints when it is given these lines."""
+def told(tool, pipe, *lines, words=()):
+    """What the tool prints when it is given these lines, or arguments."""
     environ = os.environ | {"CUDA_MPS_PIPE_DIRECTORY": str(pipe), "TOLD_BY_TEST": "yes"}
     text = "".join(f"{line}\n" for line in lines)
-    return subprocess.run([tool], input=text, env=environ, capture_output=True, text=True, check=False, timeout=_DEADLINE).stdout  # fmt: skip
+    ended = subprocess.run(
+        [tool, *words], input=text, env=environ, capture_output=True, text=True, check=False, timeout=_DEADLINE
+    )  # fmt: skip
+    return ended.stdout
 
 
 def killed(pid):

@@ -53,6 +53,13 @@ class Control:
         else:
             await self.ask("get_server_list")
 
+    async def quit(self, grace: int) -> None:
+        """Let the daemon end, and programs that are still connected within these seconds. Raises as `ask`."""
+        if self.newer:
+            await self.verb("-q")
+        else:
+            await self.ask(f"quit -t {grace}")
+
     async def servers(self) -> list[int]:
         """Process IDs of the servers that run. Raises as `ask`."""
         return texts.pids(await self.ask("get_server_list"))

@@ -45,6 +45,7 @@ class Daemon:
     def __init__(self, pid: int, pidfd: int, child: subprocess.Popen[bytes] | None = None) -> None:
         self.pid = pid
         self.why = ""
+        self.flags: tuple[str, ...] = ()
         self.on_end: Callable[[], None] = lambda: None
         self._pidfd = pidfd
         self._child = child
@@ -126,7 +127,9 @@ def find(folder: GpuFolder) -> Daemon | None:
     except OSError:
         return None
     if _is_it(note):  # asked after the descriptor holds whatever has the ID
-        return Daemon(note.pid, pidfd)
+        found = Daemon(note.pid, pidfd)
+        found.flags = tuple(_read(note.pid, "cmdline").split("\0"))
+        return found
     os.close(pidfd)
     return None
 

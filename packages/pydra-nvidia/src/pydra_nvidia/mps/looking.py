@@ -28,13 +28,25 @@ class Use(NamedTuple):
 
 async def look(control: Control) -> Use:
     """Ask every server. Never raises: what cannot be told is said in words."""
-    clients, trouble = 0, ""
     try:
-        for server in await control.servers():
-            said = await control.ask(f"get_server_status {server}", f"get_client_list {server}")
-            clients += len(texts.pids(said))
-            if texts.status(said) == "FAULT":
-                trouble = _FAULT
+        return await (_newer(control) if control.newer else _older(control))
     except VendorError as err:
         return Use(None, str(err))
+
+
+async def _older(control: Control) -> Use:
+    clients, trouble = 0, ""
+    for server in await control.servers():
+        said = await control.ask(f"get_server_status {server}", f"get_client_list {server}")
+        clients += len(texts.pids(said))
+        if texts.status(said) == "FAULT":
+            trouble = _FAULT
     return Use(clients, trouble)
+
+
+async def _newer(control: Control) -> Use:
+    shape = "--format=csv,noheader"
+    servers = texts.table(await control.verb("server", "list", shape))
+    clients = texts.table(await control.verb("client", "list", "--all", shape))
+    faulty = any("FAULT" in (cell.upper() for cell in row) for row in servers)
+    return Use(sum(row[0].isdigit() for row in clients), _FAULT if faulty else "")

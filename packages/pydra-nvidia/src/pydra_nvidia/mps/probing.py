@@ -7,6 +7,7 @@ is another one.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -15,17 +16,18 @@ import msgspec
 from pydra_core.errors import HostError, VendorError, VendorTimeoutError
 from pydra_nvidia.mps import daemon, files, running, texts
 from pydra_nvidia.mps.control import Control
-from pydra_nvidia.mps.enforcing import static
+from pydra_nvidia.mps.enforcing import namespaces, static
 from pydra_nvidia.mps.folders import GpuFolder
 from pydra_nvidia.mps.tool import Tool
 from pydra_nvidia.mps.values import Capabilities, Enforcement, MpsGpu
 
 _log = logging.getLogger(__name__)
-_SERVERS = "-multiuser-server"
-"""One server for the programs of all users; without it, users take turns. Root alone may, so it is tried."""
+_PROTOCOL = "-p"
 _OLDEST = 7
 """Major compute capability: before Volta, MPS has no limits."""
 _TRIED = 50.0
+_TRIED_MIB = 512
+_PROBE = "probe"
 
 
 class Rungs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -86,6 +88,11 @@ async def probe(tool: Tool, folder: GpuFolder, gpu: MpsGpu, patience: float) -> 
     return rungs
 
 
+def is_newer(flags: Sequence[str]) -> bool:
+    """Whether a daemon with these flags speaks the newer protocol."""
+    return _PROTOCOL in flags
+
+
 async def end_probes(folder: GpuFolder) -> None:
     """End the daemon of a probe that was killed."""
     if left := daemon.find(folder.probe):
@@ -104,21 +111,38 @@ _Trial = Callable[[Control], Awaitable[tuple[int, int]]]
 
 
 async def _stand(control: Control, own: Sequence[str], trial: _Trial) -> _Stood:
-    """Try a rung with one server for all users, and with one for each where that is not to be had."""
+    """Try a rung, by each way to start its daemon."""
     first: VendorError | None = None
-    for flags in ((*own, _SERVERS), tuple(own)):
+    alike = Control(control.tool, control.folder, control.patience, newer=is_newer(own))
+    for flags in _for_all_users(own):
         try:
-            started = await running.start(control, flags)
+            started = await running.start(alike, flags)
         except VendorTimeoutError:
             raise
         except VendorError as err:
             first = first or err
             continue
         try:
-            return _Stood(flags, *await trial(control))
+            return _Stood(flags, *await trial(alike))
         finally:
-            await running.end(control, started, control.folder)
-    raise first or VendorError("no flags")
+            await running.end(alike, started, control.folder)
+    raise first or VendorError(f"GPU {control.folder.uuid}: no way to start a daemon is known")
+
+
+def _for_all_users(own: Sequence[str]) -> Sequence[tuple[str, ...]]:
+    """With one server for the programs of all users first; without it, users take turns. Root alone may."""
+    if _PROTOCOL not in own:
+        return (*own, "-multiuser-server"), tuple(own)
+    return ((*own, "-m"),) if os.geteuid() == 0 else (tuple(own),)
+
+
+async def _try_namespaces(control: Control) -> tuple[int, int]:
+    """Make one with a limit, and undo it."""
+    server = await namespaces.server_of(control)
+    await control.verb("namespace", "create", _PROBE, f"--server={server}")
+    await namespaces.limit(control, server, _PROBE, round(_TRIED), _TRIED_MIB)
+    await namespaces.remove(control, server, _PROBE)
+    return 0, 0
 
 
 async def _try_static(control: Control) -> tuple[int, int]:
@@ -143,12 +167,15 @@ async def _try_percent(control: Control) -> tuple[int, int]:
 
 
 _LADDER: tuple[tuple[Enforcement, tuple[str, ...], _Trial], ...] = (
+    ("mps-v3-namespace", (_PROTOCOL, "3"), _try_namespaces),
     ("mps-static", ("-S",), _try_static),
     ("mps-percent", (), _try_percent),
 )
 
 
 def _best(gpu: MpsGpu, found: Mapping[Enforcement, _Stood], why: str) -> Capabilities:
+    if "mps-v3-namespace" in found:
+        return Capabilities("mps-v3-namespace", 1, gpu.sms, why)
     if stood := found.get("mps-static"):
         return Capabilities("mps-static", stood.unit, stood.most, why)
     if "mps-percent" in found:

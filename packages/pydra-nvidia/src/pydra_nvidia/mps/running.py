@@ -38,6 +38,7 @@ async def start(control: Control, flags: Sequence[str]) -> Daemon:
     _set_aside(folder.log)
     env = {"CUDA_VISIBLE_DEVICES": folder.uuid}
     started = daemon.start(control.tool.daemon(folder, flags, env), folder)
+    started.flags = tuple(flags)
     try:
         async with asyncio.timeout(control.patience):
             await _ready(control, started, flags)
@@ -71,7 +72,7 @@ async def end(control: Control | None, running: Daemon, folder: GpuFolder) -> No
     seconds = control.patience if control else float(_GRACE)
     if control and running.alive:
         try:
-            await control.ask(f"quit -t {_GRACE}")
+            await control.quit(_GRACE)
             await running.wait(seconds)
         except VendorError as err:
             _log.warning("MPS daemon does not quit", extra={"gpu": folder.uuid, "why": str(err)})

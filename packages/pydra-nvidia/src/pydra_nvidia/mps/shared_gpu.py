@@ -166,14 +166,17 @@ class SharedGpu:
     async def _let_in(self, rung: Rung, now: Roster, tenant: Tenant) -> Member:
         control = self._control()
         rung.check(now.gpu, tenant)
-        member = await rung.admit(control, now.gpu, tenant)
-        joined = now.joined(member)
         try:
+            member = await rung.admit(control, now.gpu, tenant)
+            joined = now.joined(member)
             await rung.hold(control, joined)
             roster.write(self._folder.roster, joined)
         except BaseException:
-            with suppress(PydraError):  # what stays is nobody's, and undone by whoever comes next
-                await rung.release(control, member)
+            if now.members:
+                with suppress(
+                    PydraError
+                ):  # what stays is nobody's, and undone by whoever comes next
+                    await rung.hold(control, now)
             raise
         self._roster = joined
         return member
@@ -214,21 +217,17 @@ class SharedGpu:
                     f"GPU {self._folder.uuid}: its MPS daemon cannot be used: {_LOST}"
                 )
             await self._end()
-        self._watch(await running.start(self._control(), flags))
+        self._watch(await running.start(self._control(flags), flags))
         self._why = ""
 
     async def _end(self) -> None:
-        ending, self._daemon = self._daemon, None
-        daemon_gone = ending is None or not ending.alive
-        if ending and not daemon_gone:
+        ending = self._daemon
+        if ending and ending.alive:
             ending.on_end = lambda: None
-            try:
-                await running.end(self._front_end(), ending, self._folder)
-            except HostError:
-                self._daemon = ending
-                raise
-        daemon.end_leftovers(self._folder)
-        self._why = ""
+            await running.end(self._front_end(), ending, self._folder)
+        else:
+            daemon.end_leftovers(self._folder)
+        self._daemon, self._why = None, ""
 
     def _watch(self, running_now: Daemon) -> None:
         running_now.on_end = self._note_death
@@ -258,8 +257,12 @@ class SharedGpu:
         control = self._front_end()
         return await look(control) if control else Use(None, "the driver's programs are not there")
 
-    def _control(self) -> Control:
-        return Control(self._find_tool(), self._folder, self._patience)
+    def _control(self, flags: tuple[str, ...] | None = None) -> Control:
+        """The front end to the daemon that runs, or will with these flags."""
+        if flags is None:
+            flags = self._daemon.flags if self._daemon else ()
+        newer = probing.is_newer(flags)
+        return Control(self._find_tool(), self._folder, self._patience, newer=newer)
 
     def _front_end(self) -> Control | None:
         try:

@@ -90,5 +90,10 @@ def partitions(lines: Sequence[str]) -> Partitions:
     return Partitions(chunks, tuple(parts))
 
 
+def table(lines: Sequence[str]) -> list[list[str]]:
+    """Rows of a list that was asked for as CSV; a refusal is a row of one cell."""
+    return [[cell.strip() for cell in line.split(",")] for line in lines]
+
+
 def _number(word: str) -> int:
     return int(word) if word.isascii() and word.isdigit() else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pydra_core.errors import ClaimError, HostError
+from pydra_nvidia.mps.enforcing.namespaces import Namespaces
 from pydra_nvidia.mps.enforcing.percent import Percent
 from pydra_nvidia.mps.enforcing.rung import Rung
 from pydra_nvidia.mps.enforcing.static import Static
@@ -26,7 +27,8 @@ def rung_for(gpu: MpsGpu, tenant: Tenant, rungs: Rungs) -> Rung:
             f"claim {tenant.name}: device {tenant.device}: MPS can hold no program to limits on GPU {gpu.uuid}:"
             f" {rungs.best.why}; ask for a whole GPU, or for one that can"
         )
-    if tenant.sms is None and "mps-percent" in rungs.flags:
+    divides = rungs.best.enforcement == "mps-static"
+    if divides and tenant.sms is None and "mps-percent" in rungs.flags:
         return Percent()
     return rung_of(rungs.best.enforcement, rungs)
 
@@ -39,6 +41,8 @@ def rung_of(name: Enforcement, rungs: Rungs) -> Rung:
     """
     if name == "mps-percent":
         return Percent()
+    if name == "mps-v3-namespace":
+        return Namespaces()
     if name == "mps-static":
         return Static(rungs.best.unit)
     raise HostError(

@@ -12,8 +12,10 @@ from pydra_nvidia.mps.enforcing.rung import (
     memory_env,
     memory_held,
     mib_of,
+    percent_env,
     percent_of,
     reach,
+    sms_of,
 )
 from pydra_nvidia.mps.roster import Member, Roster
 from pydra_nvidia.mps.values import Attached, Enforcement, MpsGpu, Tenant
@@ -52,8 +54,7 @@ class Percent:
         """What the member's containers need."""
         tenant = member.tenant
         bound = percent_of(gpu, tenant)
-        own = {} if bound is None else {"CUDA_MPS_ACTIVE_THREAD_PERCENTAGE": f"{bound:g}"}
         env, mounts = reach(control, control.folder.pipe)
-        sms = None if bound is None else round(bound * gpu.sms / 100)
-        env |= own | memory_env(gpu, tenant)
-        return Attached(env, mounts, self.name, sms, bound, memory_held(gpu, tenant))
+        env |= percent_env(bound) | memory_env(gpu, tenant)
+        held = memory_held(gpu, tenant)
+        return Attached(env, mounts, self.name, sms_of(gpu, bound), bound, held)

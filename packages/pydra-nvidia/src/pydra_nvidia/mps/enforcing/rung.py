@@ -98,6 +98,16 @@ def mib_of(gpu: MpsGpu, tenant: Tenant) -> int | None:
     return tenant.memory // texts.MIB
 
 
+def percent_env(bound: float | None) -> dict[str, str]:
+    """What tells a tenant's programs their share of the multiprocessors."""
+    return {} if bound is None else {"CUDA_MPS_ACTIVE_THREAD_PERCENTAGE": f"{bound:g}"}
+
+
+def sms_of(gpu: MpsGpu, bound: float | None) -> int | None:
+    """The multiprocessors nearest to a bound; the GPU gives them in units of its own, often two."""
+    return None if bound is None else round(bound * gpu.sms / 100)
+
+
 def memory_held(gpu: MpsGpu, tenant: Tenant) -> int | None:
     """Bytes a tenant's programs may have, as the daemon was told."""
     mib = mib_of(gpu, tenant)
