@@ -101,6 +101,15 @@ async def test_a_driver_that_serves_claims_alone_skips_the_family_with_the_reaso
     assert by_outcome(results, Skipped).keys() == ALL
 
 
+async def test_a_driver_that_cannot_serve_a_device_plugin_skips_the_family_with_what_it_says():
+    ours = Subject((sys.executable, str(DRIVERS / "framework_driver.py")))
+    results = await run(ours, select(["DP-01", "DP-04"]))
+    reasons = [outcome.reason for outcome in by_outcome(results, Skipped).values()]
+    assert len(reasons) == 2
+    assert all("told to serve a device plugin" in reason for reason in reasons)
+    assert all("has no extended resources" in reason for reason in reasons)
+
+
 async def test_a_program_that_ends_at_once_fails_the_first_case_alone():
     dying = Subject((sys.executable, "-c", "raise SystemExit('no such card')"))
     results = await run(dying, select(["DP-01", "DP-04"]))

@@ -284,8 +284,8 @@ async def serve_at_kubelet() -> None:
 
 
 async def serve_in_registry() -> None:
-    """For a kubelet without kubelet.sock."""
-    endpoint = FOLDER / "watched.sock"
+    """For a kubelet without a folder for device plugins."""
+    endpoint = dra.ROOT / "plugins" / "raw-card.sock"
     server = await bind(endpoint, *plugin())
     kind = "DRAPlugin" if "introduces-itself-as-a-driver" in MADE else "DevicePlugin"
 
@@ -384,7 +384,7 @@ async def keep_published() -> None:
 async def main() -> None:
     dra.DATA.mkdir(parents=True, exist_ok=True)
     work = [release()]
-    if KUBELET.exists():
+    if FOLDER.exists():
         work.append(serve_at_kubelet())
     else:
         work.append(serve_in_registry())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import shutil
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,13 +60,15 @@ class PluginKubelet:
 
     Attributes:
         introductions: All registrations so far.
+        asked: How often somebody listed what pods hold.
         pods: What pods hold, by name, as cases say; the pod-resources API tells it.
-        takes_calls: Whether there is a kubelet.sock at all.
+        takes_calls: Whether there is a folder for device plugins at all, with a kubelet.sock.
         same_inode: Whether the next kubelet's socket gets the inode number of the last one's.
     """
 
     def __init__(self, root: Path, door: Path) -> None:
         self.introductions: list[Introduction] = []
+        self.asked = 0
         self.pods: dict[str, Held] = {}
         self.takes_calls = True
         self.same_inode = True
@@ -101,6 +104,8 @@ class PluginKubelet:
             self._bound = await self._bind()
         if self.takes_calls:
             (self._folder / "kubelet.sock").hardlink_to(self._bound)
+        else:
+            shutil.rmtree(self._folder)
 
     async def close(self) -> None:
         """The kubelet ends; its socket file stays, as on a node."""
@@ -190,9 +195,11 @@ class PluginKubelet:
         return _Client(resource, endpoint, self._heard)
 
     async def _list(self, _request: Any, _context: Any) -> Any:
-        return held.ListPodResourcesResponse(
-            pod_resources=[_pod(name, each) for name, each in self.pods.items()]
-        )
+        """There is always some pod: a list without any would be that of a kubelet that has just started."""
+        self.asked += 1
+        other = held.PodResources(name="other", namespace="default")
+        pods = [_pod(name, each) for name, each in self.pods.items()]
+        return held.ListPodResourcesResponse(pod_resources=[other, *pods])
 
 
 class _Client(PluginClient):

@@ -71,7 +71,7 @@ async def learn(stand: Stand) -> Profile:
     try:
         await _patiently(stand, what, lambda: is_driver() or bool(plugins.resources()))
     except NotMetError as err:
-        if stand.profile.name and process.code is not None:
+        if process.code is not None and await _is_driver_at_least(stand):
             why = f"told to serve a device plugin (ENABLE_DEVICE_PLUGIN=true) it ends: {err.seen}"
             raise UnsuitedError(why) from err
         raise
@@ -80,6 +80,17 @@ async def learn(stand: Stand) -> Profile:
         raise UnsuitedError("it serves no device plugin when ENABLE_DEVICE_PLUGIN is true")
     name = next((each.name for each in stand.kubelet.instances), stand.profile.name)
     return replace(stand.profile, name=name, resources=tuple(plugins.resources()))
+
+
+async def _is_driver_at_least(stand: Stand) -> bool:
+    """Whether it serves claims when it is told nothing."""
+    own = stand.variables.items()
+    stand.variables = {key: value for key, value in own if not key.startswith("ENABLE_")}
+    try:
+        await stand.start()
+    except NotMetError:
+        return False
+    return True
 
 
 async def _settled(stand: Stand, is_driver: Callable[[], bool]) -> None:
@@ -147,8 +158,9 @@ async def refused(stand: Stand, name: str, devices: Sequence[str], why: str) -> 
 
 async def given(stand: Stand, pod: str, name: str, devices: Sequence[str]) -> Any:
     """What a new pod gets with these devices; from now on it has them."""
+    answer = (await allocated(stand, name, devices))[0]
     stand.kubelet.plugins.pods[pod] = Held(name, tuple(devices))
-    return (await allocated(stand, name, devices))[0]
+    return answer
 
 
 async def _allocate(stand: Stand, name: str, *containers: Sequence[str]) -> list[Any]:

@@ -184,7 +184,7 @@ async def _registers_by_the_registry(stand: Stand) -> None:
             "", lambda: any(c.method == "GetInfo" for c in asked), 2 * stand.limits.notice
         )
     except NotMetError as err:
-        raise UnsuitedError("without kubelet.sock it registers nowhere") from err
+        raise UnsuitedError("without the folder device-plugins it registers nowhere") from err
     await until_served(stand, 0)
     name, ids = some(stand, 1)
     try:
@@ -219,9 +219,9 @@ CASES = (
         _sends_all, BOTH,
     ),
     Case(
-        "DP-07", "registers through plugins_registry where there is no kubelet.sock",
+        "DP-07", "registers through plugins_registry where there is no folder device-plugins",
         "The kubelet calls kubelet.sock deprecated; registration type DevicePlugin in plugins_registry is the other way.",
-        "Where kubelet.sock is missing, serve GetInfo in plugins_registry: type DevicePlugin, the resource as the"
+        "Where the folder is missing, serve GetInfo in plugins_registry: type DevicePlugin, the resource as the"
         " name, the absolute path of the endpoint, version v1beta1.",
         _registers_by_the_registry, PLUGIN,
     ),

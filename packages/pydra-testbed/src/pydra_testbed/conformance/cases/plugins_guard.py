@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 
 from pydra_testbed.conformance import asking, serving
 from pydra_testbed.conformance.asking import prepared, unprepared
@@ -16,58 +17,85 @@ from pydra_testbed.conformance.stand import Stand
 from pydra_testbed.kubelet.rpc import RpcError
 
 _TRIED = 4
-_RACES = 5
+_RACES = 3
 _HINDERING = ("NoSchedule", "NoExecute")
+
+
+@dataclass(frozen=True, slots=True)
+class _Twin:
+    """A published device, and the ID of a resource that stands for the same."""
+
+    device: Offered
+    resource: str
+    id: str
 
 
 async def _guards(stand: Stand) -> None:
     if not stand.profile.name:
         raise UnsuitedError("it serves no DRA")
     await begin(stand)
-    device, name, twin = await _shows_claims(stand)
-    await _shows_pods(stand, device, name, twin)
-    await _bears_races(stand, device, name, twin)
+    twins = await _shows_claims(stand)
+    await _shows_pods(stand, twins[0])
+    for twin in twins:
+        await _bears_a_race(stand, twin)
 
 
-async def _shows_claims(stand: Stand) -> tuple[Offered, str, str]:
-    """A device in a claim is Unhealthy, refused, and there again afterwards; returns it with its resource and ID."""
-    before = _healthy(stand)
+async def _shows_claims(stand: Stand) -> list[_Twin]:
+    """Devices in a claim are Unhealthy, refused, and there again afterwards; returns what stands for the same."""
+    twins: list[_Twin] = []
     for device in stand.offer.together()[:_TRIED]:
-        ref = await stand.claim(stand.use(device))
-        await prepared(stand, ref)
-        try:
-            await stand.until("", lambda: _healthy(stand) != before, stand.limits.notice)
-        except NotMetError:
-            await unprepared(stand, ref)
-            continue
-        name, twin = min(before - _healthy(stand))
-        await serving.refused(stand, name, [twin], f"a claim has device {device.name}")
-        await unprepared(stand, ref)
-        await stand.until(
-            f"{twin} Healthy again once the claim is undone",
-            lambda: _healthy(stand) >= before,
-            stand.limits.recovery,
+        if twin := await _twin(stand, device):
+            twins.append(twin)
+        if len(twins) == _RACES:
+            break
+    if not twins:
+        raise NotMetError(
+            "an ID that turns Unhealthy while a claim has its device",
+            f"all of them Healthy after {stand.limits.notice:g} s",
         )
-        return device, name, twin
-    raise NotMetError(
-        "an ID that turns Unhealthy while a claim has its device",
-        f"all of them Healthy after {stand.limits.notice:g} s",
+    return twins
+
+
+async def _twin(stand: Stand, device: Offered) -> _Twin | None:
+    before = _healthy(stand)
+    ref = await stand.claim(stand.use(device))
+    await prepared(stand, ref)
+    try:
+        await stand.until("", lambda: _healthy(stand) != before, stand.limits.notice)
+    except NotMetError:
+        await unprepared(stand, ref)
+        return None
+    name, each = min(before - _healthy(stand))
+    await serving.refused(stand, name, [each], f"a claim has device {device.name}")
+    await unprepared(stand, ref)
+    await stand.until(
+        f"{each} Healthy again once the claim is undone",
+        lambda: _healthy(stand) >= before,
+        stand.limits.recovery,
     )
+    return _Twin(device, name, each)
 
 
-async def _shows_pods(stand: Stand, device: Offered, name: str, twin: str) -> None:
+async def _shows_pods(stand: Stand, twin: _Twin) -> None:
     """A device in a pod's hands is tainted, refused to claims, and free when the pod is gone."""
-    await given(stand, "pod", name, [twin])
+    plugins, device = stand.kubelet.plugins, twin.device
+    await given(stand, "pod", twin.resource, [twin.id])
+    asked = plugins.asked
     await stand.eventually(
-        f"a taint of device {device.name} while a pod has {twin}",
+        f"a taint of device {device.name} while a pod has {twin.id}",
         lambda: _is_hindered(stand, device),
         stand.limits.notice,
     )
     ref = await stand.claim(stand.use(device))
-    await asking.refused(stand, ref, f"a pod has {twin}")
-    stand.kubelet.plugins.pods.clear()
+    await asking.refused(stand, ref, f"a pod has {twin.id}")
+    await stand.until(
+        "the driver to ask the pod-resources API what pods have",
+        lambda: plugins.asked > asked,
+        stand.limits.recovery,
+    )
+    plugins.pods.clear()
     await stand.eventually(
-        f"no taint of device {device.name} once pod-resources names no pod with {twin}",
+        f"no taint of device {device.name} once pod-resources names no pod with {twin.id}",
         lambda: _is_free(stand, device),
         stand.limits.recovery,
     )
@@ -75,33 +103,25 @@ async def _shows_pods(stand: Stand, device: Offered, name: str, twin: str) -> No
     await unprepared(stand, ref)
 
 
-async def _bears_races(stand: Stand, device: Offered, name: str, twin: str) -> None:
+async def _bears_a_race(stand: Stand, twin: _Twin) -> None:
     """Claim and pod at the same moment: one of them at most."""
-    for _ in range(_RACES):
-        await stand.until(
-            f"{twin} Healthy", lambda: (name, twin) in _healthy(stand), stand.limits.recovery
-        )
-        ref = await stand.claim(stand.use(device))
-        answers, is_given = await asyncio.gather(
-            stand.driver.prepare(ref), _is_given(stand, name, twin)
-        )
-        is_prepared = not answers[ref.uid].error
-        if is_prepared and is_given:
-            raise NotMetError("a claim or a pod, when both ask at once", "both got the device")
-        stand.kubelet.plugins.pods.clear()
-        await unprepared(stand, ref)
-        await stand.eventually(
-            f"no taint of device {device.name}",
-            lambda: _is_free(stand, device),
-            stand.limits.recovery,
-        )
+    await stand.until(
+        f"{twin.id} Healthy",
+        lambda: (twin.resource, twin.id) in _healthy(stand),
+        stand.limits.recovery,
+    )
+    ref = await stand.claim(stand.use(twin.device))
+    answers, is_given = await asyncio.gather(stand.driver.prepare(ref), _is_given(stand, twin))
+    if is_given and not answers[ref.uid].error:
+        raise NotMetError("a claim or a pod, when both ask at once", "both got the device")
+    await unprepared(stand, ref)
 
 
-async def _is_given(stand: Stand, name: str, twin: str) -> bool:
-    endpoint = stand.kubelet.plugins.endpoint(name)
+async def _is_given(stand: Stand, twin: _Twin) -> bool:
+    endpoint = stand.kubelet.plugins.endpoint(twin.resource)
     async with calling(endpoint, stand.limits.call) as plugin:
         try:
-            await plugin.allocate([twin])
+            await plugin.allocate([twin.id])
         except RpcError:
             return False
     return True
