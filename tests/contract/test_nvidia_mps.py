@@ -18,7 +18,7 @@ from pydra_nvidia_fake.description import Description
 __all__ = ["nvidia"]
 
 EXCLUSIVE, DEFAULT = 3, 0
-BOTH = {"NVIDIA_SHARES": "memory,sms"}
+BOTH = {"NVIDIA_SHARES": "memory,sms", "NVIDIA_SHARED_GPUS": "0"}
 
 
 @pytest.fixture
@@ -137,9 +137,11 @@ async def test_a_claim_that_takes_all_has_the_gpu_for_itself_without_mps(node):
 async def test_what_can_be_held_is_published_and_nothing_more(node):
     nvidia = await node("595.10", **BOTH)
     devices = await published(nvidia)
-    assert {d["attributes"]["smEnforcement"]["string"] for d in devices} == {"mps-static"}
-    assert {d["attributes"]["unpartitionableSMs"]["int"] for d in devices} == {4}
-    assert {d["capacity"]["sms"]["requestPolicy"]["validRange"]["step"] for d in devices} == {"8"}
+    shared, *others = devices
+    assert shared["attributes"]["smEnforcement"] == {"string": "mps-static"}
+    assert shared["attributes"]["unpartitionableSMs"] == {"int": 4}
+    assert shared["capacity"]["sms"]["requestPolicy"]["validRange"]["step"] == "8"
+    assert not any("sms" in device["capacity"] for device in others)
 
 
 async def test_a_partition_is_the_claims_alone_and_goes_with_it(node):

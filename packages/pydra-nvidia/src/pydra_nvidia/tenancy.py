@@ -6,6 +6,7 @@ a process that was killed, and is taken off.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -50,12 +51,8 @@ class Tenancy:
 
     async def able(self, gpus: Iterable[Gpu]) -> Mapping[str, Capabilities]:
         """What MPS can do on each GPU, by UUID; of a keeper that does not answer, what it said before."""
-        for gpu in gpus:
-            if gpu.uuid and not gpu.partitioned and (known := _gpu(gpu)):
-                try:
-                    self._able[gpu.uuid] = await self._keeper.capabilities(known)
-                except PydraError as err:
-                    self._trouble(str(err))
+        known = [one for gpu in gpus if not gpu.partitioned and (one := _gpu(gpu))]
+        await asyncio.gather(*map(self._ask, known))
         return self._able
 
     async def enter(
@@ -148,6 +145,12 @@ class Tenancy:
         for gpu in gpus:
             if gpu.minor is not None and (state := self._daemons.get(gpu.uuid or "")):
                 yield from mps_samples(gpu.minor, state)
+
+    async def _ask(self, gpu: MpsGpu) -> None:
+        try:
+            self._able[gpu.uuid] = await self._keeper.capabilities(gpu)
+        except PydraError as err:
+            self._trouble(str(err))
 
     async def _evict(self, root: Path, uuid: str, claim: str) -> None:
         extra = {"gpu": uuid, "uid": claim}
