@@ -22,6 +22,7 @@ from charts.values_file import ValuesError, read
 from pydra_core._node.sockets import locate
 from pydra_core.errors import ConfigError
 from pydra_core.settings import Settings
+from pydra_nvidia.mps.folders import LONGEST
 
 ROOT = Path(__file__).parents[2]
 HERE = {renderer.name: renderer for renderer in renderers(ROOT)}
@@ -76,6 +77,11 @@ def test_the_longest_kubelet_root_is_the_longest_the_driver_takes():
     take(longest)
     with pytest.raises(ConfigError, match="1 bytes"):
         take(longest + 1)
+
+
+def test_the_longest_folder_of_mps_is_the_longest_the_keeper_takes():
+    made = json.loads((ROOT / CHART / "values.schema.json").read_text(encoding="utf-8"))
+    assert made["properties"]["mps"]["properties"]["dir"]["maxLength"] == LONGEST
 
 
 @pytest.mark.parametrize(
