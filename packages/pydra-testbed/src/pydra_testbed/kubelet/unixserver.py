@@ -7,8 +7,9 @@ file must cope with both. gRPC would remove the file when it stops, so it is bou
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -47,10 +48,20 @@ async def serve(
     server.add_insecure_port(f"unix:{behind}")
     async with AsyncExitStack() as undo:
         undo.push_async_callback(server.stop, None)
-        await server.start()
+        await _whole(server.start())
         _move(behind, socket)
         undo.pop_all()
     return server
+
+
+async def _whole(start: Coroutine[Any, Any, None]) -> None:
+    """Finish a start that is cancelled: gRPC can stop no server that is half started, and may swallow the cancellation."""
+    starting = asyncio.ensure_future(start)
+    try:
+        await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await starting
+        raise
 
 
 def _move(bound: Path, socket: Path) -> None:
