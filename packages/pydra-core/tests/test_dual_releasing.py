@@ -8,7 +8,7 @@ import pytest
 import virtual_time
 
 from pydra_core._legacy.podresources import Listing
-from pydra_core._legacy.releasing import APART, EMPTY, EVERY, GRACE, Releasing
+from pydra_core._legacy.releasing import AGAIN, APART, EMPTY, EVERY, GRACE, Releasing
 from pydra_core._telemetry.metrics import Metrics
 from pydra_core.errors import DeviceBusyError, HostError
 
@@ -237,7 +237,9 @@ def test_a_release_that_fails_is_tried_again(play):
         await has_been_given(node, "card-0")
         node.refused = 3
         del node.pods["default", "pod-card-0"]
-        await asyncio.sleep(SOON + 3 * APART)
+        await asyncio.sleep(SOON + AGAIN)
+        assert node.released == []
+        await asyncio.sleep(2 * (AGAIN + APART))
 
     assert play(story).released == ["card-0"]
 

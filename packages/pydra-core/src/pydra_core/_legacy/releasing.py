@@ -27,6 +27,8 @@ GRACE = 30.0
 """Seconds for which what was given need not have been listed: its pod has to be admitted first, and may never be."""
 APART = 2.0
 """Seconds for which a device must be missing from each list until it counts as released."""
+AGAIN = 15.0
+"""Seconds until a release that failed is tried again."""
 EMPTY = 30.0
 """Seconds for which a kubelet must name no pod at all until that is believed of it."""
 _LEAST = 0.5
@@ -155,10 +157,10 @@ class Releasing:
         return name in listing.held or self._admitted.get(name) == held.since
 
     async def _release(self, held: Held) -> None:
-        details = {"resource": held.resource, "id": held.id}
-        if error := await self._holder.release(held):
-            _log.warning("device not released", extra={**details, "why": error})
+        if await self._holder.release(held):  # the claim path has logged why
+            self._missing[held.resource, held.id] = self._clock() + AGAIN - APART
         else:
+            details = {"resource": held.resource, "id": held.id}
             _log.info("device released: no pod has it", extra=details)
 
     async def _take(self, name: Name, pod: str) -> None:
