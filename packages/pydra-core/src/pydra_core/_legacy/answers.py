@@ -16,7 +16,7 @@ from pydra_core.errors import HostError
 
 Response: TypeAlias = pb.ContainerAllocateResponse
 _BIND = {"", "bind", "none"}
-_TOLD = {"ro", "rw", "bind", "rbind", "nosuid", "nodev", "private", "rprivate"}
+_TOLD = {"ro", "rw", "bind", "rbind", "nosuid", "nodev", "noexec", "private", "rprivate"}
 """Mount options that are said by `read_only`, or are what a kubelet's own mounts have or restrict less."""
 
 
