@@ -100,10 +100,10 @@ class KeeperWorld:
         tool = self.host.mps.tool
         return tool.with_name(f"{tool.name}.{what}")
 
-    async def start(self, *arguments, **environ):
-        """Start the keeper, and wait until it serves."""
+    async def start(self, *arguments, within=(), **environ):
+        """Start the keeper, by another program if need be, and wait until it serves."""
         self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "pydra_nvidia", "mps-keeper", *arguments,
+            *within, sys.executable, "-m", "pydra_nvidia", "mps-keeper", *arguments,
             env=os.environ | {"NVIDIA_HOST_ROOT": str(self.host.root), "NVIDIA_MPS_DIR": str(self.folder)} | environ,
             stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip

@@ -148,12 +148,13 @@ def end_leftovers(folder: GpuFolder) -> None:
 
 
 def last_words(folder: GpuFolder) -> str:
-    """The end of what the daemon printed, on one line."""
+    """What the daemon printed, its first line and its last: a refusal may be followed by pages of help."""
     try:
         text = (folder.log / OUTPUT).read_text(errors="replace")
     except OSError:
         return ""
-    return " ".join(text.split())[-_MOST_WORDS:]
+    lines = [" ".join(line.split())[:_MOST_WORDS] for line in text.splitlines() if line.strip()]
+    return " … ".join(dict.fromkeys((lines[0], lines[-1]))) if lines else ""
 
 
 def _how(status: int) -> str:

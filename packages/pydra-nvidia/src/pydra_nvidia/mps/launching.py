@@ -37,7 +37,8 @@ def main(argv: list[str]) -> None:
         if order["program"]:
             os.execv(order["program"][0], order["program"])  # noqa: S606 (it is what this is for)
     except OSError as err:
-        sys.stderr.write(f"cannot be started: {err}\n")
+        program = next(iter(order["program"]), "")
+        sys.stderr.write(f"{program} cannot be run in {order['root'] or '/'}: {err}\n")
         sys.exit(FAILED)
 
 

@@ -78,7 +78,7 @@ async def probe(tool: Tool, folder: GpuFolder, gpu: MpsGpu, patience: float) -> 
         except VendorTimeoutError:
             raise
         except VendorError as err:
-            refusals.append(f"{name}: {err}")
+            refusals.append(f"{name}: {str(err).removeprefix(f'GPU {gpu.uuid}: ')}")
     flags = {name: stood.flags for name, stood in found.items()}
     rungs = Rungs(tool.identity, _best(gpu, found, "; ".join(refusals)), flags)
     if flags:
