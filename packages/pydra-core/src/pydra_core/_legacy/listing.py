@@ -14,7 +14,7 @@ from pydra_core._api.wanted import Key
 from pydra_core._legacy.encoding import entry
 from pydra_core._legacy.marks import Silicon
 from pydra_core._legacy.units import Offer, Unit
-from pydra_core._state.ledger import Ledger
+from pydra_core._state.ledger import Change, Ledger
 
 _log = logging.getLogger(__name__)
 _GATHER = 0.02
@@ -43,21 +43,22 @@ class Listing:
         self._offer = Offer()
         self._entries: dict[str, dict[str, bytes]] = {}
         self._units_of: dict[Key, list[Unit]] = {}
+        self._units_of_share: dict[tuple[Key, str], list[Unit]] = {}
+        self._beside: dict[
+            str, frozenset[Key]
+        ] = {}  # by UID, the devices that draw on the same counters
         self._known_unfit: frozenset[Key] = frozenset()
-        self._known_held: dict[Key, frozenset[str]] = {}
+        self._seen: tuple[Ledger, int] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._readers: dict[str, set[asyncio.Event]] = {}
 
     def take(self, offer: Offer) -> None:
         """Take over what is on offer, and look at all of it."""
         self._offer = offer
-        self._units_of = {}
-        for unit in offer.all_units():
-            for key in self._touched(unit):
-                self._units_of.setdefault(key, []).append(unit)
+        self._index()
         before, self._entries = self._entries, {name: {} for name in offer.units}
-        self._known_unfit, self._known_held = self._unfit(), self._ledger().held_devices()
-        self._look(offer.all_units())
+        self._seen = None
+        self._look(self._to_look_at())
         for name, entries in self._entries.items():
             if before.get(name) != entries:
                 self._tell(name)
@@ -83,17 +84,45 @@ class Listing:
         if self._timer:
             self._timer.cancel()
 
+    def _index(self) -> None:
+        self._units_of, self._units_of_share, self._beside = {}, {}, {}
+        for unit in self._offer.all_units():
+            touched = frozenset[Key]().union(*map(self._silicon.touched, unit.keys))
+            for key in touched:
+                self._units_of.setdefault(key, []).append(unit)
+            for use in unit.uses:
+                share = (use.pool, use.device), use.share_id
+                self._units_of_share.setdefault(share, []).append(unit)
+            if beside := touched.difference(unit.keys):
+                self._beside[unit.ref.uid] = beside
+
     def _look_again(self) -> None:
         self._timer = None
-        unfit, held = self._unfit(), self._ledger().held_devices()
-        keys = {
-            *(unfit ^ self._known_unfit),
-            *(key for key, _ in held.items() ^ self._known_held.items()),
-        }
-        self._known_unfit, self._known_held = unfit, held
-        units = {unit.ref.uid: unit for key in keys for unit in self._units_of.get(key, ())}
-        for name in self._look(units.values()):
+        for name in self._look(self._to_look_at()):
             self._tell(name)
+
+    def _to_look_at(self) -> Iterable[Unit]:
+        """The units that something may have happened to since this was asked last."""
+        ledger, seen, unfit = self._ledger(), self._seen, self._unfit()
+        keys = unfit ^ self._known_unfit
+        self._seen, self._known_unfit = (ledger, ledger.version), unfit
+        changes = ledger.since(seen[1]) if seen and seen[0] is ledger else None
+        if changes is None:
+            return self._offer.all_units()
+        found = [unit for key in keys for unit in self._units_of.get(key, ())]
+        for change in set(changes):
+            found += self._concerned(change)
+        return {unit.ref.uid: unit for unit in found}.values()
+
+    def _concerned(self, change: Change) -> list[Unit]:
+        """A share that goes to a pod is nothing to other shares, of which there may be thousands."""
+        if not (change.share and change.is_legacy):
+            return self._units_of.get(change.device, [])
+        shares = self._units_of_share
+        return [
+            *shares.get((change.device, change.share), ()),
+            *shares.get((change.device, ""), ()),
+        ]
 
     def _look(self, units: Iterable[Unit]) -> set[str]:
         """Encode what holds of these units; returns the resources whose list is another now."""
@@ -116,12 +145,9 @@ class Listing:
             return False
         return not any(
             not record.resource
-            for key in self._touched(unit).difference(unit.keys)
+            for key in self._beside.get(unit.ref.uid, ())
             for record in ledger.holders(*key)
         )
-
-    def _touched(self, unit: Unit) -> frozenset[Key]:
-        return frozenset[Key]().union(*map(self._silicon.touched, unit.keys))
 
     def _tell(self, resource: str) -> None:
         _log.info("devices of a resource changed", extra={"resource": resource})

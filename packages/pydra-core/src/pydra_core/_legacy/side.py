@@ -24,6 +24,7 @@ from pydra_core._telemetry.metrics import Metrics
 from pydra_core._values import Inventory
 from pydra_core.driver import Driver
 from pydra_core.errors import PydraError
+from pydra_core.resources import Resource
 from pydra_core.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -75,6 +76,7 @@ class LegacySide:
         self._wake = asyncio.Event()
         self._inventory: Inventory | None = None
         self._news = asyncio.Event()
+        self._asked: tuple[tuple[Resource, ...], Inventory] | None = None
         journal.changed.append(listing.look_again)
 
     @property
@@ -107,12 +109,15 @@ class LegacySide:
 
     def _ask(self, inventory: Inventory) -> None:
         try:
-            resources = self._driver.resources(inventory)
+            resources = tuple(self._driver.resources(inventory))
+            if (resources, inventory) == self._asked:
+                return
             offer = self._offering.make(resources, inventory, self._holdings.offer)
         except Exception as err:
             cause = str(err) if isinstance(err, PydraError) else f"{type(err).__name__}: {err}"
             self._fault = f"driver {self._driver.name}: resources failed: {cause}"
             raise
+        self._asked = resources, inventory
         fault = "; ".join(offer.faults)
         if fault and fault != self._fault:
             _log.error("resources not offered as the driver says", extra={"why": fault})

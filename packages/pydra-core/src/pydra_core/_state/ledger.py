@@ -6,11 +6,55 @@ already once it is in the file. Claims in progress count like prepared ones.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from pydra_core._state.records import DeviceUse, Intent, Prepared, Record, Released, ref_of
 from pydra_core._values import PreparedClaim, PreparedDevice
 from pydra_core.errors import DeviceBusyError
+
+_RECENT = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Somebody got a device or let it go, or his record became another; `version` is the ledger's since then."""
+
+    version: int
+    device: tuple[str, str]
+    share: str
+    is_legacy: bool
+
+
+class _Holders:
+    """Who has a device: claim UIDs by share, the whole device being share ``."""
+
+    __slots__ = ("_claims", "_pods")
+
+    def __init__(self) -> None:
+        self._claims: dict[str, str] = {}
+        self._pods: dict[str, str] = {}
+
+    def set(self, share: str, uid: str, *, is_legacy: bool) -> None:
+        (self._pods if is_legacy else self._claims)[share] = uid
+
+    def drop(self, share: str, uid: str) -> None:
+        for shares in (self._claims, self._pods):
+            if shares.get(share) == uid:
+                del shares[share]
+
+    def all(self) -> tuple[str, ...]:
+        return (*self._claims.values(), *self._pods.values())
+
+    def excluding(self, share: str, *, is_legacy: bool) -> tuple[str, ...]:
+        """Those beside whom nobody can have this share: of the same side they are few."""
+        ours, theirs = (self._pods, self._claims) if is_legacy else (self._claims, self._pods)
+        same = (ours.get(""), ours.get(share)) if share else tuple(ours.values())
+        return (*(uid for uid in same if uid), *theirs.values())
+
+
+_NOBODY = _Holders()
 
 
 class Ledger:
@@ -19,9 +63,8 @@ class Ledger:
     def __init__(self) -> None:
         self._prepared: dict[str, Prepared] = {}
         self._intents: dict[str, Intent] = {}
-        self._holders: dict[
-            tuple[str, str], dict[str, str]
-        ] = {}  # (pool, device) -> share -> claim UID
+        self._holders: dict[tuple[str, str], _Holders] = {}  # by pool and device
+        self._recent: deque[Change] = deque(maxlen=_RECENT)
         self.version = 0
         """Grows with each record: whether anything happened since somebody looked."""
 
@@ -35,7 +78,9 @@ class Ledger:
             self._intents[record.uid] = record
         if not isinstance(record, Released):
             for use in _exclusive(record.uses):
-                self._holders.setdefault((use.pool, use.device), {})[use.share_id] = record.uid
+                holders = self._holders.setdefault((use.pool, use.device), _Holders())
+                holders.set(use.share_id, record.uid, is_legacy=bool(record.resource))
+                self._note(use, record)
 
     def prepared(self, uid: str) -> Prepared | None:
         return self._prepared.get(uid)
@@ -64,17 +109,9 @@ class Ledger:
         known: tuple[Prepared | Intent, ...] = (*self.all_prepared(), *self.all_intents())
         return tuple(record for record in known if record.resource)
 
-    def held_devices(self) -> dict[tuple[str, str], frozenset[str]]:
-        """The UIDs of those that hold each device, by pool and device."""
-        return {
-            device: frozenset(shares.values())
-            for device, shares in tuple(self._holders.items())
-            if shares
-        }
-
     def holders(self, pool: str, device: str) -> tuple[Prepared | Intent, ...]:
         """Who has a device, or shares of it."""
-        uids = tuple(self._holders.get((pool, device), {}).values())
+        uids = self._holders.get((pool, device), _NOBODY).all()
         found = (self._prepared.get(uid) or self._intents.get(uid) for uid in uids)
         return tuple(record for record in found if record)
 
@@ -87,14 +124,10 @@ class Ledger:
         resource wants another, or the other way round: nobody counts what they take together.
         """
         for use in _exclusive(uses):
-            shares = self._holders.get((use.pool, use.device), {})
-            for share, holder in tuple(shares.items()):
+            holders = self._holders.get((use.pool, use.device), _NOBODY)
+            for holder in holders.excluding(use.share_id, is_legacy=is_legacy):
                 owner = self._prepared.get(holder) or self._intents.get(holder)
-                if holder == uid or owner is None:
-                    continue
-                if "" in (share, use.share_id) or share == use.share_id:
-                    return use, owner
-                if bool(owner.resource) != is_legacy:
+                if holder != uid and owner:
                     return use, owner
         return None
 
@@ -107,12 +140,24 @@ class Ledger:
         if found := self.in_the_way(uid, uses, is_legacy=is_legacy):
             raise _busy(*found)
 
+    def since(self, version: int) -> tuple[Change, ...] | None:
+        """What happened to devices behind that version; None if it is too long ago to tell."""
+        recent = tuple(self._recent)
+        if len(recent) == _RECENT and recent[0].version > version:
+            return None
+        return tuple(change for change in recent if change.version > version)
+
     def _drop(self, uid: str) -> None:
         gone = self._prepared.pop(uid, None) or self._intents.pop(uid, None)
-        for use in _exclusive(gone.uses) if gone else ():
-            shares = self._holders.get((use.pool, use.device), {})
-            if shares.get(use.share_id) == uid:
-                del shares[use.share_id]
+        if gone is None:
+            return
+        for use in _exclusive(gone.uses):
+            self._holders.get((use.pool, use.device), _NOBODY).drop(use.share_id, uid)
+            self._note(use, gone)
+
+    def _note(self, use: DeviceUse, record: Prepared | Intent) -> None:
+        device = (use.pool, use.device)
+        self._recent.append(Change(self.version, device, use.share_id, bool(record.resource)))
 
 
 def _busy(use: DeviceUse, owner: Prepared | Intent) -> DeviceBusyError:
