@@ -95,7 +95,7 @@ async def test_a_release_serves_is_tested_and_leaves_nothing_in_the_cluster(test
     await gone(testbed, "resourceslices", Selection())
     assert await release.left() == []
     left = files(node.kubelet_root / "plugins")
-    assert left == {"dra.pizza/journal", "dra.pizza/journal.lock"}
+    assert left == {f"dra.pizza/{name}" for name in ("journal", "journal.lock", "mode.json")}
     assert files(node.kubelet_root / "plugins_registry") == set()
     assert spec_files(testbed) == {}
 
