@@ -21,7 +21,11 @@ pytestmark = [
     pytest.mark.testbed(
         authorization="RBAC",
         kubelet=KubeletSettings(
-            reconcile_period=0.05, wipe_delay=0.3, sync_backoff=0.5, resync_period=0.5
+            reconcile_period=0.05,
+            wipe_delay=0.3,
+            sync_backoff=0.5,
+            resync_period=0.5,
+            node_update_period=0.3,
         ),
     ),
 ]
@@ -98,6 +102,29 @@ async def test_a_release_serves_is_tested_and_leaves_nothing_in_the_cluster(test
     assert left == {f"dra.pizza/{name}" for name in ("journal", "journal.lock", "mode.json")}
     assert files(node.kubelet_root / "plugins_registry") == set()
     assert spec_files(testbed) == {}
+
+
+async def test_a_release_without_claims_gives_its_test_a_pizza_by_number(
+    testbed, placed, new_release
+):
+    (node,) = testbed.nodes.values()
+    program = [sys.executable, "-m", "pydra_pizza"]
+    objects = await placed("without-dra", "drivers/kitchen-dra-driver", program)
+    made = new_release(testbed.server, objects)
+    await made.install()
+    tester = await made.test()
+    await testbed.pod(tester, "Succeeded", namespace="drivers")
+    assert "A pizza " in await testbed.log(tester, namespace="drivers")
+    for kind in ("resourceslices", "deviceclasses", "validatingadmissionpolicies"):
+        assert (await testbed.api.list(kind)).items == ()
+    await made.uninstall()
+    await testbed.delete("pods", tester, "drivers")
+    await gone(testbed, "pods", Selection("drivers"))
+    assert files(node.kubelet_root / "device-plugins") <= {
+        "DEPRECATION",
+        "kubelet.sock",
+        "kubelet_internal_checkpoint",
+    }
 
 
 @pytest.mark.usefixtures("release")
