@@ -179,6 +179,7 @@ class Kubelet:
         self.folder = folder
         self.registered = []
         self.refuses = 0
+        self.on_register = lambda _request: None
         self.server = None
         self._news = asyncio.Condition()
 
@@ -211,6 +212,7 @@ class Kubelet:
         if self.refuses:
             self.refuses -= 1
             await context.abort(grpc.StatusCode.UNKNOWN, "not now")
+        self.on_register(request)
         plugin = Registered(self, request)
         await plugin.dial_back()
         self.registered.append(plugin)
