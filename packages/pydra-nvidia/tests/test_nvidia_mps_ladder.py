@@ -35,6 +35,11 @@ async def test_a_tool_that_only_says_it_has_partitions_is_found_out(keeper_world
     assert (found.enforcement, found.unit, found.most) == ("mps-percent", 1, 132)
     assert "there is none: Static partitioning mode is not enabled" in found.why
     assert world.host.mps.daemons == ()
+    world.host.mps.mend()
+    assert await world.keeper.capabilities(world.gpu()) == found
+    kept = world.own / "capabilities.json"
+    kept.write_text(json.dumps(json.loads(kept.read_text()) | {"until": 1}))
+    assert (await world.keeper.capabilities(world.gpu())).enforcement == "mps-static"
 
 
 async def test_a_tool_that_hangs_while_it_is_tried_tells_nothing_that_is_kept(keeper_world):

@@ -55,7 +55,7 @@ class Daemon:
     @property
     def alive(self) -> bool:
         """Whether it runs; true to the moment, not to when the loop was told."""
-        if not self._ended.is_set() and select.select([self._pidfd], [], [], 0)[0]:
+        if not self._ended.is_set() and _is_readable(self._pidfd):
             self._note_end()
         return not self._ended.is_set()
 
@@ -155,6 +155,12 @@ def last_words(folder: GpuFolder) -> str:
         return ""
     lines = [" ".join(line.split())[:_MOST_WORDS] for line in text.splitlines() if line.strip()]
     return " … ".join(dict.fromkeys((lines[0], lines[-1]))) if lines else ""
+
+
+def _is_readable(fd: int) -> bool:
+    asked = select.poll()
+    asked.register(fd, select.POLLIN)
+    return bool(asked.poll(0))
 
 
 def _how(status: int) -> str:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 
-from pydra_core.errors import HostError, VendorError, VendorTimeoutError
+from pydra_core.errors import HostError, PydraError, VendorError, VendorTimeoutError
 from pydra_nvidia.mps import daemon, files, running, texts
 from pydra_nvidia.mps.control import Control
 from pydra_nvidia.mps.enforcing import namespaces, static
@@ -28,6 +29,8 @@ _OLDEST = 7
 _TRIED = 50.0
 _TRIED_MIB = 512
 _PROBE = "probe"
+_DOUBT = 600.0
+"""Seconds after which a rung that a GPU fell off is tried again."""
 
 
 class Rungs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -37,11 +40,19 @@ class Rungs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         identity: Of the tool and driver it was found with.
         best: What the driver is told.
         flags: Those a daemon is started with, by rung that the GPU is good for.
+        until: Seconds since the machine's start up to which it is believed; None if nothing can change it but another
+            tool or driver.
     """
 
     identity: str
     best: Capabilities
     flags: dict[Enforcement, tuple[str, ...]]
+    until: float | None = None
+
+    def holds(self, identity: str) -> bool:
+        """Whether it is still to be believed."""
+        passed = self.until is not None and time.monotonic() > self.until
+        return self.identity == identity and not passed
 
 
 def known(folder: GpuFolder) -> Rungs | None:
@@ -71,16 +82,18 @@ async def probe(tool: Tool, folder: GpuFolder, gpu: MpsGpu, patience: float) -> 
     folder.make()
     control = Control(tool, folder.probe, patience)
     found: dict[Enforcement, _Stood] = {}
-    refusals = []
+    refusals, until = [], None
     for name, own, trial in _LADDER:
         try:
             found[name] = await _stand(control, own, trial)
         except VendorTimeoutError:
             raise
         except VendorError as err:
+            if isinstance(err, _TrialFailedError):
+                until = time.monotonic() + _DOUBT
             refusals.append(f"{name}: {str(err).removeprefix(f'GPU {gpu.uuid}: ')}")
     flags = {name: stood.flags for name, stood in found.items()}
-    rungs = Rungs(tool.identity, _best(gpu, found, "; ".join(refusals)), flags)
+    rungs = Rungs(tool.identity, _best(gpu, found, "; ".join(refusals)), flags, until)
     if flags:
         files.write(folder.capabilities, rungs)
     details = {"gpu": gpu.uuid, "enforcement": rungs.best.enforcement, "why": rungs.best.why}
@@ -97,6 +110,10 @@ async def end_probes(folder: GpuFolder) -> None:
     """End the daemon of a probe that was killed."""
     if left := daemon.find(folder.probe):
         await running.end(None, left, folder.probe)
+
+
+class _TrialFailedError(VendorError):
+    """A daemon stayed and did not do it: the GPU may be in use in a way that is over some time."""
 
 
 class _Stood(NamedTuple):
@@ -124,6 +141,10 @@ async def _stand(control: Control, own: Sequence[str], trial: _Trial) -> _Stood:
             continue
         try:
             return _Stood(flags, *await trial(alike))
+        except VendorTimeoutError:
+            raise
+        except PydraError as err:
+            raise _TrialFailedError(str(err)) from err
         finally:
             await running.end(alike, started, control.folder)
     raise first or VendorError(f"GPU {control.folder.uuid}: no way to start a daemon is known")
@@ -150,8 +171,8 @@ async def _try_static(control: Control) -> tuple[int, int]:
     made = await static.add(control, 1, "none (probe)")
     chunks = (await static.partitions(control)).chunks
     await static.remove(control, made.name)
-    if not made.sms:
-        raise VendorError(f"GPU {control.folder.uuid}: its partition has no multiprocessors")
+    if not (made.sms and chunks):
+        raise VendorError(f"GPU {control.folder.uuid}: lspart does not tell what its partition has")
     return made.sms, made.sms * chunks
 
 

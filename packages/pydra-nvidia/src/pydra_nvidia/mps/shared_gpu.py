@@ -71,6 +71,7 @@ class SharedGpu:
             rung, control = await self._at(self._roster, gpu)
             if _limits(old.tenant) == _limits(tenant) and await rung.has(control, old):
                 await rung.hold(control, self._roster)
+                self._why = ""
                 return rung.attached(control, gpu, old)
             mode = self._roster.compute_mode
             await self._leave((old,))
@@ -139,7 +140,7 @@ class SharedGpu:
         """What the GPU is good for; as it was found before, while there are tenants."""
         tool = self._find_tool()
         known = probing.known(self._folder)
-        if known and (self._members or known.identity == tool.identity):
+        if known and (self._members or known.holds(tool.identity)):
             return known
         return await probing.probe(tool, self._folder, gpu, self._patience)
 
