@@ -7,7 +7,7 @@ from pydra_testbed.kubelet.calls import CallObserver, ClaimRef, DriverCall
 from pydra_testbed.kubelet.claims_file import ClaimsFileError
 from pydra_testbed.kubelet.faults import KubeletFaults
 from pydra_testbed.kubelet.kubelet import Kubelet
-from pydra_testbed.kubelet.settings import KubeletPaths, KubeletSettings
+from pydra_testbed.kubelet.settings import KubeletPaths, KubeletSettings, TopologyPolicy
 
 __all__ = [
     "CallObserver",
@@ -18,4 +18,5 @@ __all__ = [
     "KubeletFaults",
     "KubeletPaths",
     "KubeletSettings",
+    "TopologyPolicy",
 ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pydra_testbed.kubelet.deviceplugins import DeviceError, TopologyError
 from pydra_testbed.objects import KubeObject
 
 
@@ -30,8 +31,10 @@ def rejection(
     return None
 
 
-def unexpected(error: Exception) -> tuple[str, str]:
+def unallocated(error: DeviceError) -> tuple[str, str]:
     """Reason and message of a pod whose devices could not be allocated; nobody tries it again."""
+    if isinstance(error, TopologyError):
+        return _rejected("TopologyAffinityError", str(error))
     return _rejected(
         "UnexpectedAdmissionError", f"Allocate failed due to {error}, which is unexpected"
     )

@@ -3,7 +3,7 @@
 `pydra_testbed.cluster` runs one per node. It behaves towards drivers as kubelet 1.36 does (recordings
 in the tests). It leaves out: images, probes and life-cycle hooks (a running container is ready),
 sidecars (refused), volumes (recorded only), pod networks (pods share the host's address) and resource
-limits. Device plugins are served with the topology manager's policy `none` alone: NUMA nodes are told, and steer nothing.
+limits. Of what the topology manager aligns there are device plugins alone, container by container.
 Containers outlive the kubelet; the next one on the same root takes them over.
 """
 
@@ -20,7 +20,7 @@ from pydra_testbed.kubelet.calls import CallObserver, ignore_call
 from pydra_testbed.kubelet.claims import ClaimCache
 from pydra_testbed.kubelet.claims_file import load_claims
 from pydra_testbed.kubelet.context import NodeContext
-from pydra_testbed.kubelet.deviceplugins import DeviceManager, DevicePlugins
+from pydra_testbed.kubelet.deviceplugins import DeviceManager, DevicePlugins, Topology
 from pydra_testbed.kubelet.dra import DraManager
 from pydra_testbed.kubelet.drivers import DriverRegistry
 from pydra_testbed.kubelet.faults import Act, KubeletFaults
@@ -71,7 +71,10 @@ class Kubelet:
         paths.create()
         claims = ClaimCache(load_claims(paths.claims_file))
         rng = random.Random(self.seed)  # noqa: S311 jitter is no secret
-        plugins = DevicePlugins(paths.device_plugins, self.clock, self.observer, self.faults, rng)
+        topology = Topology(self.settings.topology_policy, tuple(range(self.settings.numa_nodes)))
+        plugins = DevicePlugins(
+            paths.device_plugins, self.clock, self.observer, self.faults, rng, topology
+        )
         node = NodeReporter(
             self.api, self.clock, self.node_name, self.address, self.settings, plugins.amounts
         )

@@ -6,8 +6,18 @@ clock instead.
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 from pathlib import Path
+
+
+class TopologyPolicy(enum.Enum):
+    """What the topology manager does about NUMA nodes (`topologyManagerPolicy`), by container."""
+
+    NONE = "none"
+    BEST_EFFORT = "best-effort"
+    RESTRICTED = "restricted"
+    SINGLE_NUMA_NODE = "single-numa-node"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +67,10 @@ class KubeletSettings:
     node_status_period: float = 300.0
     node_update_period: float = 10.0
     """A change of the node's extended resources is posted at the next multiple of this since the start."""
+
+    topology_policy: TopologyPolicy = TopologyPolicy.NONE
+    numa_nodes: int = 1
+    """How many NUMA nodes the machine has; the topology manager takes eight at most."""
 
     max_pods: int = 110
     append_devices: bool = True

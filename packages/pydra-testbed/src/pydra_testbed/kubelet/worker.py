@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable
 
 from pydra_testbed.clock import rfc3339
-from pydra_testbed.kubelet.admission import rejection, unexpected
+from pydra_testbed.kubelet.admission import rejection, unallocated
 from pydra_testbed.kubelet.containers import ContainerRunner, PodSide
 from pydra_testbed.kubelet.context import NodeContext
 from pydra_testbed.kubelet.deviceplugins import DeviceError, plugin_status
@@ -91,7 +91,7 @@ class PodWorker:
         try:
             await self._node.devices.admit(self.pod)
         except DeviceError as error:
-            self._rejected = unexpected(error)
+            self._rejected = unallocated(error)
 
     async def _live(self) -> None:
         node = self._node

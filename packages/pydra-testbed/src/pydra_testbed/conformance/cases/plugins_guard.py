@@ -17,7 +17,7 @@ from pydra_testbed.conformance.stand import Stand
 from pydra_testbed.kubelet.rpc import RpcError
 
 _TRIED = 4
-_RACES = 3
+_RACES = 2
 _HINDERING = ("NoSchedule", "NoExecute")
 
 

@@ -4,8 +4,20 @@ The kubelet makes one `DevicePlugins`. What it tells of devices and pods goes on
 pod-resources API.
 """
 
-from pydra_testbed.kubelet.deviceplugins.manager import DeviceError, DeviceManager
+from pydra_testbed.kubelet.deviceplugins.manager import (
+    DeviceError,
+    DeviceManager,
+    Topology,
+    TopologyError,
+)
 from pydra_testbed.kubelet.deviceplugins.room import DevicePlugins
 from pydra_testbed.kubelet.deviceplugins.status import plugin_status
 
-__all__ = ["DeviceError", "DeviceManager", "DevicePlugins", "plugin_status"]
+__all__ = [
+    "DeviceError",
+    "DeviceManager",
+    "DevicePlugins",
+    "Topology",
+    "TopologyError",
+    "plugin_status",
+]

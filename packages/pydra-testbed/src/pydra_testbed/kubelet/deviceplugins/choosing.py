@@ -1,14 +1,14 @@
 """Which devices a container gets: those it has, those an init container of its pod is done with, free ones.
 
 Called with the manager's lock held. Words are the kubelet's, since they reach users in a refused pod's status. The
-order of devices is random where the real kubelet's is (it walks over Go's sets), and policies of the topology manager
-other than `none` are not there: NUMA nodes are kept and told, and do not steer the choice.
+order of devices is random where the real kubelet's is (it walks over Go's sets). Where the topology manager has
+chosen NUMA nodes, devices there come first.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
@@ -20,12 +20,13 @@ from pydra_testbed.kubelet.rpc import RpcError
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """So many devices of a resource for one container of a pod."""
+    """So many devices of a resource for one container of a pod, from these NUMA nodes at best; None for any."""
 
     pod: str
     container: str
     resource: str
     count: int
+    nodes: frozenset[int] | None = None
 
 
 class Chooser:
@@ -64,11 +65,42 @@ class Chooser:
                     f"requested number of devices unavailable for {wanted.resource}. "
                     f"Requested: {missing}, Available: {len(free)}"
                 )
-            advice = await self._advice(wanted, free, chosen)
-            first = [name for name in advice if name in free]
-            rest = [name for name in self.shuffled(free) if name not in first]
-            chosen += [*dict.fromkeys(first), *rest][:missing]
+            chosen += await self._free(wanted, free, chosen)
         return tuple(chosen)
+
+    async def _free(self, wanted: Wanted, free: AbstractSet[str], chosen: list[str]) -> list[str]:
+        """As many of the free devices as are missing; all from the right NUMA nodes before any other."""
+        missing = wanted.count - len(chosen)
+        near = {name for name in free if self._is_near(wanted, name)}
+        if missing < len(near):
+            return await self._advised(wanted, near, chosen, [near])
+        first = self.shuffled(near)
+        if missing == len(near):
+            return first
+        far = free - near
+        placed = {name for name in far if wanted.nodes is not None and self._nodes(wanted, name)}
+        rest = await self._advised(wanted, free, [*chosen, *first], [placed, far - placed])
+        return [*first, *rest]
+
+    async def _advised(
+        self,
+        wanted: Wanted,
+        free: AbstractSet[str],
+        chosen: list[str],
+        groups: Sequence[AbstractSet[str]],
+    ) -> list[str]:
+        """What is missing: as the plugin would have it, then from one group after the other."""
+        known = {name for group in groups for name in group}
+        advice = [name for name in await self._advice(wanted, free, chosen) if name in known]
+        rest = [name for group in groups for name in self.shuffled(group)]
+        return list(dict.fromkeys([*advice, *rest]))[: wanted.count - len(chosen)]
+
+    def _is_near(self, wanted: Wanted, name: str) -> bool:
+        return wanted.nodes is not None and not wanted.nodes.isdisjoint(self._nodes(wanted, name))
+
+    def _nodes(self, wanted: Wanted, name: str) -> tuple[int, ...]:
+        device = self._inventory.device(wanted.resource, name)
+        return device.nodes if device else ()
 
     def shuffled(self, names: Iterable[str]) -> list[str]:
         """In an order that nobody may rely on."""
@@ -97,7 +129,7 @@ class Chooser:
         client = self._inventory.client(wanted.resource)
         if client is None or not client.options.get_preferred_allocation_available:
             return ()
-        available = self.shuffled([*free, *chosen])
+        available = self.shuffled({*free, *chosen})
         try:
             return await client.preferred(available, chosen, wanted.count)
         except RpcError as error:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydra_core.quantity import parse
@@ -20,9 +21,11 @@ from pydra_testbed.kubelet.deviceplugins.choosing import Chooser, Wanted
 from pydra_testbed.kubelet.deviceplugins.endpoint import PluginClient, PluginError
 from pydra_testbed.kubelet.deviceplugins.inventory import DeviceInventory
 from pydra_testbed.kubelet.deviceplugins.model import Holding, Holdings, PluginDevice
+from pydra_testbed.kubelet.deviceplugins.topology import Hint, chosen, hints
 from pydra_testbed.kubelet.faults import KubeletFaults
 from pydra_testbed.kubelet.podclaims import served_by_claim
 from pydra_testbed.kubelet.rpc import RpcError
+from pydra_testbed.kubelet.settings import TopologyPolicy
 from pydra_testbed.objects import KubeObject, uid_of
 
 _log = logging.getLogger(__name__)
@@ -30,6 +33,21 @@ _log = logging.getLogger(__name__)
 
 class DeviceError(Exception):
     """Devices of plugins could not be allocated or started with, in the kubelet's words."""
+
+
+class TopologyError(DeviceError):
+    """The policy about NUMA nodes takes no pod whose devices would lie like this, in the kubelet's words."""
+
+    def __init__(self) -> None:
+        super().__init__("Resources cannot be allocated with Topology locality")
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """What the kubelet is told about NUMA nodes: its policy, and the machine's nodes."""
+
+    policy: TopologyPolicy = TopologyPolicy.NONE
+    machine: tuple[int, ...] = (0,)
 
 
 class DeviceManager:
@@ -46,7 +64,9 @@ class DeviceManager:
         file: Path,
         rng: random.Random,
         faults: KubeletFaults,
+        topology: Topology,
     ) -> None:
+        self._topology = topology
         self.active: Callable[[], set[str] | None] = lambda: None
         self._inventory = inventory
         self._holdings = holdings
@@ -56,7 +76,7 @@ class DeviceManager:
         self._admitting = asyncio.Lock()
 
     async def admit(self, pod: KubeObject) -> None:
-        """Allocate all devices the pod's containers ask for; raises `DeviceError`."""
+        """Allocate all devices the pod's containers ask for; raises `DeviceError`, `TopologyError`."""
         async with self._admitting:
             reusable: dict[str, set[str]] = {}
             for container in pod["spec"].get("initContainers") or ():
@@ -117,27 +137,56 @@ class DeviceManager:
     ) -> list[Holding]:
         """What the container holds now, new or from before."""
         uid, name = uid_of(pod), str(container["name"])
-        for resource in self._asked_for(pod, container):
+        counts = {
+            resource: parse(str(container["resources"]["limits"][resource])).value()
+            for resource in self._asked_for(pod, container)
+        }
+        nodes = self._aligned(uid, name, counts, reusable)
+        for resource, count in counts.items():
             self.release()
-            count = parse(str(container["resources"]["limits"][resource])).value()
-            wanted = Wanted(uid, name, resource, count)
+            wanted = Wanted(uid, name, resource, count, nodes)
             try:
                 await self._allocate_one(wanted, reusable.get(resource, set()))
             except (PluginError, RpcError) as error:
                 raise DeviceError(str(error)) from error
         return self._holdings.of_container(uid, name)
 
+    def _aligned(
+        self, pod: str, name: str, counts: Mapping[str, int], reusable: Mapping[str, set[str]]
+    ) -> frozenset[int] | None:
+        """The NUMA nodes that all resources of the container can agree on. Raises `TopologyError`."""
+        self.release()
+        machine = self._topology.machine
+        hints = [
+            self._hints(self._holdings.get(pod, name, each), each, count, reusable.get(each, set()))
+            for each, count in counts.items()
+        ]
+        nodes, is_good = chosen(self._topology.policy, hints, machine)
+        if not is_good:
+            raise TopologyError
+        return nodes
+
+    def _hints(
+        self, held: Holding | None, resource: str, count: int, reusable: set[str]
+    ) -> list[Hint]:
+        devices = {device.id: device for device in self._inventory.all(resource)}
+        if held is not None:
+            devices |= {device.id: device for device in held.devices}
+            return hints(devices, held.ids, (), count, self._topology.machine)
+        free = self._inventory.healthy(resource) - self._holdings.in_use(resource)
+        return hints(devices, free, reusable, count, self._topology.machine)
+
     async def _allocate_one(self, wanted: Wanted, reusable: set[str]) -> None:
         held = self._holdings.get(wanted.pod, wanted.container, wanted.resource)
         in_use = self._holdings.in_use(wanted.resource)
-        chosen = await self._chooser.choose(wanted, held, in_use, reusable)
-        if not chosen:
+        names = await self._chooser.choose(wanted, held, in_use, reusable)
+        if not names:
             return
-        answer = await self._client(wanted.resource).allocate(self._chooser.shuffled(chosen))
-        known = (self._inventory.device(wanted.resource, device) for device in chosen)
+        answer = await self._client(wanted.resource).allocate(self._chooser.shuffled(names))
+        known = (self._inventory.device(wanted.resource, device) for device in names)
         devices = tuple(
             old if old is not None else PluginDevice(name)
-            for name, old in zip(chosen, known, strict=True)
+            for name, old in zip(names, known, strict=True)
         )
         raw = answer.SerializeToString(deterministic=True)
         self._holdings.add(Holding(wanted.pod, wanted.container, wanted.resource, devices, raw))

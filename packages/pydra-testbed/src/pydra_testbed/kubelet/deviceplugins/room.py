@@ -15,7 +15,7 @@ from pydra_testbed.kubelet.calls import CallObserver
 from pydra_testbed.kubelet.deviceplugins.checkpoint import load
 from pydra_testbed.kubelet.deviceplugins.endpoint import PluginClient
 from pydra_testbed.kubelet.deviceplugins.inventory import GRACE, Amounts, DeviceInventory
-from pydra_testbed.kubelet.deviceplugins.manager import DeviceManager
+from pydra_testbed.kubelet.deviceplugins.manager import DeviceManager, Topology
 from pydra_testbed.kubelet.deviceplugins.model import Holdings, PluginDevice
 from pydra_testbed.kubelet.deviceplugins.server import PluginServer
 from pydra_testbed.kubelet.faults import KubeletFaults
@@ -42,6 +42,7 @@ class DevicePlugins:
         observer: CallObserver,
         faults: KubeletFaults,
         rng: random.Random,
+        topology: Topology | None = None,
     ) -> None:
         left = load(folder / "kubelet_internal_checkpoint")
         self.news = Wakeup()
@@ -50,8 +51,9 @@ class DevicePlugins:
         self._clock = clock
         self._inventory = DeviceInventory(clock, left.resources, self._changed)
         self._holdings = Holdings(left.holdings)
+        file = folder / "kubelet_internal_checkpoint"
         self.manager = DeviceManager(
-            self._inventory, self._holdings, folder / "kubelet_internal_checkpoint", rng, faults
+            self._inventory, self._holdings, file, rng, faults, topology or Topology()
         )
         self.handler = PluginServer(
             folder,
