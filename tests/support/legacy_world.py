@@ -153,6 +153,12 @@ class Registered:
         request = pb.PreStartContainerRequest(devices_ids=ids)
         return await self.call("PreStartContainer", request, pb.PreStartContainerResponse)
 
+    async def start_refused(self, *ids):
+        """The text with which a container's start is refused."""
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await self.pre_start(*ids)
+        return refused.value.details()
+
     async def preferred(self, available, size, must=()):
         asked = pb.ContainerPreferredAllocationRequest(
             available_deviceIDs=available, must_include_deviceIDs=must, allocation_size=size
