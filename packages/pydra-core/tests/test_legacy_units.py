@@ -6,7 +6,16 @@ import uuid
 
 import pytest
 
-from pydra_core import Claim, Device, Driver, Inventory, PreparedDevice, Taint
+from pydra_core import (
+    Claim,
+    Consumption,
+    CounterSet,
+    Device,
+    Driver,
+    Inventory,
+    PreparedDevice,
+    Taint,
+)
 from pydra_core._legacy.encoding import LARGEST
 from pydra_core._legacy.listing import Listing
 from pydra_core._legacy.marks import Silicon
@@ -120,6 +129,20 @@ def test_a_resource_with_a_fault_stays_as_it_was():
 
 def test_a_resource_that_is_returned_twice_is_a_fault():
     assert "is returned twice" in made(cards("card-0"), cards("card-1")).faults[0]
+
+
+def test_what_draws_on_counters_is_left_to_claims_where_there_are_any():
+    part = Consumption("card", {"slices": "1"})
+    inventory = Inventory(
+        Device("card-0", consumes=(part,)),
+        Device("card-1"),
+        counter_sets=(CounterSet("card", {"slices": "4"}),),
+    )
+    offering, resources = Offering(Cards.name, "node-1"), [cards("card-0", "card-1")]
+    alone = offering.make(resources, inventory, Offer())
+    beside = offering.make(resources, inventory, Offer(), with_counters=False)
+    assert list(alone.units[NAME]) == ["card-0", "card-1"]
+    assert list(beside.units[NAME]) == ["card-1"]
 
 
 def many(count):

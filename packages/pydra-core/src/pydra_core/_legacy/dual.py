@@ -115,6 +115,7 @@ class Dual:
         )
         side.grace = grace
         side.wanted = lambda: deciding.legacy
+        side.beside_claims = lambda: deciding.dra_matters
         side.superseded = lambda: parts.instances.superseded
         side.on_change.append(self._tell_others)
         side.on_kubelet.append(deciding.kubelet_changed)

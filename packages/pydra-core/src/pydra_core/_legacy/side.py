@@ -55,6 +55,8 @@ class LegacySide:
             metrics: of this process.
         """
         self.wanted: Callable[[], bool] = lambda: False
+        self.beside_claims: Callable[[], bool] = lambda: False
+        """Whether claims get the same devices: then what draws on counters is for them alone."""
         self.superseded: Callable[[], bool] = lambda: False
         self.grace: Callable[[], float] = lambda: settings.drain_timeout
         self.on_change: list[Callable[[], None]] = []
@@ -76,7 +78,7 @@ class LegacySide:
         self._wake = asyncio.Event()
         self._inventory: Inventory | None = None
         self._news = asyncio.Event()
-        self._asked: tuple[tuple[Resource, ...], Inventory] | None = None
+        self._asked: tuple[tuple[Resource, ...], Inventory, bool] | None = None
         journal.changed.append(listing.look_again)
 
     @property
@@ -110,14 +112,17 @@ class LegacySide:
     def _ask(self, inventory: Inventory) -> None:
         try:
             resources = tuple(self._driver.resources(inventory))
-            if (resources, inventory) == self._asked:
+            asked = resources, inventory, not self.beside_claims()
+            if asked == self._asked:
                 return
-            offer = self._offering.make(resources, inventory, self._holdings.offer)
+            offer = self._offering.make(
+                resources, inventory, self._holdings.offer, with_counters=asked[2]
+            )
         except Exception as err:
             cause = str(err) if isinstance(err, PydraError) else f"{type(err).__name__}: {err}"
             self._fault = f"driver {self._driver.name}: resources failed: {cause}"
             raise
-        self._asked = resources, inventory
+        self._asked = asked
         fault = "; ".join(offer.faults)
         if fault and fault != self._fault:
             _log.error("resources not offered as the driver says", extra={"why": fault})
@@ -131,8 +136,9 @@ class LegacySide:
         self._listing.look_again()
 
     def wake(self) -> None:
-        """Take note that `wanted` may have changed."""
+        """Take note that `wanted` or `beside_claims` may have changed."""
         self._wake.set()
+        self._news.set()
 
     def held(self) -> tuple[Held, ...]:
         """All IDs that pods have, by the journal."""

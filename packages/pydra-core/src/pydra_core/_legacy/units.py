@@ -85,8 +85,18 @@ class Offering:
         uid = str(uuid.uuid5(self._space, f"{resource}/{device_id}"))
         return ClaimRef(uid=uid, namespace="", name=device_id, resource=resource)
 
-    def make(self, resources: Sequence[Resource], inventory: Inventory, before: Offer) -> Offer:
-        """Look up and check what the driver said of an inventory; a resource with faults stays as it was before."""
+    def make(
+        self,
+        resources: Sequence[Resource],
+        inventory: Inventory,
+        before: Offer,
+        *,
+        with_counters: bool = True,
+    ) -> Offer:
+        """Look up and check what the driver said of an inventory; a resource with faults stays as it was before.
+
+        Without counters, what draws on any is left out: it is for claims, whose scheduler knows the sums.
+        """
         devices = {
             device.name: (pool.name, device)
             for pool in local_pools(inventory, self._node)
@@ -109,7 +119,9 @@ class Offering:
                 continue
             offered[resource.name] = resource
             units[resource.name] = {
-                each.id: self._unit(resource.name, each, devices) for each in resource.devices
+                each.id: self._unit(resource.name, each, devices)
+                for each in resource.devices
+                if with_counters or not any(devices[name][1].consumes for name in each.devices)
             }
         return Offer(offered, units, tuple(faults))
 
