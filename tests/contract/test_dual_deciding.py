@@ -66,6 +66,12 @@ class Site:
                 response_deserializer=pb.RegistrationStatusResponse.FromString,
             )(pb.RegistrationStatus(plugin_registered=registered, error=error), wait_for_ready=True)
 
+    async def asks(self, times):
+        """Wait until the API server was asked so many times more."""
+        asked = self.asked
+        while self.asked < asked + times:  # noqa: ASYNC110 (the server's own count)
+            await asyncio.sleep(0.01)
+
     async def hidden(self):
         while self.socket.exists():  # noqa: ASYNC110 (a kubelet watches the directory)
             await asyncio.sleep(0.01)
@@ -137,11 +143,11 @@ async def test_a_kubelet_that_refuses_is_served_without_dra_until_another_one_wa
     site, decided
 ):
     await site.says(registered=False, error="no handler registered for plugin type: DRAPlugin")
-    site.patience(SHORT)
     found = await decided.until(dra=False, legacy=True, decided=True)
     assert "no handler registered" in found.why
     await site.hidden()
-    site.patience(LONG)
+    await site.asks(3)
+    assert decided.deciding.mode == found
     decided.deciding.kubelet_changed()
     await decided.until(dra=True, legacy=True, decided=False)
     assert not decided.deciding.dra_matters
@@ -161,9 +167,7 @@ async def test_a_new_kubelet_that_does_not_know_dra_either_changes_nothing(site,
 async def test_a_kubelet_of_another_version_is_asked_again(site, decided):
     site.patience(SHORT)
     await decided.until(dra=False, decided=True)
-    asked = site.asked
-    while site.asked < asked + 2:  # noqa: ASYNC110 (the version is asked for after the groups)
-        await asyncio.sleep(0.01)
+    await site.asks(2)  # the version is asked for after the groups
     site.version = "v1.36.2"
     await decided.until(dra=True, legacy=True)
     site.patience(LONG)
@@ -174,7 +178,7 @@ async def test_a_kubelet_of_another_version_is_asked_again(site, decided):
 async def test_a_kubelet_that_takes_its_word_back_is_waited_for_and_then_believed(site, decided):
     await site.says(registered=True)
     await decided.until(decided=True)
-    await site.says(registered=False, error="no handler registered for plugin type: DRAPlugin")
+    await site.says(registered=False, error="plugin validation failed")
     waiting = await decided.until(decided=False)
     assert (waiting.dra, waiting.legacy, decided.deciding.dra_matters) == (True, False, True)
     site.patience(SHORT)
@@ -186,8 +190,7 @@ async def test_a_server_that_does_not_answer_proves_nothing(site):
     async with answering(apis=site.apis, node_1=site.node) as url, process(site, url) as made:
         await site.says(registered=False, error="no handler registered")
         site.patience(0.0)
-        while site.asked < 5:  # noqa: ASYNC110 (a server that is asked and does not tell)
-            await asyncio.sleep(0.01)
+        await site.asks(5)
         assert made.deciding.dra
         assert "has not told" in made.deciding.mode.why
         site.away = False

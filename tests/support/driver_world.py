@@ -180,8 +180,8 @@ class World:
     def spec_files(self):
         return {f.name: f.read_bytes() for f in self.cdi.glob("*")} if self.cdi.exists() else {}
 
-    async def start(self, source=CARDS, *, arguments=(), **environ):
-        """Start the driver whose program is `source`, and wait until both of its sockets answer."""
+    async def start(self, source=CARDS, *, arguments=(), offers_dra=True, **environ):
+        """Start the driver whose program is `source`, and wait until both of its sockets answer, if they are to."""
         program = self.root / f"driver-{len(self.drivers)}.py"
         program.write_text(textwrap.dedent(source))
         variables = {
@@ -200,7 +200,8 @@ class World:
         )
         driver = DriverUnderTest(self, process, environ.get("POD_UID", ""))
         self.drivers.append(driver)
-        await self._answering(driver)
+        if offers_dra:
+            await self._answering(driver)
         return driver
 
     async def _answering(self, driver):

@@ -212,8 +212,8 @@ class DualLife:
             await self._end(name)
         try:
             async with asyncio.timeout(60):
-                while left := await self._left():
-                    await asyncio.sleep(0.05)  # noqa: ASYNC110 (files and objects alike)
+                while left := await self._left():  # noqa: ASYNC110 (files and objects alike)
+                    await asyncio.sleep(0.05)
         except TimeoutError:
             log = self.driver.log.read_text()[-5000:]
             raise AssertionError(f"not released: {left}; the driver logged last:\n{log}") from None

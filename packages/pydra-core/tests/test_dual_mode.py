@@ -15,7 +15,7 @@ REFUSED = Facts(
     Served.YES,
     registered=False,
     unconfirmed=CONFIRM_WITHIN,
-    refusal="no handler registered for plugin type: DRAPlugin",
+    refusal="plugin validation failed",
 )
 ASKED = replace(REFUSED, unconfirmed=CONFIRM_WITHIN - 1)
 AWAY = replace(REFUSED, api=Served.UNKNOWN)
@@ -87,7 +87,14 @@ def test_a_kubelet_that_does_not_confirm_in_time_has_no_dra_and_its_reason_is_to
     assert served(decide(AUTO, ASKED, None)) == (True, False, False)
     mode = decide(AUTO, REFUSED, None)
     assert served(mode) == (False, True, True)
-    assert "no handler registered" in mode.why
+    assert mode.why.endswith("within 30 seconds: plugin validation failed")
+
+
+def test_a_kubelet_that_says_it_has_no_handler_for_dra_is_believed_at_once():
+    said = "RegisterPlugin error -- no handler registered for plugin type: DRAPlugin at socket a"
+    mode = decide(AUTO, replace(ASKED, unconfirmed=0.1, refusal=said), None)
+    assert served(mode) == (False, True, True)
+    assert mode.why == f"the kubelet did not confirm the registration: {said}"
 
 
 def test_a_server_without_the_api_is_enough_to_know():

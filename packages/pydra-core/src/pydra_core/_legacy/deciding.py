@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -52,6 +53,8 @@ class Deciding:
         self._version = ""
         self._asked = -_RARELY
         self._since = time.monotonic()
+        self._gave_up = False
+        self._said = ""
         self._registered = False
         self._wake = asyncio.Event()
         self.mode = decide(wish, Facts(self._api, registered=False, unconfirmed=0.0), None)
@@ -102,14 +105,20 @@ class Deciding:
 
     async def _look(self) -> None:
         await self._ask()
-        now = time.monotonic()
-        registered = self._registration.registered
-        facts = Facts(self._api, registered, now - self._since, self._registration.refusal)
-        before, self.mode = self.mode, decide(self._wish, facts, self.mode)
+        before, self.mode = self.mode, decide(self._wish, self._facts(), self.mode)
+        self._gave_up = not self.mode.dra
         asks_again = self._asks_again or (self.mode.dra and not before.dra)
         self._asks_again = asks_again and not self.mode.decided
         if self.mode != before:
             self._tell()
+
+    def _facts(self) -> Facts:
+        """What is known; of a kubelet that is not asked any more, what it said when it was."""
+        if self._gave_up:
+            return Facts(self._api, registered=False, unconfirmed=math.inf, refusal=self._said)
+        self._said = self._registration.refusal
+        unconfirmed = time.monotonic() - self._since
+        return Facts(self._api, self._registration.registered, unconfirmed, self._said)
 
     def _tell(self) -> None:
         self._registration.offer(offered=self.mode.dra)
@@ -120,6 +129,7 @@ class Deciding:
 
     def _begin_again(self) -> None:
         self._since = time.monotonic()
+        self._gave_up = False
 
     async def _ask(self) -> None:
         """Ask what has to be known now, and not more often than that."""

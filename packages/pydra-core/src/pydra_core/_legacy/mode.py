@@ -16,6 +16,8 @@ from pydra_core.settings import Settings
 
 CONFIRM_WITHIN = 30.0
 """Seconds a kubelet with DRA has to confirm the registration; it needs two at most, and backs off after refusals."""
+_NO_HANDLER = "no handler registered for plugin type"
+"""What a kubelet whose feature gate is off says at once."""
 
 
 class Served(Enum):
@@ -111,12 +113,13 @@ def decide(wish: Wish, facts: Facts, before: Mode | None) -> Mode:
             decided=True,
             why="the API server serves resource.k8s.io/v1 and the kubelet confirmed the registration",
         )
-    if facts.unconfirmed < CONFIRM_WITHIN:
+    if facts.unconfirmed < CONFIRM_WITHIN and _NO_HANDLER not in facts.refusal:
         plugin = before.legacy if before else wish.legacy
         why = "the kubelet has not confirmed the registration yet"
         return Mode(dra=True, legacy=plugin, decided=False, why=why)
     said = f": {facts.refusal}" if facts.refusal else ""
-    why = f"the kubelet did not confirm the registration within {CONFIRM_WITHIN:.0f} seconds{said}"
+    within = f" within {CONFIRM_WITHIN:.0f} seconds" if _NO_HANDLER not in said else ""
+    why = f"the kubelet did not confirm the registration{within}{said}"
     return Mode(dra=False, legacy=True, decided=True, why=why)
 
 
