@@ -12,7 +12,10 @@ from nvidia_world import until
 
 from pydra_core._proto import deviceplugin_v1beta1_pb2 as pb
 from pydra_nvidia_fake import FakeHost
+from pydra_testbed.conformance import CASES, Passed, Subject, run
 
+KIT = {"DP-01", "DP-02", "DP-04", "DP-05", "DP-06", "DP-08"}
+"""Cases in which drivers differ; the others are about the framework, and pizzas pass them."""
 GPU, SHARED = "nvidia.com/gpu", "nvidia.com/gpu.shared"
 ONLY = {"ENABLE_DRA": "false", "ENABLE_DEVICE_PLUGIN": "true"}
 BOTH = {"ENABLE_DRA": "true", "ENABLE_DEVICE_PLUGIN": "true"}
@@ -48,6 +51,11 @@ async def node(testbed, tmp_path):
 
     await testbed.apply(CLASS)
     return start
+
+
+def is_unschedulable(body):
+    conditions = (body.get("status") or {}).get("conditions") or ()
+    return any(one.get("reason") == "Unschedulable" for one in conditions)
 
 
 def minors(testbed, name):
@@ -102,6 +110,23 @@ async def test_shares_of_a_gpu_are_counted_one_by_one(testbed, node):
     await testbed.pod("some", "Running")
     assert (await given(testbed))["some"] == sorted(f"{host.gpus[n].uuid}::0" for n in (0, 1, 2))
     await offered(testbed, GPU, 0)
+
+
+async def test_a_gpu_in_shares_is_either_of_claims_or_of_pods_with_limits(testbed, node):
+    await node("phb-4", BOTH, NVIDIA_SHARES="2")
+    await testbed.apply(*claiming("one", "gpu.nvidia.com"))
+    await testbed.pod("one", "Running")
+    assert await allocated(testbed, "one") == ["gpu-0"]
+    await offered(testbed, SHARED, 6)
+    await testbed.apply(pod("some", SHARED, 3))
+    await testbed.pod("some", "Running")
+    found = await until(lambda: taints(testbed), lambda seen: len(seen) == 3)
+    assert sorted(found) == ["gpu-1", "gpu-2", "gpu-3"]
+    await testbed.apply(*claiming("two", "gpu.nvidia.com"))
+    await testbed.pod("two", "Running")
+    assert await allocated(testbed, "two") == ["gpu-0"]
+    await testbed.apply(*claiming("three", "gpu.nvidia.com"))
+    await testbed.until("pods", "three", is_unschedulable)
 
 
 async def test_a_runtime_without_cdi_gets_device_nodes_and_mounts(testbed, node):
@@ -162,3 +187,12 @@ async def test_pods_move_to_claims_by_the_name_of_the_resource_and_back(testbed,
     await host.driver.stop()
     await node("phb-4", BOTH)
     await offered(testbed, GPU, 1)
+
+
+@pytest.mark.timeout(120)
+async def test_the_conformance_kit_has_nothing_against_it(tmp_path, monkeypatch):
+    host = FakeHost.build("mixed-mig", tmp_path / "machine")
+    monkeypatch.setenv("NVIDIA_HOST_ROOT", str(host.root))
+    cases = [case for case in CASES if case.id in KIT]
+    results = await run(Subject(tuple(COMMAND)), cases)
+    assert {r.case.id: r.outcome for r in results if not isinstance(r.outcome, Passed)} == {}
