@@ -120,6 +120,14 @@ def test_a_gpu_in_equal_shares_is_offered_by_the_share_and_no_more_as_a_whole():
     )
 
 
+def test_of_shares_that_are_held_by_mps_a_container_uses_one():
+    one = RequestPolicy(default="1", valid_values=("1", "2"))
+    held = {"shareable": True, "capacity": {"shares": Capacity("2", one)}}
+    (by_mps,) = resources(Inventory(gpu(0, attributes={"smEnforcement": "mps-percent"}, **held)))
+    (in_turns,) = resources(Inventory(gpu(0, attributes={"smEnforcement": "none"}, **held)))
+    assert (by_mps.most, in_turns.most) == (1, 0)
+
+
 def test_a_gpu_that_claims_share_by_memory_or_multiprocessors_is_offered_whole():
     memory = Capacity("80Gi", RequestPolicy(default="80Gi"))
     by_memory = gpu(0, shareable=True, capacity={"memory": memory, "sms": Capacity("132")})

@@ -29,8 +29,10 @@ class ResourceDevice:
 class Resource:
     """An extended resource: `name` is `domain/name`, as in a container's limits.
 
-    The order of `devices` is the order of preference, as in an `Inventory`.
+    The order of `devices` is the order of preference, as in an `Inventory`. `most` is how many of them one container
+    can use, 0 for any number; a pod with a container that asks for more is refused.
     """
 
     name: str
     devices: tuple[ResourceDevice, ...] = ()
+    most: int = 0

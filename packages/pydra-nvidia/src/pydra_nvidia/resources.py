@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from pydra_core import Capacity, Device, Inventory
 from pydra_core.resources import Resource, ResourceDevice
+from pydra_nvidia.shares import NONE
 
 GPU = "nvidia.com/gpu"
 """Whole GPUs; an ID is the GPU's UUID."""
@@ -30,7 +31,10 @@ def resources(inventory: Inventory) -> tuple[Resource, ...]:
     for device in inventory.devices:
         for name, one in _offered(device):
             found.setdefault(name, []).append(one)
-    return tuple(Resource(name=name, devices=tuple(found[name])) for name in sorted(found))
+    most = {SHARED: 1} if any(map(_is_by_mps, inventory.devices)) else {}
+    return tuple(
+        Resource(name, tuple(devices), most.get(name, 0)) for name, devices in sorted(found.items())
+    )
 
 
 def _offered(device: Device) -> Iterator[tuple[str, ResourceDevice]]:
@@ -47,6 +51,12 @@ def _offered(device: Device) -> Iterator[tuple[str, ResourceDevice]]:
             yield SHARED, one
     else:
         yield GPU, ResourceDevice(id=uuid, devices=(device.name,))
+
+
+def _is_by_mps(device: Device) -> bool:
+    """Whether its shares are held to their part by MPS: a program talks to the daemon of one GPU, and has one part."""
+    enforcement = device.attributes.get("smEnforcement")
+    return _shares(device) > 0 and enforcement not in (None, NONE)
 
 
 def _shares(device: Device) -> int:

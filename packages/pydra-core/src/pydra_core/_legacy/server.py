@@ -24,7 +24,7 @@ from pydra_core._state.records import Prepared
 from pydra_core._telemetry.logs import operation
 from pydra_core._telemetry.metrics import Metrics
 from pydra_core.driver import Driver
-from pydra_core.errors import DeviceGoneError, PydraError
+from pydra_core.errors import ClaimError, DeviceGoneError, PydraError
 
 _log = logging.getLogger(__name__)
 _AGAIN = 3.0
@@ -164,6 +164,12 @@ class Service:
         return response
 
     async def _give(self, ids: tuple[str, ...], deadline: float) -> pb.ContainerAllocateResponse:
+        resource = self._holdings.offer.resources.get(self._resource)
+        if resource and 0 < resource.most < len(ids):
+            raise ClaimError(
+                f"{self._resource}: a container can use {resource.most} of them, and one of this pod asks for"
+                f" {len(ids)}; ask for fewer, or in several containers"
+            )
         answer: list[pb.ContainerAllocateResponse] = []
         await self._holdings.allocate(
             self._resource, ids, deadline, lambda given: answer.append(self._compose(given))
