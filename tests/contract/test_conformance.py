@@ -51,7 +51,7 @@ def by_outcome(results, kind):
 def test_pizza_passes_all_that_is_about_it(tmp_path):
     file = tmp_path / "orders.json"
     file.write_text(json.dumps(ORDERS))
-    done = command("--driver", "pizza", "--config", str(file), "-o", "json")
+    done = command("--driver", "pizza", "--config", str(file), "--jobs", "4", "-o", "json")
     report = json.loads(done.stdout)
     assert {c["id"]: c["seen"] for c in report["cases"] if c["result"] == "failed"} == {}
     assert {c["id"]: c["reason"] for c in report["cases"] if c["result"] == "skipped"} == {

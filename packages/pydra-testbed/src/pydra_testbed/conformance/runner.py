@@ -41,6 +41,8 @@ Tell: TypeAlias = Callable[[Result], None]
 _FIRST = "REG-01"
 _PUBLISHED = "SLICE-01"
 _PLUGIN, _LISTED = "DP", "DP-01"
+_LONGEST = "DP-08"
+"""It waits for what a driver notices by looking again and again, so it begins first."""
 _JUDGES = ("SLICE-05", "SLICE-11")
 """Cases that say why nothing usable is published."""
 _TOGETHER = ({"PREP", "UNPREP"}, {"REG"}, {"SLICE", "HEALTH"}, {"SHIELD"}, {"STATE"}, {"SEC"})
@@ -179,7 +181,9 @@ class _Kit:
         except NotMetError as err:
             first = _FIRST if self.gave_up else _LISTED
             return tuple(self.done(_untried(case, first, err)) for case in cases)
-        return await self._all(cases, [self._lane([c]) for c in cases if not c.conditions.alone])
+        together = [case for case in cases if not case.conditions.alone]
+        together.sort(key=lambda case: case.id != _LONGEST)
+        return await self._all(cases, [self._lane([case]) for case in together])
 
     async def _warm(self, cases: Iterable[Case], lane: _Lane) -> list[Result]:
         async with self.free:
