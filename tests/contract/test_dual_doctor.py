@@ -94,7 +94,7 @@ async def test_the_mode_that_was_found_is_told_with_its_reason(both):
     assert done.says("mode", "ok", f"extended resources (device plugin): {WITHOUT.why}")
     assert done.row("mode: device-plugins")["finding"] == "device-plugins"
     leave(both, Mode(dra=True, legacy=True, decided=True, why="ENABLE_DRA=true"))
-    assert (await both.doctor()).says("mode", "ok", "shared counters by DRA alone")
+    assert (await both.doctor()).says("mode", "ok", "side by side")
 
 
 async def test_a_socket_that_is_hidden_on_purpose_is_no_finding(both):

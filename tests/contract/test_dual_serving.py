@@ -7,7 +7,7 @@ import json
 
 import pytest
 from driver_world import DRIVER, NODE, world
-from legacy_world import CARD, PROGRAM, kubelet
+from legacy_world import CARD, PROGRAM, Kubelet, kubelet
 from pods_listed import listed
 
 from pydra_core._proto import pluginregistration_v1_pb2 as registration
@@ -118,8 +118,7 @@ async def test_a_kubelet_without_dra_gets_resources_and_one_with_it_gets_claims_
     driver = await started(world)
     await says(driver, registered=False, error="no handler registered for plugin type: DRAPlugin")
     cards = await kubelet.plugin(CARD)
-    while driver.registration_socket.exists():  # noqa: ASYNC110 (a kubelet watches the directory)
-        await asyncio.sleep(0.01)
+    await hidden(driver)
     await cards.allocate(["card-0"])
     pods.held["a"] = {CARD: ["card-0"]}
     await kubelet.stop()
@@ -134,3 +133,22 @@ async def test_a_kubelet_without_dra_gets_resources_and_one_with_it_gets_claims_
     (given,) = (await driver.prepare(claim)).claims.values()
     assert given.error == ""
     assert {k: mode_left(world)[k] for k in ("dra", "legacy")} == {"dra": True, "legacy": False}
+
+
+async def test_a_kubelet_that_starts_after_the_driver_is_asked_too(world):
+    late = Kubelet(world.root / "kubelet" / "device-plugins")
+    late.folder.mkdir(parents=True)
+    driver = await started(world)
+    await says(driver, registered=False, error="no handler registered for plugin type: DRAPlugin")
+    await driver.says("the kubelet makes it when it starts")
+    await hidden(driver)
+    await late.start()
+    await late.plugin(CARD)
+    await says(driver, registered=True)
+    await taints(world)
+    await late.stop()
+
+
+async def hidden(driver):
+    while driver.registration_socket.exists():  # noqa: ASYNC110 (a kubelet watches the directory)
+        await asyncio.sleep(0.01)

@@ -60,6 +60,7 @@ class Endpoint:
         self._served: tuple[Path, tuple[int, int] | None] | None = None
         self._known_to: tuple[int, int] | None = None
         self._seen: tuple[int, int] | None = None
+        self._has_looked = False
         self._absent_since = time.monotonic()
         self._registry: tuple[AsyncExitStack, Registration] | None = None
         self._not_before = 0.0
@@ -106,10 +107,11 @@ class Endpoint:
         now, found = time.monotonic(), identity(self._sockets.kubelet)
         if found:
             self._absent_since = now
-            if self._seen and found != self._seen:
+            if self._has_looked and found != self._seen:
                 self._no_direct_way = False
                 self.on_kubelet()
             self._seen = found
+        self._has_looked = True
         if self._registry and self._registry[1].registered:
             return False
         if not self._sockets.kubelet.parent.is_dir() or self._no_direct_way:
