@@ -8,11 +8,14 @@ from pathlib import Path
 import grpc
 import pytest
 from legacy_pods import allocated, claiming, containers, given, offered, pod, taints, variables
+from mps_keeper_world import fake_host, keeper_world
 from nvidia_world import until
 
 from pydra_core._proto import deviceplugin_v1beta1_pb2 as pb
 from pydra_nvidia_fake import FakeHost
 from pydra_testbed.conformance import CASES, Passed, Subject, run
+
+__all__ = ["fake_host", "keeper_world"]
 
 KIT = {"DP-01", "DP-02", "DP-04", "DP-05", "DP-06", "DP-08"}
 """Cases in which drivers differ; the others are about the framework, and pizzas pass them."""
@@ -110,6 +113,30 @@ async def test_shares_of_a_gpu_are_counted_one_by_one(testbed, node):
     await testbed.pod("some", "Running")
     assert (await given(testbed))["some"] == sorted(f"{host.gpus[n].uuid}::0" for n in (0, 1, 2))
     await offered(testbed, GPU, 0)
+
+
+async def test_by_mps_each_share_is_a_tenant_and_a_container_has_one(testbed, keeper_world):
+    world = keeper_world()
+    keeper = await world.start()
+    environ = {
+        "NVIDIA_HOST_ROOT": str(world.host.root),
+        "NVIDIA_MPS": "on",
+        "NVIDIA_MPS_DIR": str(world.folder),
+        "NVIDIA_SHARES": "4",
+    }
+    await testbed.driver(COMMAND, environ=environ | BOTH)
+    await offered(testbed, SHARED, 32)
+    await testbed.apply(pod("greedy", SHARED, 2), pod("one", SHARED))
+    refused = (await testbed.pod("greedy", "Failed"))["status"]
+    assert refused["reason"] == "UnexpectedAdmissionError"
+    assert "a container can use 1 of them" in refused["message"]
+    await testbed.pod("one", "Running")
+    (share,) = (await given(testbed))["one"]
+    (daemon,) = await keeper.daemons()
+    (tenant,) = daemon.tenants
+    assert (tenant.name, tenant.percent) == (f"{SHARED}/{share}", 25)
+    told = variables(containers(testbed)["one"])
+    assert told["CUDA_MPS_PIPE_DIRECTORY"] == str(world.folder / share.partition("::")[0] / "pipe")
 
 
 async def test_a_gpu_in_shares_is_either_of_claims_or_of_pods_with_limits(testbed, node):
