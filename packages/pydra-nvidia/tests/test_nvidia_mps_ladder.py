@@ -32,7 +32,7 @@ async def test_a_tool_that_only_says_it_has_partitions_is_found_out(keeper_world
     world.host.mps.refuse("sm_partition add", "Static partitioning mode is not enabled")
     await world.start()
     found = await world.keeper.capabilities(world.gpu())
-    assert (found.enforcement, found.unit, found.most) == ("mps-percent", 1, 132)
+    assert (found.enforcement, found.unit, found.most) == ("mps-percent", 2, 132)
     assert "there is none: Static partitioning mode is not enabled" in found.why
     assert world.host.mps.daemons == ()
     world.host.mps.mend()

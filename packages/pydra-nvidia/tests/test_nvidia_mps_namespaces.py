@@ -29,17 +29,17 @@ def spaces(world):
 
 async def test_tenants_have_namespaces_with_limits_that_they_cannot_lift(world):
     found = await world.keeper.capabilities(world.gpu())
-    assert (found.enforcement, found.unit, found.most) == ("mps-v3-namespace", 1, 132)
+    assert (found.enforcement, found.unit, found.most) == ("mps-v3-namespace", 2, 132)
     one = await world.keeper.attach(world.gpu(), tenant(1, sms=44, memory=1536 * MIB))
     two = await world.keeper.attach(world.gpu(), tenant(2, memory=20 * GIB))
-    assert (one.enforcement, one.sms, one.percent, one.memory) == ("mps-v3-namespace", 44, 33.33, 1536 * MIB)  # fmt: skip
+    assert (one.enforcement, one.sms, one.percent, one.memory) == ("mps-v3-namespace", 44, 33.34, 1536 * MIB)  # fmt: skip
     assert (two.sms, two.percent, two.memory) == (None, None, 20 * GIB)
     assert one.mounts[0] != two.mounts[0]
     alone = {"CUDA_MPS_PIPE_DIRECTORY": one.env["CUDA_MPS_PIPE_DIRECTORY"]}
     lifted = await world.sees(alone | {"CUDA_MPS_ACTIVE_THREAD_PERCENTAGE": "100"})
     assert (lifted["error"], lifted["memory"]) == (0, 1536 * MIB)
-    assert lifted["sms"] <= 44
-    assert (await world.sees(one.env))["sms"] <= 44
+    assert lifted["sms"] == 44
+    assert (await world.sees(one.env))["sms"] == 44
     assert (await world.sees(two.env))["sms"] == 132
 
 

@@ -42,3 +42,11 @@ async def test_the_last_to_leave_ends_the_daemon_and_is_told_what_the_first_note
     assert (await world.keeper.detach(world.uuid, "uid-1")).compute_mode == ""
     assert world.host.mps.daemons == ()
     assert await world.keeper.daemons() == ()
+
+
+async def test_every_even_number_of_multiprocessors_is_had_to_the_last(world):
+    """A GPU gives them in pairs, as many as the bound has room for."""
+    for sms in (2, 44, 130):
+        one = await world.keeper.attach(world.gpu(), tenant(1, sms=sms))
+        assert one.sms == sms
+        assert (await world.sees(one.env))["sms"] == sms

@@ -26,6 +26,8 @@ _log = logging.getLogger(__name__)
 _PROTOCOL = "-p"
 _OLDEST = 7
 """Major compute capability: before Volta, MPS has no limits."""
+_PAIR = 2
+"""Multiprocessors of a TPC, the least that percentages are rounded to since Volta."""
 _TRIED = 50.0
 _TRIED_MIB = 512
 _PROBE = "probe"
@@ -195,10 +197,11 @@ _LADDER: tuple[tuple[Enforcement, tuple[str, ...], _Trial], ...] = (
 
 
 def _best(gpu: MpsGpu, found: Mapping[Enforcement, _Stood], why: str) -> Capabilities:
+    pairs = gpu.sms // _PAIR * _PAIR
     if "mps-v3-namespace" in found:
-        return Capabilities("mps-v3-namespace", 1, gpu.sms, why)
+        return Capabilities("mps-v3-namespace", _PAIR, pairs, why)
     if stood := found.get("mps-static"):
         return Capabilities("mps-static", stood.unit, stood.most, why)
     if "mps-percent" in found:
-        return Capabilities("mps-percent", 1, gpu.sms, why)
+        return Capabilities("mps-percent", _PAIR, pairs, why)
     return Capabilities("none", 0, 0, why)

@@ -60,7 +60,10 @@ class Rung(Protocol):
 
 
 def percent_of(gpu: MpsGpu, tenant: Tenant) -> float | None:
-    """The bound in percent, rounded down to what is told to the daemon; None: as much as there is.
+    """The bound in percent, as the daemon is told; None: as much as there is.
+
+    Of two decimals, rounded up: the daemon gives whole pairs of multiprocessors (TPCs), and of a bound a hair below
+    a pair's end it gives the pair before.
 
     Raises:
         ClaimError: there is no such bound.
@@ -68,7 +71,7 @@ def percent_of(gpu: MpsGpu, tenant: Tenant) -> float | None:
     if tenant.sms is None:
         bound = tenant.percent
     elif 0 < tenant.sms <= gpu.sms:
-        bound = math.floor(10_000 * tenant.sms / gpu.sms) / 100
+        bound = math.ceil(10_000 * tenant.sms / gpu.sms) / 100
     else:
         raise ClaimError(
             f"claim {tenant.name}: device {tenant.device}: {tenant.sms} multiprocessors cannot be had of a GPU that has"
