@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import json
 
+import legacy_world
+
 from pydra_core._legacy.podresources import PodResources
 
 SAY = "env | sort; exec sleep 600"
 
 
-def pod(name, resource, count=1, command=SAY):
-    """A pod of one container."""
-    container = {
-        "name": "main",
-        "image": "busybox",
-        "command": ["sh", "-c", command],
-        "resources": {"limits": {resource: str(count)}},
-    }
-    spec = {"restartPolicy": "Never", "terminationGracePeriodSeconds": 5, "containers": [container]}
-    metadata = {"name": name, "namespace": "default"}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+def pod(name, resource, count=1):
+    """A pod of one container that says its environment and stays."""
+    return legacy_world.pod(name, {resource: count}, SAY, terminationGracePeriodSeconds=5)
 
 
 def claiming(name, device_class, count=1):
@@ -31,8 +25,8 @@ def claiming(name, device_class, count=1):
         "metadata": {"name": name, "namespace": "default"},
         "spec": {"devices": {"requests": [{"name": "device", "exactly": exactly}]}},
     }
-    body = pod(name, "", 0)
-    body["spec"]["resourceClaims"] = [{"name": "device", "resourceClaimName": name}]
+    claims = [{"name": "device", "resourceClaimName": name}]
+    body = legacy_world.pod(name, {}, SAY, terminationGracePeriodSeconds=5, resourceClaims=claims)
     body["spec"]["containers"][0]["resources"] = {"claims": [{"name": "device"}]}
     return claim, body
 
