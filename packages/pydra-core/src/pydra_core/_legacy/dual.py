@@ -59,6 +59,7 @@ class Dual:
         self._parts = parts
         self._silicon = Silicon()
         self._taints: Mapping[Key, tuple[Taint, ...]] = {}
+        self._is_dra_known = False
         node = parts.settings.node_name
         self._deciding = Deciding(wish, parts.client, node, parts.registration)
         parts.registration.on_change = self._dra_known
@@ -147,15 +148,14 @@ class Dual:
             self._side.wake()
 
     def _dra_known(self, known: bool) -> None:  # noqa: FBT001 (the kubelet's word)
+        self._is_dra_known = known
         self._deciding.registration_changed(known)
         self._tell_others()
 
     def _tell_others(self) -> None:
         """Of two instances the younger that the kubelet knows publishes and serves, whichever way it is known."""
-        known = self._parts.registration.registered
-        self._parts.instances.set_registered(
-            registered=known or (self._side is not None and self._side.registered)
-        )
+        legacy = self._side is not None and self._side.registered
+        self._parts.instances.set_registered(registered=self._is_dra_known or legacy)
 
     def _holders_changed(self) -> None:
         ledger, driver = self._parts.journal.ledger, self._parts.driver.name
