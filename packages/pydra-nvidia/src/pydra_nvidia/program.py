@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import signal
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -44,7 +46,7 @@ def keep(argv: Sequence[str]) -> int:
     parser = ArgumentParser(f"pydra-nvidia {KEEPER}", description="Keep the MPS daemons of a node.")
     parser.add_argument(
         "--patience",
-        type=float,
+        type=_seconds,
         default=control.PATIENCE,
         metavar="SECONDS",
         help="how long NVIDIA's program may take for one command (default %(default)g)",
@@ -58,6 +60,13 @@ def keep(argv: Sequence[str]) -> int:
         sys.stderr.write(f"{parser.prog}: {err}\n")
         return USAGE
     return FINE
+
+
+def _seconds(text: str) -> float:
+    with suppress(ValueError):
+        if 0 < (value := float(text)) < math.inf:
+            return value
+    raise ArgumentTypeError(f"must be more than 0 seconds and finite, not {text!r}")
 
 
 async def _keep(chosen: NvidiaSettings, patience: float) -> None:

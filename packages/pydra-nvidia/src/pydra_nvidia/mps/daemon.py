@@ -106,12 +106,21 @@ def start(order: Order, folder: GpuFolder) -> Daemon:
                 stderr=output,
                 start_new_session=True,
             )
-        return Daemon(child.pid, os.pidfd_open(child.pid), child)
+        return Daemon(child.pid, _pidfd(child), child)
     except OSError as err:
         raise HostError(
             f"GPU {folder.uuid}: its MPS daemon cannot be started: {err.strerror}; look at the limits of the keeper's"
             " container, and at the folder of its logs"
         ) from err
+
+
+def _pidfd(child: subprocess.Popen[bytes]) -> int:
+    try:
+        return os.pidfd_open(child.pid)
+    except OSError:  # a kernel without them; what nobody can watch shall not be
+        child.kill()
+        child.wait()
+        raise
 
 
 def find(folder: GpuFolder) -> Daemon | None:
