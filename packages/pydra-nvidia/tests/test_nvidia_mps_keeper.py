@@ -257,11 +257,11 @@ async def test_gpus_do_not_wait_for_each_other(keeper_world):
 
 
 async def test_requests_that_come_together_are_done_one_after_another(world):
-    many = [tenant(number, sms=2 * number, memory=number * GIB) for number in range(1, 9)]
+    many = [tenant(number, sms=2 * number, memory=number * GIB) for number in range(1, 6)]
     came = await asyncio.gather(*(world.keeper.attach(world.gpu(), one) for one in many))
     assert [a.sms for a in came] == [one.sms for one in many]
     assert {t.claim for t in (await world.state()).tenants} == {one.claim for one in many}
-    assert world.tell("get_default_device_pinned_mem_limit 0").strip() == "8G"
+    assert world.tell("get_default_device_pinned_mem_limit 0").strip() == "5G"
     went = await asyncio.gather(*(world.keeper.detach(world.uuid, one.claim) for one in many))
     assert sum(left.empty for left in went) == 1
     assert world.host.mps.daemons == ()
