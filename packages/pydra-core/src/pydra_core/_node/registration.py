@@ -220,7 +220,6 @@ class Registration:
             return
         self._heard_at = time.monotonic()
         self._count(registered=status.plugin_registered)
-        self.on_change(status.plugin_registered)
         if status.plugin_registered:
             self.refusal = ""
             self._confirmed.set()
@@ -235,3 +234,4 @@ class Registration:
                 "the kubelet refused the registration",
                 extra={"driver": self._driver, "why": self.refusal},
             )
+        self.on_change(status.plugin_registered)
