@@ -45,6 +45,16 @@ async def test_a_strangers_device_plugin_without_dra_passes_all_but_the_guard():
     assert skipped == {"DP-08": "not applicable: it serves no DRA"}
 
 
+@pytest.mark.timeout(120)
+async def test_a_driver_on_the_framework_says_where_devices_are_and_how_they_are():
+    """The rest of the family is pizza's."""
+    ours = dataclasses.replace(
+        plugin(), command=(sys.executable, str(DRIVERS / "framework_driver.py"), "counted")
+    )
+    results = await run(ours, select(["DP-05", "DP-06", "DP-11"]), jobs=JOBS)
+    assert by_outcome(results, Passed).keys() == {"DP-05", "DP-06", "DP-11"}, results
+
+
 MANY_MISTAKES = (
     "lies-about-options", "trusts-inodes", "keeps-new-streams-waiting", "gives-what-it-never-listed",
     "prefers-too-few", "hints-minus-one", "introduces-itself-as-a-driver", "shows-nothing-to-pods",

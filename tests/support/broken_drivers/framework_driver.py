@@ -1,7 +1,8 @@
 """A driver on our framework: `python framework_driver.py` behaves, with FAULT... it is sabotaged from below.
 
 Two cards that one claim may have, or as many as a number among the arguments says. `counting` gives them shared
-counters, `watching` health: a card is sick while there is a file `sick-CARD` in the kubelet's root.
+counters, `watching` health: a card is sick while there is a file `sick-CARD` in the kubelet's root. `counted` is
+`watching` that serves a device plugin too.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from pydra_core import (
     main,
 )
 from pydra_core._state import frames, log_file, reading
+from pydra_core.resources import Resource, ResourceDevice
 
 MADE = set(sys.argv[1:])
 COUNT = next((int(word) for word in MADE if word.isdigit()), 2)
@@ -81,8 +83,23 @@ class Watching(FrameworkDriver):
             await asyncio.sleep(0.05)
 
 
+class Counted(Watching):
+    """For pods that only count cards as well."""
+
+    def resources(self, inventory: Inventory) -> list[Resource]:
+        cards = (ResourceDevice(id=each.name, devices=(each.name,)) for each in inventory.devices)
+        return [Resource("ours.example.com/card", tuple(cards))]
+
+    def prefer(self, _resource, available, must_include, size) -> list[str]:
+        rest = sorted(set(available) - set(must_include), reverse=True)
+        return [*must_include, *rest][:size]
+
+
 def card(name: str) -> Device:
-    attributes = {"index": int(name.partition("-")[2])}
+    index = int(name.partition("-")[2])
+    attributes = {"index": index}
+    if "counted" in MADE:
+        attributes["resource.kubernetes.io/numaNode"] = index % 2
     if "contradicts-itself" in MADE:
         attributes["ours.example.com/index"] = 0
     if "breaks-a-limit" in MADE:
@@ -143,4 +160,5 @@ if "needs-privileges" in MADE:
 
 sabotage(MADE, ROOT)
 sys.argv[1:] = ["run"]
-main(Watching if "watching" in MADE else FrameworkDriver)
+drivers = {"counted": Counted, "watching": Watching}
+main(next((kind for word, kind in drivers.items() if word in MADE), FrameworkDriver))
