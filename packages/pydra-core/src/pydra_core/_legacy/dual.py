@@ -59,7 +59,6 @@ class Dual:
         self._parts = parts
         self._silicon = Silicon()
         self._taints: Mapping[Key, tuple[Taint, ...]] = {}
-        self._is_dra_known = False
         node = parts.settings.node_name
         self._deciding = Deciding(wish, parts.client, node, parts.registration)
         parts.registration.on_change = self._dra_known
@@ -83,6 +82,11 @@ class Dual:
         """Take note that devices are sick, well or set aside by now. Cheap."""
         if self._side:
             self._side.look_again()
+
+    def leads(self) -> bool:
+        """Whether no younger instance of the driver does what one is enough for."""
+        instances = self._parts.instances
+        return not instances.superseded and not instances.gives_no_more
 
     def marks(self) -> Marks:
         """What is known of devices' health, and in addition what pods have of them."""
@@ -117,8 +121,8 @@ class Dual:
         side.grace = grace
         side.wanted = lambda: deciding.legacy
         side.beside_claims = lambda: deciding.dra_matters
-        side.superseded = lambda: parts.instances.superseded
-        side.on_change.append(self._tell_others)
+        side.superseded = lambda: parts.instances.gives_no_more
+        side.on_change.append(lambda: parts.instances.set_gives(gives=side.registered))
         side.on_kubelet.append(deciding.kubelet_changed)
         parts.claims.check_shared = self._silicon.check_free
         parts.journal.changed.append(self._holders_changed)
@@ -137,7 +141,7 @@ class Dual:
             in_pod=bool(settings.pod_uid),
         )
         releasing.active = lambda: deciding.legacy
-        releasing.leads = lambda: not parts.instances.superseded
+        releasing.leads = self.leads
         side.on_given.append(releasing.look_again)
         return releasing
 
@@ -148,14 +152,8 @@ class Dual:
             self._side.wake()
 
     def _dra_known(self, known: bool) -> None:  # noqa: FBT001 (the kubelet's word)
-        self._is_dra_known = known
+        self._parts.instances.set_registered(registered=known)
         self._deciding.registration_changed(known)
-        self._tell_others()
-
-    def _tell_others(self) -> None:
-        """Of two instances the younger that the kubelet knows publishes and serves, whichever way it is known."""
-        legacy = self._side is not None and self._side.registered
-        self._parts.instances.set_registered(registered=self._is_dra_known or legacy)
 
     def _holders_changed(self) -> None:
         ledger, driver = self._parts.journal.ledger, self._parts.driver.name

@@ -158,7 +158,7 @@ def _publisher(
         dual.health_changed()
 
     care.look_again = look_again
-    publisher.leads = care.leads = lambda: not node.instances.superseded
+    publisher.leads, care.leads = lambda: not node.instances.superseded, dual.leads
     publisher.on_wiped = registration.doubt
     publisher.on_trouble = care.warn
     return publisher

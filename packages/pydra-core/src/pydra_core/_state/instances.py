@@ -17,7 +17,7 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 ALONE = "alone"
 """The name of an instance outside a rolling upgrade; there is one at most."""
 
-_NAMES, _ALIVE, _REGISTERED = 1 << 40, 1 << 60, 1 << 61
+_NAMES, _ALIVE, _REGISTERED, _GIVES = 1 << 40, 1 << 60, 1 << 61, 1 << 62
 _MICROSECONDS, _MILLISECONDS = 1_000, 1_000_000
 
 
@@ -64,6 +64,13 @@ class Instances:
         else:
             self._locks.release(_REGISTERED + self.me)
 
+    def set_gives(self, *, gives: bool) -> None:
+        """Tell the others whether the kubelet gets extended resources from this instance."""
+        if gives:
+            self._locks.take(_GIVES + self.me)
+        else:
+            self._locks.release(_GIVES + self.me)
+
     @property
     def others_live(self) -> bool:
         """Whether any other instance of the driver runs on this node, whatever its name."""
@@ -72,8 +79,16 @@ class Instances:
     @property
     def superseded(self) -> bool:
         """Whether a younger instance is registered, and publishes."""
-        younger = _REGISTERED + self.me + 1
-        return self._locks.held_elsewhere(younger, (1 << 62) - younger)
+        return self._is_held_by_younger(_REGISTERED)
+
+    @property
+    def gives_no_more(self) -> bool:
+        """Whether the kubelet gets extended resources from a younger instance."""
+        return self._is_held_by_younger(_GIVES)
+
+    def _is_held_by_younger(self, first: int) -> bool:
+        younger = first + self.me + 1
+        return self._locks.held_elsewhere(younger, first + _ALIVE - younger)
 
 
 def milliseconds() -> int:
