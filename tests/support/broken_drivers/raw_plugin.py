@@ -236,9 +236,7 @@ async def called(socket: Path, method: str, request, parse):
 
 
 async def register() -> bool:
-    told = messages.DevicePluginOptions(
-        get_preferred_allocation_available="lies-about-options" not in MADE
-    )
+    told = messages.DevicePluginOptions(pre_start_required="lies-about-options" in MADE)
     request = messages.RegisterRequest(
         version="v1beta1", endpoint=OWN.name, resource_name=RESOURCE, options=told
     )
