@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,15 +65,17 @@ async def test_a_dead_daemon_is_found_at_once_and_stays_dead_until_its_tenants_h
     assert (await world.sees(two.env))["error"] == 0
 
 
-async def test_what_a_dead_daemon_left_running_is_ended_before_the_next_one(world):
+async def test_what_a_daemon_left_running_is_ended_before_the_next_one(world):
     server = world.host.mps.tool.with_name("nvidia-cuda-mps-server")
     server.write_text("#!/usr/bin/env python3\nimport signal\nsignal.pause()\n")
-    one = await world.keeper.attach(world.gpu(), tenant(1, sms=66))
-    _, seen = await world.program(one.env)
-    killed((await world.state()).pid)
-    assert is_running(seen["server"])
-    assert (await world.keeper.detach(world.uuid, "uid-1")).empty
-    await until(lambda: not is_running(seen["server"]))
+    for dies in (True, False):
+        one = await world.keeper.attach(world.gpu(), tenant(1, sms=66))
+        _, seen = await world.program(one.env)
+        if dies:
+            killed((await world.state()).pid)
+        assert is_running(seen["server"])
+        assert (await world.keeper.detach(world.uuid, "uid-1")).empty
+        await until(lambda server=seen["server"]: not is_running(server))
 
 
 async def test_a_keeper_that_was_killed_finds_its_daemon_and_its_tenants_again(world):
@@ -111,7 +114,8 @@ async def test_another_process_with_the_daemon_s_number_is_left_alone(world):
     note = world.own / "daemon.json"
     await world.kill()
     killed(json.loads(note.read_text())["pid"])
-    bystander = await asyncio.create_subprocess_exec("sleep", "600")
+    waits = (sys.executable, "-c", "input()", "nvidia-cuda-mps-control")
+    bystander = await asyncio.create_subprocess_exec(*waits, stdin=asyncio.subprocess.PIPE)
     world.clients.append(bystander)
     note.write_text(json.dumps({"pid": bystander.pid, "started": 1}))
     await world.start()

@@ -33,6 +33,7 @@ async def test_two_tenants_of_a_gpu_have_limits_of_their_own_and_a_daemon_in_com
 
 async def test_the_last_to_leave_ends_the_daemon_and_is_told_what_the_first_noted(world):
     await world.keeper.attach(world.gpu(), tenant(1, sms=66, compute_mode="default"))
+    assert world.tell("get_default_device_pinned_mem_limit 0") == ""  # nobody asked for less
     await world.keeper.attach(world.gpu(), tenant(2, sms=33, compute_mode="exclusive_process"))
     first = await world.keeper.detach(world.uuid, "uid-1")
     assert (first.empty, first.compute_mode) == (False, "")
