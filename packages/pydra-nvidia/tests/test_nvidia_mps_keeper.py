@@ -204,6 +204,9 @@ async def test_a_tool_that_hangs_costs_one_answer_and_not_the_keeper(keeper_worl
     world.host.mps.hang("*")
     assert (await world.keeper.detach(world.uuid, "uid-1")).empty
     assert world.host.mps.daemons == ()
+    pid = world.process.pid
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    await until(children.read_text, lambda left: not left)
 
 
 @pytest.mark.parametrize("command", ["set_default_active_thread_percentage", "set_default_device_pinned_mem_limit"])  # fmt: skip
@@ -215,6 +218,12 @@ async def test_a_refusal_with_exit_status_0_is_found_by_its_effect(world, comman
     assert [t.claim for t in (await world.state()).tenants] == ["uid-1"]
     world.host.mps.mend()
     assert (await world.keeper.attach(world.gpu(), tenant(2, sms=66, memory=2 * GIB))).sms == 66
+    world.host.mps.refuse(command)
+    assert not (await world.keeper.detach(world.uuid, "uid-2")).empty
+    assert (await world.keeper.detach(world.uuid, "uid-1")).empty
+    with pytest.raises(VendorError, match=r"was set default.* to .*, and answers"):
+        await world.keeper.attach(world.gpu(), tenant(2, sms=66, memory=2 * GIB))
+    assert world.host.mps.daemons == ()
 
 
 async def test_a_tool_that_takes_less_than_it_was_told_is_not_believed(world):

@@ -22,8 +22,11 @@ async def test_what_was_found_holds_until_the_tool_or_the_driver_is_another_one(
     await world.start()
     assert await world.keeper.capabilities(world.gpu()) == found
     assert world.host.mps.calls == calls
-    world.host.mps.can(static=False)
+    await world.keeper.attach(world.gpu(), tenant(1, sms=64))
     (world.host.root / "sys/module/nvidia/version").write_text("596.1\n")
+    assert await world.keeper.capabilities(world.gpu()) == found
+    assert (await world.keeper.detach(world.uuid, "uid-1")).empty
+    world.host.mps.can(static=False)
     assert (await world.keeper.capabilities(world.gpu())).enforcement == "mps-percent"
 
 

@@ -22,14 +22,24 @@ from pydra_nvidia.mps.protocol import (
 from pydra_nvidia.mps.values import Attached, Capabilities, DaemonState, Detached, MpsGpu, Tenant
 
 _T = TypeVar("_T")
+_COMING = 20.0
 _PATIENCE = 120.0
 """Seconds: above all deadlines of the keeper's own, each of which ends in an error that says more."""
+
+
+class KeeperAwayError(HostError):
+    """Nobody answers; a keeper whose pod starts beside the driver's does soon."""
+
+    @property
+    def patience(self) -> float:
+        """The kubelet itself would come back only after 60 to 90 seconds."""
+        return _COMING
 
 
 class Keeper:
     """The keeper that serves below a folder.
 
-    Every method raises `HostError` when nobody answers, and else what the keeper raised.
+    Every method raises `KeeperAwayError` when nobody answers, and else what the keeper raised.
     """
 
     def __init__(self, folder: Path, patience: float = _PATIENCE) -> None:
@@ -76,12 +86,12 @@ class Keeper:
                 f"MPS keeper {self._socket}: does not answer within {self._patience:g} s; see the log of its pod"
             ) from None
         except (OSError, asyncio.LimitOverrunError, ValueError) as err:
-            raise HostError(
+            raise KeeperAwayError(
                 f"MPS keeper {self._socket}: nobody answers there: {err}; start the keeper (chart value mps.enabled),"
                 " with the same folder NVIDIA_MPS_DIR as the driver"
             ) from err
         if not line.endswith(b"\n"):
-            raise HostError(
+            raise KeeperAwayError(
                 f"MPS keeper {self._socket}: ended before it answered; it is asked again"
             )
         return read_answer(line, kind)

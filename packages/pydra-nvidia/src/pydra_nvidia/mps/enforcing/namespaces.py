@@ -44,8 +44,6 @@ class Namespaces:
         """Create a namespace, and see that it has its limits. Raises `VendorError`."""
         name = _name(tenant)
         server = await server_of(control)
-        if name in await namespaces(control, server):
-            await remove(control, server, name)  # half made, by one that was killed
         said = await control.verb("namespace", "create", name, f"--server={server}")
         if name not in await namespaces(control, server):
             raise _refused(control, f"namespace {name} was created, and there is none", said)
