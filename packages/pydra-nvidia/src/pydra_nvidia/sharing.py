@@ -23,6 +23,7 @@ from pydra_nvidia.parameters import (
 from pydra_nvidia.parts import Part
 from pydra_nvidia.shares import MIB, Taken, taken
 
+_COMING = 20.0
 _NO_MPS = (
     "no MPS daemons are run on this node; ask its operator for NVIDIA_MPS=on (the chart's mps.enabled), or take"
     " TimeSlicing"
@@ -72,7 +73,7 @@ def use(claim: Claim, allocation: Allocation, part: Part, *, mps: bool) -> Use:
                 "admin access changes nothing of a device others use; leave the config out",
             )
         return None
-    share = share_of(claim, allocation, part)
+    share = share_of(claim, allocation, part, coming=mps)
     strategy = _strategy(claim, allocation, part)
     if strategy == "MPS" or (not strategy and not share.is_whole and _by_mps(part, mps=mps)):
         return _limits(claim, allocation, part, share, mps=mps)
@@ -87,19 +88,29 @@ def use(claim: Claim, allocation: Allocation, part: Part, *, mps: bool) -> Use:
     return None if share.is_whole else Turns()
 
 
-def share_of(claim: Claim, allocation: Allocation, part: Part) -> Taken:
+class NotNowError(DeviceError):
+    """What was given to a claim cannot be given now; when MPS is on, its keeper may only have to start."""
+
+    @property
+    def patience(self) -> float:
+        """Seconds; the kubelet itself would come back only after 60 to 90."""
+        return _COMING if self.fields["coming"] else 0.0
+
+
+def share_of(claim: Claim, allocation: Allocation, part: Part, *, coming: bool = False) -> Taken:
     """What the claim took of a device.
 
     Raises:
-        DeviceError: it took of what cannot be given any more.
+        NotNowError: it took of what is not there to be given; `coming` says that it may be soon.
     """
     try:
         return taken(allocation, part.offer)
     except ValueError as err:
-        raise DeviceError(
+        raise NotNowError(
             f"claim {claim.ref}: device {allocation.device}: its {err} cannot be given now: NVIDIA_SHARES was changed, or"
             " the MPS keeper of the node is not there (see this driver's log); start the keeper, or delete the pod",
             device=allocation.device,
+            coming=coming,
         ) from None
 
 
