@@ -22,8 +22,8 @@ from pydra_testbed.kubelet import KubeletSettings
 from pydra_testbed.objects import ObjectRef
 
 NAME = "card.acme.example"
-CARD, HALF = "acme.example/card", "acme.example/half"
-MOST, DEVICES = {CARD: 2, HALF: 2}, 5
+CARD, DISK = "acme.example/card", "acme.example/disk"
+MOST, DEVICES = {CARD: 2, DISK: 2}, 7
 BYSTANDER = "bystander"
 QUICK = KubeletSettings(
     reconcile_period=0.05, node_update_period=0.05, resync_period=0.5, sync_backoff=0.3
@@ -42,7 +42,7 @@ from pydra_core.resources import Resource, ResourceDevice
 releasing.EVERY, releasing.APART, releasing.GRACE, releasing.AGAIN = 0.2, 0.2, 2.0, 0.5
 releasing._LEAST = 0.05
 PIECES = {
-    "card-0": ("card-0",), "card-1": ("card-1",),
+    "card-0": ("card-0",), "card-1": ("card-1",), "disk-0": ("disk-0",), "disk-1": ("disk-1",),
     "whole": ("chip-a", "chip-b"), "half-a": ("chip-a",), "half-b": ("chip-b",),
 }
 
@@ -68,7 +68,7 @@ class CardDriver(Driver):
         def offer(kind, *names):
             return Resource(f"acme.example/{kind}", tuple(ResourceDevice(id=n, devices=(n,)) for n in names))
 
-        return [offer("card", "card-0", "card-1"), offer("half", "half-a", "half-b")]
+        return [offer("card", "card-0", "card-1"), offer("disk", "disk-0", "disk-1")]
 
     async def prepare(self, claim):
         for each in claim.allocations:
@@ -141,7 +141,7 @@ class DualLife:
         await self.testbed.apply(self._pod(BYSTANDER, {}, life=1000))
         await self.start_driver()
         await self.testbed.pod(BYSTANDER, "Running")
-        await offered(self.testbed.cluster, self.node, HALF, self.driver)
+        await offered(self.testbed.cluster, self.node, DISK, self.driver)
         return self
 
     async def __aexit__(self, *error):
@@ -182,7 +182,7 @@ class DualLife:
             )  # how far what was begun has come
 
     async def ask_for_resource(self):
-        resource = self.rng.choice((CARD, HALF))
+        resource = self.rng.choice((CARD, DISK))
         amount = {resource: str(self.rng.randint(1, MOST[resource]))}
         await self._begin({"resources": {"limits": amount, "requests": amount}})
 
@@ -230,7 +230,7 @@ class DualLife:
     def _held(self):
         """What is left of claims and resources on the node: in the journal, as spec files, in the hardware."""
         survey = look_at(self.node.kubelet_root / "plugins" / NAME / "journal")
-        left = [*self.node.cdi_dir.glob("*.json"), *(self.root / "hardware").glob("c*[0-9ab]")]
+        left = [*self.node.cdi_dir.glob("*.json"), *(self.root / "hardware").glob("*-[01ab]")]
         return [*(survey.held if survey else ()), *left]
 
     async def _tainted(self):

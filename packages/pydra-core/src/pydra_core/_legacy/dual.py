@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -28,6 +29,10 @@ from pydra_core._state.journal import Journal
 from pydra_core._values import Inventory, Taint
 from pydra_core.driver import Driver
 from pydra_core.settings import Settings
+
+
+_log = logging.getLogger(__name__)
+_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,7 @@ class Dual:
         self._parts = parts
         self._silicon = Silicon()
         self._taints: Mapping[Key, tuple[Taint, ...]] = {}
+        self._left_out: tuple[str, ...] = ()
         node = parts.settings.node_name
         self._deciding = Deciding(wish, parts.client, node, parts.registration)
         parts.registration.on_change = self._dra_known
@@ -77,6 +83,7 @@ class Dual:
             self._silicon.found(local_pools(inventory, self._parts.settings.node_name))
             self._side.found(inventory)
             self._holders_changed()
+            self._tell_left_out()
 
     def health_changed(self) -> None:
         """Take note that devices are sick, well or set aside by now. Cheap."""
@@ -148,12 +155,23 @@ class Dual:
     def _decided(self, mode: Mode) -> None:
         parts = self._parts
         mode_file.write(locate(parts.settings, parts.driver.name).data_dir, mode)
+        self._tell_left_out()
         if self._side:
             self._side.wake()
 
     def _dra_known(self, known: bool) -> None:  # noqa: FBT001 (the kubelet's word)
         self._parts.instances.set_registered(registered=known)
         self._deciding.registration_changed(known)
+
+    def _tell_left_out(self) -> None:
+        """Say once which devices pods without claims cannot have, because claims are served beside them."""
+        both = self._deciding.legacy and self._deciding.dra_matters
+        left_out = self._silicon.drawing if both else ()
+        if left_out and left_out != self._left_out:
+            shown = ",".join(left_out[:_SHOWN]) + (",..." if len(left_out) > _SHOWN else "")
+            details = {"count": len(left_out), "devices": shown}
+            _log.info("devices that draw on counters are for claims alone", extra=details)
+        self._left_out = left_out
 
     def _holders_changed(self) -> None:
         ledger, driver = self._parts.journal.ledger, self._parts.driver.name

@@ -45,6 +45,11 @@ class Silicon:
         self._drawers = {budget: frozenset(keys) for budget, keys in drawers.items()}
         self._budgets = budgets  # in one step: the journal's thread reads it
 
+    @property
+    def drawing(self) -> tuple[str, ...]:
+        """The devices that draw on any counters, in order."""
+        return tuple(sorted(device for _, device in self._budgets))
+
     def touched(self, key: Key) -> frozenset[Key]:
         """The device, and those it shares counters with."""
         drawers = self._drawers

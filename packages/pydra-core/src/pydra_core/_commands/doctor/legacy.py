@@ -75,7 +75,7 @@ def _mode(wish: Wish, told: Mode | None) -> Result:
 
 def _named(dra: bool, legacy: bool) -> str:  # noqa: FBT001 (both are what they are called)
     if dra and legacy:
-        return "DRA and extended resources side by side; what one holds the other shows as not to be had"
+        return "DRA and extended resources side by side; what draws on shared counters by DRA alone"
     return "DRA" if dra else "extended resources (device plugin)"
 
 
