@@ -132,8 +132,10 @@ class Deciding:
         self._gave_up = False
 
     async def _ask(self) -> None:
-        """Ask what has to be known now, and not more often than that."""
+        """Ask what has to be known now, and not more often than that: many nodes ask one API server."""
         now = time.monotonic()
+        if self._api is Served.YES and self._registration.registered:
+            return
         if now - self._asked < (_ASK if self._api is Served.UNKNOWN else _RARELY):
             return
         self._asked = now

@@ -30,7 +30,6 @@ from pydra_core._values import Inventory, Taint
 from pydra_core.driver import Driver
 from pydra_core.settings import Settings
 
-
 _log = logging.getLogger(__name__)
 _SHOWN = 10
 
