@@ -13,9 +13,8 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from pydra_core import main, settings
-from pydra_core._telemetry import logs
-from pydra_core.command import FINE, USAGE
+from pydra_core import main
+from pydra_core.command import FINE, USAGE, log_as_told
 from pydra_core.errors import ConfigError
 from pydra_nvidia.mps import control, serving, tool
 from pydra_nvidia.mps.keeper import MpsKeeper
@@ -53,8 +52,7 @@ def keep(argv: Sequence[str]) -> int:
     )
     arguments = parser.parse_args(argv)
     try:
-        common = settings.load(None, os.environ, {})
-        logs.configure(common.log_level, common.log_format)
+        log_as_told(os.environ)
         asyncio.run(_keep(NvidiaSettings.of(os.environ), arguments.patience))
     except ConfigError as err:
         sys.stderr.write(f"{parser.prog}: {err}\n")
