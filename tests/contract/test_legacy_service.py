@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import legacy_world
+from driver_world import DRIVER
 from legacy_world import CARD, SEAT, started
+
+from pydra_core._state import set_aside
 
 kubelet = legacy_world.kubelet
 
@@ -191,3 +194,10 @@ async def test_sick_cards_and_those_set_aside_are_unhealthy(world, kubelet):
     await kubelet.until(lambda: cards.health["card-2"] == "Unhealthy")
     (world.root / "sick").unlink()
     await kubelet.until(lambda: cards.health["card-2"] == "Healthy")
+    aside = world.root / "kubelet" / "plugins" / DRIVER / set_aside.FILE_NAME
+    set_aside.change(
+        aside, lambda e: e.update({"card-1": set_aside.SetAside("Dusty", "NoSchedule")})
+    )
+    await kubelet.until(lambda: cards.health["card-1"] == "Unhealthy")
+    set_aside.change(aside, lambda entries: entries.clear())
+    await kubelet.until(lambda: cards.health["card-1"] == "Healthy")
