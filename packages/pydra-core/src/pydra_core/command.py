@@ -7,11 +7,8 @@ program too.
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-
-from pydra_core import settings
-from pydra_core._telemetry import logs
 
 FINE, FINDING, USAGE = 0, 1, 2
 """Exit codes: all well, something was found, the command line or the configuration is wrong."""
@@ -25,13 +22,3 @@ class Command:
     help: str
     configure: Callable[[ArgumentParser], None]
     run: Callable[[Namespace], int]
-
-
-def log_as_told(environ: Mapping[str, str]) -> None:
-    """Let a vendor's further program, one that is no driver, log as the drivers do: `LOG_LEVEL`, `LOG_FORMAT`.
-
-    Raises:
-        ConfigError: the environment holds what is no setting's value.
-    """
-    common = settings.load(None, environ, {})
-    logs.configure(common.log_level, common.log_format)

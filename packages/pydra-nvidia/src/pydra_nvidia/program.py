@@ -14,8 +14,9 @@ from functools import partial
 from pathlib import Path
 
 from pydra_core import main
-from pydra_core.command import FINE, USAGE, log_as_told
+from pydra_core.command import FINE, USAGE
 from pydra_core.errors import ConfigError
+from pydra_core.program import log_as_told
 from pydra_nvidia.mps import control, serving, tool
 from pydra_nvidia.mps.keeper import MpsKeeper
 from pydra_nvidia.mps.tool import Tool
