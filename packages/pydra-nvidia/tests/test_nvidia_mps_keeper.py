@@ -197,6 +197,9 @@ async def test_a_tool_that_hangs_costs_one_answer_and_not_the_keeper(keeper_worl
         match=r"set_default_active_thread_percentage 100.*does not end within 3 s",
     ):
         await world.keeper.attach(world.gpu(), tenant(2))  # fmt: skip
+    pid = world.process.pid
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    await until(children.read_text, lambda there: len(there.split()) == 1)  # the daemon
     world.host.mps.mend()
     assert [t.claim for t in (await world.state()).tenants] == ["uid-1"]
     assert (await world.keeper.attach(world.gpu(), tenant(2, sms=33))).percent == 25
@@ -204,9 +207,6 @@ async def test_a_tool_that_hangs_costs_one_answer_and_not_the_keeper(keeper_worl
     world.host.mps.hang("*")
     assert (await world.keeper.detach(world.uuid, "uid-1")).empty
     assert world.host.mps.daemons == ()
-    pid = world.process.pid
-    children = Path(f"/proc/{pid}/task/{pid}/children")
-    await until(children.read_text, lambda left: not left)
 
 
 @pytest.mark.parametrize("command", ["set_default_active_thread_percentage", "set_default_device_pinned_mem_limit"])  # fmt: skip
@@ -267,6 +267,17 @@ async def test_gpus_do_not_wait_for_each_other(keeper_world):
     await world.kill()
     with pytest.raises(HostError, match="ended before it answered"):
         await slow
+
+
+async def test_logs_of_a_daemon_are_kept_short_and_go_on(world):
+    await world.keeper.attach(world.gpu(), tenant(1, sms=66))
+    log = world.own / "log/control.log"
+    with log.open("ab") as file:
+        file.write(b"a line\n" * (2 << 17) + b"the last line\n")
+    await world.state()
+    assert b"the last line" in log.with_name("control.log.before").read_bytes()
+    world.tell("get_server_list")
+    assert 0 < len(log.read_bytes().strip(b"\0")) < 1 << 20
 
 
 async def test_requests_that_come_together_are_done_one_after_another(world):
