@@ -87,7 +87,8 @@ async def test_an_older_instance_leaves_releases_to_the_younger(world, kubelet, 
     await kubelet.plugin(CARD, after=1)
     await old.stop()
     del pods.held["a"]
-    await young.says("device released: no pod has it")
+    await young.says("claim unprepared")
+    await taints(world)
     assert world.spec_files() == {}
 
 

@@ -28,7 +28,7 @@ GRACE = 30.0
 APART = 2.0
 """Seconds for which a device must be missing from each list until it counts as released."""
 AGAIN = 15.0
-"""Seconds until a release that failed is tried again."""
+"""Seconds until what failed is tried again."""
 EMPTY = 30.0
 """Seconds for which a kubelet must name no pod at all until that is believed of it."""
 _LEAST = 0.5
@@ -119,6 +119,7 @@ class Releasing:
             listing = await self._ask()
         except HostError as err:
             self._trouble(err)
+            self._empty = None
             return self._forget()
         self._trouble(None)
         now = self._clock()
@@ -131,8 +132,7 @@ class Releasing:
         self._missing, lost = _lasting(self._missing, gone, now)
         self._unknown, found = _lasting(self._unknown, new, now)
         await asyncio.gather(*(self._release(held[name]) for name in lost))
-        for name in found:
-            await self._take(name, listing.held[name])
+        await asyncio.gather(*(self._take(name, listing.held[name]) for name in found))
         return None
 
     def _forget(self) -> None:
@@ -157,11 +157,9 @@ class Releasing:
         return name in listing.held or self._admitted.get(name) == held.since
 
     async def _release(self, held: Held) -> None:
+        _log.info("no pod has a device any more", extra={"resource": held.resource, "id": held.id})
         if await self._holder.release(held):  # the claim path has logged why
             self._missing[held.resource, held.id] = self._clock() + AGAIN - APART
-        else:
-            details = {"resource": held.resource, "id": held.id}
-            _log.info("device released: no pod has it", extra=details)
 
     async def _take(self, name: Name, pod: str) -> None:
         """Hold what a pod has; if something else holds it, one device is in two hands, and people must know."""
@@ -170,6 +168,7 @@ class Releasing:
         try:
             await self._holder.allocate(resource, (identifier,), time.monotonic() + _PATIENCE)
         except PydraError as err:
+            self._unknown[name] = self._clock() + AGAIN - APART
             if name not in self._told:
                 self._told.add(name)
                 self._metrics.background_error(err.reason)
