@@ -163,19 +163,6 @@ async def test_a_claims_card_is_unhealthy_for_pods_until_it_is_released(world, k
     assert len(await cards.allocate(["card-1"])) == 1
 
 
-async def test_a_claim_gets_no_card_that_a_pod_has(world, kubelet):
-    driver = await started(world)
-    await driver.registered()
-    cards = await kubelet.plugin(CARD)
-    await cards.allocate(["card-0"])
-    claim = await world.claim("card-0")
-    answer = await driver.prepare(claim)
-    assert (
-        f"still in the hands of a pod that has it as 'card-0' of resource {CARD}"
-        in answer.claims[claim.uid].error
-    )
-
-
 async def test_a_share_a_claim_has_keeps_all_of_the_card_from_pods(world, kubelet):
     driver = await started(world)
     await driver.registered()

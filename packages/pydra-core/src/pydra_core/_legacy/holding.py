@@ -152,9 +152,14 @@ class Holdings:
         """Recognise our own claims among those that were read back from spec files, which do not tell."""
         await self._journal.transact(self._adopted, durable=False)
 
-    async def close(self) -> None:
-        """Wait for what is being undone."""
-        await asyncio.gather(*self._undoing, return_exceptions=True)
+    async def close(self, grace: float) -> None:
+        """Wait so many seconds for what is being undone; the next process goes on with the rest."""
+        left = tuple(self._undoing)
+        if left:
+            _, late = await asyncio.wait(left, timeout=grace)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     async def _each(self, refs: Sequence[ClaimRef], deadline: float) -> tuple[Prepared, ...]:
         unique = {ref.uid: ref for ref in refs}

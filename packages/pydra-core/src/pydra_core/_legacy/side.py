@@ -177,7 +177,7 @@ class LegacySide:
         finally:
             await asyncio.gather(*(self._stop(name) for name in tuple(self._endpoints)))
             self._listing.close()
-            await self._holdings.close()
+            await self._holdings.close(self.grace())
 
     async def _adopt(self) -> None:
         if self._to_adopt and self._holdings.offer.units:
