@@ -71,7 +71,8 @@ class PodWorker:
         """Live the pod's life; returns when nothing of it is left on the node."""
         if not self.over:
             await self._allocate()
-            await first_of(self._live(), self._ending.wait())
+            if not self._ending.is_set():
+                await first_of(self._live(), self._ending.wait())
             await self._stop()
         await self._unprepare()
         if not self.over:

@@ -70,10 +70,10 @@ class Play:
         request["resource_name"] = story.resource
         await plugin.register(self._kubelet, request, world.clock)
         await self._heard(plugin, "ListAndWatch")
-        await world.amounts(story.resource)
+        await world.until_offered(story.resource)
         if story.before.cut_for is not None:
             plugin.end_stream()
-            await world.amounts(story.resource)
+            await world.until_lost(story.resource)
             await world.clock.advance(story.before.cut_for)
         elif taken:
             await world.pod("earlier", story.resource, len(taken))
@@ -100,7 +100,7 @@ class Play:
     async def _operate(self, line: Line, note: str) -> None:
         if note == "plugin SIGTERM":
             self._stopped_at = (float(line["t"]), self._world.clock.monotonic())
-            await list(self._plugins.values())[-1].stop()
+            await self._stop(list(self._plugins.values())[-1])
         elif note == "kubelet stop":
             await self._world.stop()
         elif note == "kubelet start":
@@ -117,7 +117,7 @@ class Play:
         if event == "plugin-started":
             await self._start(who, Path(line["sock"]).name, None)
         elif event == "plugin-stopping":
-            await self._plugins[who].stop()
+            await self._stop(self._plugins[who])
         elif event == "own-socket-recreated":
             await self._plugins[who].rebind()
         elif event in {"kubelet.sock-changed", "own-socket-changed"}:
@@ -136,6 +136,11 @@ class Play:
         self._plugins[who] = plugin
         await plugin.serve()
         return plugin
+
+    async def _stop(self, plugin: Plugin) -> None:
+        if not plugin.is_stopped:
+            await plugin.stop()
+            await self._world.until_lost(self._story.resource)
 
     async def _register(self, line: Line) -> None:
         who = str(line["plugin"])
@@ -160,6 +165,7 @@ class Play:
         if self._world.is_running and not any(p.is_stopped for p in self._plugins.values()):
             if following.get("event") == "operator":
                 plugin.end_stream()
+                await self._world.until_lost(self._story.resource)
                 return
             self._socket = self._world.socket
             await self._world.stop()
@@ -190,6 +196,7 @@ class Play:
         is_started = any(each.get("method") == "PreStartContainer" for each in later)
         plugin.before_answer = None if is_started or plugin.failures else self._deletes(name)
         count = line["request"]["container_requests"][0]["allocation_size"]
+        await self._world.until_offered(self._story.resource)
         await self._world.pod(name, self._story.resource, count)
 
     def _deletes(self, pod: str) -> Any:

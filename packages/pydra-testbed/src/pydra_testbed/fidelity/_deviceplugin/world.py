@@ -91,6 +91,20 @@ class World:
         status = (await self._node())["status"]
         return status["capacity"].get(resource, "0"), status["allocatable"].get(resource, "0")
 
+    async def until_lost(self, resource: str) -> None:
+        """Wait until the kubelet has noticed that nobody serves the resource any more."""
+        await self._until_allocatable(resource, some=False)
+
+    async def until_offered(self, resource: str) -> None:
+        """Wait until the scheduler would send pods here that ask for the resource."""
+        await self._until_allocatable(resource, some=True)
+
+    async def _until_allocatable(self, resource: str, *, some: bool) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                while self.is_running and ((await self.amounts(resource))[1] != "0") is not some:
+                    await self._pass()
+
     def define(self, names: Iterable[str]) -> None:
         """Write spec files for these CDI device names."""
         kinds: dict[str, list[str]] = {}

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+import grpc.aio
+
 from pydra_core._proto import deviceplugin_v1beta1_pb2 as messages
 from pydra_testbed.clock import Clock
 from pydra_testbed.kubelet.calls import CallObserver
@@ -58,6 +60,10 @@ class PluginClient:
             await self._link.dial(DIAL_TIMEOUT)
         except TimeoutError:
             raise PluginError("failed to dial device plugin: context deadline exceeded") from None
+        except (
+            grpc.aio.UsageError
+        ):  # an earlier plugin's end closed this one, as it bears the same name
+            raise PluginError("failed to dial device plugin: context canceled") from None
         try:
             request = messages.Empty()
             self.options = await self._link.call(OPTIONS, request, OPTIONS_TIMEOUT)
