@@ -153,7 +153,7 @@ class Deciding:
             return
         version = _version_of(body)
         if self._version and version and version != self._version:
-            _log.info("the kubelet has another version", extra={"version": version})
+            _log.info("the kubelet has another version", extra={"kubelet": version})
             self._begin_again()
         self._version = version or self._version
 

@@ -123,7 +123,7 @@ class Endpoint:
         if self._served == (path, identity(path)):
             return
         if self._served and self._served[0] == path:
-            _log.warning("socket of a resource was removed", extra={"socket": path})
+            _log.warning("socket is made again", extra={"socket": path, "why": "it was removed"})
         await self._close(0.0)
         remove_stale(path)
         server = grpc.aio.server()

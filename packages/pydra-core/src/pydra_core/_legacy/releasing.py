@@ -186,8 +186,11 @@ class Releasing:
             self._metrics.background_error(err.reason)
         if bool(text) != bool(self.problem):
             level = logging.WARNING if text else logging.INFO
-            said = "releases are not seen" if text else "releases are seen again"
-            _log.log(level, said, extra={"why": text})
+            _log.log(
+                level,
+                "releases are not seen" if text else "releases are seen again",
+                extra={"why": text},
+            )
         self.problem = text
 
 

@@ -125,7 +125,8 @@ class Service:
                 return
             self._newest = None
             if not self._is_ending:
-                _log.warning("the kubelet reads no more", extra={"resource": self._resource})
+                details = {"resource": self._resource, "why": "it ended the connection"}
+                _log.warning("the kubelet reads no more", extra=details)
                 self.on_lost()
 
         context.add_done_callback(ended)  # type: ignore[arg-type] # the stubs want a context of their own kind
