@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
@@ -32,6 +33,8 @@ from pydra_core.settings import Settings
 
 _log = logging.getLogger(__name__)
 _SHOWN = 10
+_GATHER = 0.02
+"""Seconds in which changes of holders are gathered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,7 @@ class Dual:
         self.look_again: Callable[[], None] = lambda: None
         self._parts = parts
         self._silicon = Silicon()
+        self._timer: asyncio.TimerHandle | None = None
         self._taints: Mapping[Key, tuple[Taint, ...]] = {}
         self._left_out: tuple[str, ...] = ()
         node = parts.settings.node_name
@@ -173,6 +177,13 @@ class Dual:
         self._left_out = left_out
 
     def _holders_changed(self) -> None:
+        """Look soon, once for all that changes within a moment: pods wait while they are given devices."""
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(_GATHER, self._look_at_holders)
+
+    def _look_at_holders(self) -> None:
+        self._timer = None
         ledger, driver = self._parts.journal.ledger, self._parts.driver.name
         taints = legacy_taints(driver, ledger, self._silicon)
         if taints != self._taints:
