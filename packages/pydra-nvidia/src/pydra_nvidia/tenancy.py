@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _ONE = "exclusive_process"
 """The compute mode in which nobody but MPS gets a GPU: a program that does not find its daemon fails, as it must."""
+_AGAIN = 2.0
+"""Seconds between two tries to reach a keeper that is away."""
 _OPTIONS = ("rw", "nosuid", "nodev", "rbind", "rprivate")
 
 
@@ -126,6 +128,20 @@ class Tenancy:
         for state in found:
             for claim in sorted({t.claim for t in state.tenants} - {*known}):
                 await self._evict(root, state.gpu, claim)
+
+    async def listen(self, wake: Callable[[], None]) -> None:
+        """Wake whoever looks when a daemon dies, and when the keeper comes or goes; until cancelled."""
+        seen = 0
+        while True:
+            try:
+                now = await self._keeper.news(seen)
+            except PydraError:
+                now = 0
+            if now != seen:
+                seen = now
+                wake()
+            if not now:
+                await asyncio.sleep(_AGAIN)
 
     def verdict(self, part: Part) -> Verdict:
         """How MPS is on a device."""

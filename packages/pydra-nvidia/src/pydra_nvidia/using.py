@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -104,6 +104,11 @@ class Using:
         self._shares = [(d.share_id, d.state) for d in devices if d.share_id and d.state.get(TOOK)]
         if self._tenancy:
             await self._tenancy.look(root, {claim.ref.uid for claim in held})
+
+    async def listen(self, wake: Callable[[], None]) -> None:
+        """Wake whoever looks when there is something to see; until cancelled."""
+        if self._tenancy:
+            await self._tenancy.listen(wake)
 
     def verdict(self, part: Part) -> Verdict:
         """Whether a device can be used by who shares it."""

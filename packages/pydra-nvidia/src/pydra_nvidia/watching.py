@@ -70,7 +70,7 @@ class Watching:
         self._using = using
         self._records: dict[_Key, Record] = {}
         self._links: dict[str, tuple[int, ...] | None] = {}
-        self._reports: asyncio.Queue[GpuEvent] = asyncio.Queue()
+        self._reports: asyncio.Queue[GpuEvent | None] = asyncio.Queue()
         self._xids_of: dict[str, Counter[XidClass]] = {}
 
     async def run(self, root: str) -> AsyncIterator[DeviceHealth]:
@@ -83,6 +83,8 @@ class Watching:
         """
         without = self._blame.guilty
         listening = asyncio.ensure_future(self._listen(root))
+        wake = lambda: self._reports.put_nowait(None)  # noqa: E731 (no event: look at everything)
+        sharing = asyncio.ensure_future(self._using.listen(wake))
         try:
             while True:
                 told = await self._blame.ask(nvml.health, root, _PATIENCE)
@@ -101,6 +103,7 @@ class Watching:
                         for health in self._healths(mine):
                             yield health
         finally:
+            await _ended(sharing)
             await _ended(listening)
 
     def samples(self, gpus: Iterable[Gpu]) -> Iterator[Sample]:
@@ -131,7 +134,7 @@ class Watching:
             await self._blame.find(root)
 
     async def _report(self, until: float) -> GpuEvent | None:
-        """The next report before that time."""
+        """The next report before that time; None also when it is time to look."""
         try:
             async with asyncio.timeout(max(0.0, until - time.monotonic())):
                 return await self._reports.get()

@@ -16,6 +16,7 @@ from pydra_nvidia.mps.protocol import (
     AskCapabilities,
     AskDaemons,
     AskDetach,
+    AskNews,
     ask_line,
     read_answer,
 )
@@ -76,6 +77,17 @@ class Keeper:
     async def daemons(self) -> tuple[DaemonState, ...]:
         """The state of every daemon that has tenants or should not be there, by UUID of the GPU."""
         return await self._ask(AskDaemons(), tuple[DaemonState, ...])
+
+    async def news(self, seen: int) -> int:
+        """Wait until a daemon dies.
+
+        Args:
+            seen: what was answered last; 0 the first time, which is answered at once.
+
+        Returns:
+            Another number after a death, and from another keeper; the same one after about a minute.
+        """
+        return await self._ask(AskNews(seen), int)
 
     async def _ask(self, ask: Ask, kind: type[_T]) -> _T:
         try:

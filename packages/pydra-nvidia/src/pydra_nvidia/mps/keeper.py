@@ -9,7 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from pydra_nvidia.mps.folders import gpu_folder, gpu_folders
-from pydra_nvidia.mps.protocol import Ask, AskAttach, AskCapabilities, AskDetach
+from pydra_nvidia.mps.news import News
+from pydra_nvidia.mps.protocol import Ask, AskAttach, AskCapabilities, AskDetach, AskNews
 from pydra_nvidia.mps.shared_gpu import SharedGpu
 from pydra_nvidia.mps.tool import Tool
 from pydra_nvidia.mps.values import DaemonState
@@ -22,7 +23,8 @@ class MpsKeeper:
 
     def __init__(self, folder: Path, find_tool: Callable[[], Tool], patience: float) -> None:
         self._folder = folder
-        self._new = partial(SharedGpu, find_tool=find_tool, patience=patience)
+        self._news = News()
+        self._new = partial(SharedGpu, find_tool=find_tool, patience=patience, died=self._news.tell)
         self._gpus: dict[str, SharedGpu] = {}
 
     async def recover(self) -> None:
@@ -43,7 +45,13 @@ class MpsKeeper:
             return await self._gpu(ask.gpu.uuid).attach(ask.gpu, ask.tenant)
         if isinstance(ask, AskDetach):
             return await self._gpu(ask.gpu).detach(ask.claim)
+        if isinstance(ask, AskNews):
+            return await self._news.after(ask.seen)
         return await self._daemons()
+
+    def stop(self) -> None:
+        """Keep nobody waiting for news."""
+        self._news.end()
 
     async def close(self) -> None:
         """Leave daemons with tenants as they are, and end the others."""

@@ -54,7 +54,14 @@ class AskDaemons(_Line, frozen=True, tag_field="do", tag="daemons"):
     version: int = VERSION
 
 
-Ask = AskCapabilities | AskAttach | AskDetach | AskDaemons
+class AskNews(_Line, frozen=True, tag_field="do", tag="news"):
+    """Did a daemon die since this number was told? Answered when one does."""
+
+    seen: int
+    version: int = VERSION
+
+
+Ask = AskCapabilities | AskAttach | AskDetach | AskDaemons | AskNews
 
 
 class Refusal(_Line, frozen=True):

@@ -72,6 +72,7 @@ class Serving:
         finally:
             self._path.unlink(missing_ok=True)
             server.close()
+            self._keeper.stop()
             if self._busy:
                 await asyncio.wait(self._busy, timeout=self._grace)
             for task in self._busy:

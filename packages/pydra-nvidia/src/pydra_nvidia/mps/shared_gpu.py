@@ -35,8 +35,15 @@ _LOST = "whose programs run there is not known any more, since the roster was lo
 class SharedGpu:
     """The keeper of one GPU."""
 
-    def __init__(self, folder: GpuFolder, find_tool: Callable[[], Tool], patience: float) -> None:
+    def __init__(
+        self,
+        folder: GpuFolder,
+        find_tool: Callable[[], Tool],
+        patience: float,
+        died: Callable[[], None],
+    ) -> None:
         self._folder = folder
+        self._died_now = died
         self._find_tool = find_tool
         self._patience = patience
         self._lock = asyncio.Lock()
@@ -239,6 +246,7 @@ class SharedGpu:
         self._why = ": ".join(filter(None, (self._daemon.why if self._daemon else "", words)))
         extra = {"gpu": self._folder.uuid, "why": self._why, "tenants": len(self._members)}
         _log.error("MPS daemon died", extra=extra)
+        self._died_now()
 
     def _died(self) -> DeviceError:
         names = ", ".join(dict.fromkeys(m.tenant.name for m in self._members))
