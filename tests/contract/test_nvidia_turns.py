@@ -35,7 +35,9 @@ async def test_time_slices_are_set_and_undone_for_the_claims_that_ask_for_them(n
     assert "admin access changes nothing" in await error(driver.prepare, meddler)
     assert await error(driver.unprepare, meddler) == ""
     assert await error(driver.unprepare, plain) == ""
-    assert len(host.smi_calls) == 2  # a prepare that was refused before it began has nothing to undo
+    assert (
+        len(host.smi_calls) == 2
+    )  # a prepare that was refused before it began has nothing to undo
     assert await error(driver.unprepare, turns) == ""
     assert host.smi_calls[2:] == (called(host, 0, 0), called(host, 1, 0))
     assert host.gpus[0].state.compute_mode == 3
@@ -104,7 +106,12 @@ async def test_what_this_driver_does_not_do_is_refused_with_the_reason(nvidia):
     driver = await nvidia.serve()
     gpu, mig = "gpu-0", "gpu-1-mig-1g10gb-19-0"
     for device, parameters, admin, says in (
-        (gpu, {"kind": "GpuConfig", **MPS}, False, "sharing.strategy: no MPS daemons are run on this node"),
+        (
+            gpu,
+            {"kind": "GpuConfig", **MPS},
+            False,
+            "sharing.strategy: no MPS daemons are run on this node",
+        ),
         (gpu, {"kind": "VfioDeviceConfig"}, False, "kind: this driver hands no GPUs to virtual"),
         (gpu, {"kind": "MigDeviceConfig"}, False, "kind: it is a whole GPU; take GpuConfig"),
         (mig, slices_of("Long"), False, "kind: it is a MIG device; take MigDeviceConfig"),
