@@ -80,9 +80,10 @@ class Listing:
         self._readers.get(resource, set()).discard(news)
 
     def close(self) -> None:
-        """Look no more."""
+        """Leave out the look that is due; whoever serves again looks at all, or asks for another."""
         if self._timer:
             self._timer.cancel()
+            self._timer = None
 
     def _index(self) -> None:
         self._units_of, self._units_of_share, self._beside = {}, {}, {}

@@ -69,8 +69,10 @@ class Ledger:
         """Grows with each record: whether anything happened since somebody looked."""
 
     def apply(self, record: Record) -> None:
-        """Move on by one record. Idempotent, so a log may be replayed from any earlier point."""
-        self.version += 1
+        """Move on by one record. Idempotent, so a log may be replayed from any earlier point.
+
+        The version is the last to change: others read meanwhile, and must look again if they saw half of it.
+        """
         self._drop(record.uid)
         if isinstance(record, Prepared):
             self._prepared[record.uid] = record
@@ -81,6 +83,7 @@ class Ledger:
                 holders = self._holders.setdefault((use.pool, use.device), _Holders())
                 holders.set(use.share_id, record.uid, is_legacy=bool(record.resource))
                 self._note(use, record)
+        self.version += 1
 
     def prepared(self, uid: str) -> Prepared | None:
         return self._prepared.get(uid)
@@ -157,7 +160,7 @@ class Ledger:
 
     def _note(self, use: DeviceUse, record: Prepared | Intent) -> None:
         device = (use.pool, use.device)
-        self._recent.append(Change(self.version, device, use.share_id, bool(record.resource)))
+        self._recent.append(Change(self.version + 1, device, use.share_id, bool(record.resource)))
 
 
 def _busy(use: DeviceUse, owner: Prepared | Intent) -> DeviceBusyError:
