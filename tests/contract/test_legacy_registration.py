@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 
 import grpc
 import legacy_world
@@ -39,6 +40,16 @@ async def test_after_a_kubelets_restart_each_resource_is_served_and_registered_a
 async def test_whoever_is_let_go_by_a_kubelet_that_lives_registers_again(world, kubelet):
     await started(world)
     await (await kubelet.plugin(CARD)).close()
+    again = await kubelet.plugin(CARD, after=1)
+    assert len(await again.allocate(["card-0"])) == 1
+
+
+async def test_whoever_is_let_go_and_then_refused_tries_again(world, kubelet):
+    driver = await started(world)
+    cards = await kubelet.plugin(CARD)
+    kubelet.refuses = 2
+    await cards.close()
+    await driver.says("the kubelet refused it: not now")
     again = await kubelet.plugin(CARD, after=1)
     assert len(await again.allocate(["card-0"])) == 1
 
@@ -129,6 +140,23 @@ async def test_after_a_reboot_a_container_starts_although_nothing_is_allocated_a
     again = await kubelet.plugin(CARD, after=1)
     await again.pre_start("card-0")
     assert world.spec_files() == files
+
+
+async def test_what_a_pod_gets_after_a_reboot_is_known_to_be_given_since(world, kubelet):
+    """Else whoever looks for releases takes it for an old pod's, and does not wait for the new one's admission."""
+    boot = world.root / "boot_id"
+    boot.write_text("one")
+    driver = await started(world, BOOT_ID_FILE=str(boot))
+    await (await kubelet.plugin(CARD)).allocate(["card-0"])
+    await driver.stop()
+    boot.write_text("two")
+    await started(world, BOOT_ID_FILE=str(boot))
+    again = await kubelet.plugin(CARD, after=1)
+    before = int(time.clock_gettime(time.CLOCK_BOOTTIME) * 1000)
+    await again.allocate(["card-0"])
+    (record,) = look_at(world.root / "kubelet" / "plugins" / DRIVER / "journal").held
+    assert record.boot == "two"
+    assert record.given >= before
 
 
 async def test_a_container_starts_although_the_journal_was_lost(world, kubelet):

@@ -124,11 +124,7 @@ class Holdings:
             for ref, given in zip(refs, await self._each(refs, deadline), strict=True):
                 known = before[ref.uid]
                 if known and not known.adopted and _differs(known, given):
-                    raise DeviceError(
-                        f"claim {ref}: is prepared in another way than when its pod was admitted, and the kubelet keeps"
-                        " what it was told then; delete the pod, so that a new one is admitted",
-                        device=ref.name,
-                    )
+                    raise _otherwise(ref)
 
     def held(self) -> tuple[Held, ...]:
         """All IDs that pods have by the journal, those that are being given or undone among them."""
@@ -222,7 +218,11 @@ class Holdings:
         return unit
 
     def _claim(self, ref: ClaimRef) -> Claim:
-        return self._unit(ref).claim
+        """What is prepared for an ID; never other devices than its pod was told of, or its container would have those."""
+        unit, known = self._unit(ref), self._journal.ledger.prepared(ref.uid)
+        if known and not known.adopted and _places(known.uses) != _places(unit.uses):
+            raise _otherwise(ref)
+        return unit.claim
 
     def _held(self, record: Prepared | Intent) -> Held:
         is_known = isinstance(record, Prepared) and record.boot == self._boot
@@ -241,6 +241,14 @@ class Holdings:
 def _check(ref: ClaimRef, answer: Answer) -> None:
     if answer.error:
         raise HostError(answer.error, device=ref.name)
+
+
+def _otherwise(ref: ClaimRef) -> DeviceError:
+    return DeviceError(
+        f"claim {ref}: is prepared in another way than when its pod was admitted, and the kubelet keeps what it was"
+        " told then; delete the pod, so that a new one is admitted",
+        device=ref.name,
+    )
 
 
 def _differs(before: Prepared, after: Prepared) -> bool:

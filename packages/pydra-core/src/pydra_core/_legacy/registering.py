@@ -145,7 +145,7 @@ class Endpoint:
         now = time.monotonic()
         if now < self._not_before:
             return
-        self._is_lost = False
+        self._is_lost, self._known_to = False, None  # what is refused now is tried again
         self._not_before = now + self._pause
         self._pause = min(self._pause * 2, _LONGEST_PAUSE)
         try:

@@ -73,11 +73,15 @@ class Entries:
         return not record.resource or self.changed(record)
 
 
-def given_again(uid: str) -> Callable[[Ledger], Sequence[Record]]:
-    """Note that a container gets what is prepared already: whoever would release it must look anew."""
+def given_again(uid: str, boot: str) -> Callable[[Ledger], Sequence[Record]]:
+    """Note that a container gets what is prepared already: whoever would release it must look anew.
+
+    `boot` is the node's boot ID, without which the time would tell nothing.
+    """
 
     def note(ledger: Ledger) -> Sequence[Record]:
         known = ledger.prepared(uid)
-        return [msgspec.structs.replace(known, given=milliseconds())] if known else []
+        again = known and msgspec.structs.replace(known, given=milliseconds(), boot=boot)
+        return [again] if again else []
 
     return note

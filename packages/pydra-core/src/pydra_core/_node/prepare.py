@@ -148,7 +148,8 @@ class ClaimPath:
         if prepared and self._still_holds(prepared):
             self._specs.ensure(prepared)
             if ref.resource:
-                await self._journal.transact(given_again(ref.uid), durable=False)
+                again = given_again(ref.uid, self._instances.boot)
+                await self._journal.transact(again, durable=False)
             return prepared.answers
         begun = ledger.intent(ref.uid)
         if begun and (begun.answers or begun.instance != self._instances.me):
