@@ -89,21 +89,23 @@ def test_the_shortest_log_leads_to_the_same_state():
     again.check_free("x", [DeviceUse("node", "card-b")])
 
 
-class Looked(tuple):
-    """Uses of a device, and what the ledger says of its version while they are taken in by the journal's thread."""
+class Looked:
+    """Uses of a device, and the ledger's version while the journal's thread takes them in."""
+
+    def __init__(self, ledger, *uses):
+        self.ledger, self.uses = ledger, uses
 
     def __iter__(self):
         self.seen = self.ledger.version
-        return super().__iter__()
+        return iter(self.uses)
 
 
 @pytest.mark.parametrize("released", [False, True], ids=["given", "released"])
 def test_whoever_looks_while_a_record_is_taken_in_sees_its_changes_the_next_time(released):
     ledger = Ledger()
-    uses = Looked((DeviceUse("node-1", "card-0"),))
-    uses.ledger = ledger
+    uses = Looked(ledger, DeviceUse("node-1", "card-0"))
     ledger.apply(Prepared("a", "default", "a", uses, ()))
     if released:
         ledger.apply(Released("a"))
-    (change,) = {each for each in ledger.since(uses.seen)}
+    (change,) = ledger.since(uses.seen)
     assert change.device == ("node-1", "card-0")

@@ -121,6 +121,7 @@ class LegacySide:
         except Exception as err:
             cause = str(err) if isinstance(err, PydraError) else f"{type(err).__name__}: {err}"
             self._fault = f"driver {self._driver.name}: resources failed: {cause}"
+            self._asked = None  # what it says next counts, also if that is what it said before
             raise
         self._asked = asked
         fault = "; ".join(offer.faults)

@@ -9,7 +9,7 @@ import msgspec
 from pydra_core._node.checks import uses_of
 from pydra_core._state.instances import Instances, milliseconds
 from pydra_core._state.ledger import Ledger
-from pydra_core._state.records import DeviceAnswer, Intent, Prepared, Record
+from pydra_core._state.records import DeviceAnswer, DeviceUse, Intent, Prepared, Record
 from pydra_core._state.spec_files import SpecFiles
 from pydra_core._values import Claim, PreparedDevice
 from pydra_core.driver import Driver
@@ -85,3 +85,8 @@ def given_again(uid: str, boot: str) -> Callable[[Ledger], Sequence[Record]]:
         return [again] if again else []
 
     return note
+
+
+def taken_whole(known: Prepared, uses: tuple[DeviceUse, ...]) -> Sequence[Record]:
+    """Hold all devices of a claim that was read back from its spec file, which does not tell those without edits."""
+    return [] if known.uses == uses else [msgspec.structs.replace(known, uses=uses)]

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from pydra_core._api.claims import Claims
 from pydra_core._node.checks import check_answer, check_uid, uses_of
-from pydra_core._node.entries import Entries, given_again
+from pydra_core._node.entries import Entries, given_again, taken_whole
 from pydra_core._node.works import Answer, Works, error_text
 from pydra_core._state.instances import Instances
 from pydra_core._state.journal import Journal
@@ -225,7 +225,7 @@ class ClaimPath:
     async def _reserve(self, claim: Claim) -> None:
         """Write the intent with the reserved devices; it must be on disk only if hardware will change.
 
-        A claim that is prepared, and has to be prepared again, holds its devices already.
+        A claim that is prepared, and has to be prepared again, holds its devices already, as far as they are known.
         """
         changes = self._driver.changes(claim)
 
@@ -240,7 +240,7 @@ class ClaimPath:
                 raise type(err)(f"claim {claim.ref}: {err}", **err.fields) from None
             before = ledger.prepared(claim.uid)
             if before and not changes and not self._entries.changed(before):
-                return []
+                return taken_whole(before, uses)
             begun = ledger.intent(claim.uid)
             as_is = self._entries.is_as_is(claim) and not (begun and self._entries.changed(begun))
             known = Prepared(

@@ -1,0 +1,279 @@
+"""Who has which device IDs, on a claim path and a journal of their own: given, given again, let go of, read back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from pydra_cdi import ContainerEdits
+from pydra_core import Claim, Device, Driver, Inventory, PreparedDevice
+from pydra_core._api.claims import Claims
+from pydra_core._legacy.holding import Holdings
+from pydra_core._legacy.listing import Listing
+from pydra_core._legacy.marks import Silicon
+from pydra_core._legacy.side import LegacySide
+from pydra_core._legacy.units import Offer, Offering
+from pydra_core._node.prepare import ClaimPath
+from pydra_core._state.instances import ALONE, Instances
+from pydra_core._state.journal import Journal
+from pydra_core._state.records import DeviceUse, Prepared
+from pydra_core._state.spec_files import SpecFiles
+from pydra_core._telemetry.metrics import Metrics
+from pydra_core.errors import DeviceGoneError, HostError
+from pydra_core.resources import Resource, ResourceDevice
+from pydra_core.settings import load
+
+NODE, CARD = "node-1", "acme.example/card"
+CARDS = Inventory(*(Device(f"card-{n}") for n in range(4)))
+
+
+class Cards(Driver):
+    name = "card.acme.example"
+
+    def __init__(self):
+        super().__init__()
+        self.stands_for = {f"id-{n}": (f"card-{n}",) for n in range(3)}
+        self.mistake = ""
+        self.bad = ""
+        self.slow = {}
+
+    async def discover(self) -> Inventory:
+        return CARDS
+
+    def resources(self, inventory):
+        assert inventory is CARDS
+        if self.mistake:
+            raise RuntimeError(self.mistake)
+        units = (ResourceDevice(id=i, devices=d) for i, d in self.stands_for.items())
+        return [Resource(CARD, tuple(units))]
+
+    async def prepare(self, claim: Claim) -> list[PreparedDevice]:
+        for each in claim.allocations:
+            if event := self.slow.get(each.device):
+                await event.wait()
+            if each.device == self.bad:
+                raise RuntimeError("on fire")
+        return [a.prepared(ContainerEdits(env=[f"CARD={a.device}"])) for a in claim.allocations]
+
+
+class Node:
+    """One driver's holdings; `again` is what the next process finds."""
+
+    def __init__(self, folder, boot="one"):
+        self.folder, self.latest = folder, self
+        self.driver, self.metrics = Cards(), Metrics("card.acme.example")
+        self.journal = Journal(folder / "journal")
+        instances = Instances(self.journal.locks, ALONE, boot)
+        self.specs = SpecFiles(folder / "cdi", self.driver.name, NODE)
+        claims = Claims(None, self.driver.name, None)  # the API server is asked for nothing
+        self.claims = ClaimPath(
+            self.driver, claims, self.journal, instances, self.specs, self.metrics
+        )
+        self.offering = Offering(self.driver.name, NODE)
+        self.holdings = Holdings(self.claims, self.journal, self.offering, boot)
+        self.offers()
+
+    def offers(self):
+        resources = self.driver.resources(CARDS)
+        self.holdings.offer = self.offering.make(resources, CARDS, Offer())
+
+    async def allocate(self, *ids, **more):
+        return await self.holdings.allocate(CARD, ids, time.monotonic() + 10, **more)
+
+    async def ensure(self, *ids):
+        await self.holdings.ensure(CARD, ids, time.monotonic() + 10)
+
+    def has(self):
+        return {held.id: [device for _, device in held.keys] for held in self.holdings.held()}
+
+    async def again(self, boot="one"):
+        await self.journal.close()
+        self.latest = Node(self.folder, boot)
+        return self.latest
+
+
+@pytest.fixture
+async def node(tmp_path):
+    made = Node(tmp_path)
+    yield made
+    await made.latest.journal.close()
+
+
+def now():
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+async def test_what_is_given_is_held_since_then_and_since_it_was_given_again(node):
+    before = now()
+    await node.allocate("id-0")
+    (first,) = node.holdings.held()
+    assert (first.resource, first.id, first.keys) == (CARD, "id-0", ((NODE, "card-0"),))
+    assert before - 1 < first.since <= now()
+    while now() < first.since + 0.01:  # noqa: ASYNC110 (a clock)
+        await asyncio.sleep(0)
+    await node.allocate("id-0")
+    (second,) = node.holdings.held()
+    assert second.since > first.since
+    assert await node.holdings.release(first) == ""
+    assert node.has() == {"id-0": ["card-0"]}
+    assert await node.holdings.release(second) == ""
+    assert node.has() == {}
+
+
+async def test_what_was_released_already_is_released_without_a_word(node):
+    await node.allocate("id-0")
+    (held,) = node.holdings.held()
+    assert [await node.holdings.release(held) for _ in range(2)] == ["", ""]
+
+
+async def test_what_another_boot_gave_has_no_time_until_it_is_given_again(node):
+    await node.allocate("id-0")
+    later = await node.again("two")
+    assert [held.since for held in later.holdings.held()] == [0.0]
+    (old,) = later.holdings.held()
+    await later.ensure("id-0")
+    assert [held.since > 0 for held in later.holdings.held()] == [True]
+    assert await later.holdings.release(old) == ""
+    assert later.has() == {"id-0": ["card-0"]}
+
+
+async def test_what_fails_undoes_what_it_began_and_nothing_else(node):
+    await node.allocate("id-0")
+    node.driver.bad = "card-2"
+    with pytest.raises(HostError, match="on fire"):
+        await node.allocate("id-0", "id-1", "id-2")
+    assert node.has() == {"id-0": ["card-0"]}
+
+
+async def test_an_answer_that_is_of_no_use_undoes_it_too(node):
+    def refuse(given):
+        assert [record.name for record in given] == ["id-1", "id-0"]
+        raise HostError("of no use")
+
+    with pytest.raises(HostError, match="of no use"):
+        await node.allocate("id-1", "id-0", check=refuse)
+    assert node.has() == {}
+
+
+async def test_an_allocation_that_is_cancelled_leaves_nothing(node):
+    node.driver.slow["card-0"] = asyncio.Event()
+    call = asyncio.ensure_future(node.allocate("id-0"))
+    while not node.has():  # noqa: ASYNC110 (the journal's thread)
+        await asyncio.sleep(0)
+    call.cancel()
+    await asyncio.sleep(0)
+    node.driver.slow["card-0"].set()
+    await asyncio.gather(call, return_exceptions=True)
+    await node.holdings.close()
+    assert node.has() == {}
+
+
+async def test_a_release_waits_for_the_allocation_that_is_under_way_and_then_leaves_it(node):
+    node.driver.slow["card-0"] = asyncio.Event()
+    call = asyncio.ensure_future(node.allocate("id-0"))
+    while not node.has():  # noqa: ASYNC110 (the journal's thread)
+        await asyncio.sleep(0)
+    (begun,) = node.holdings.held()
+    assert begun.since == 0.0
+    release = asyncio.ensure_future(node.holdings.release(begun))
+    await asyncio.sleep(0)
+    node.driver.slow["card-0"].set()
+    await call
+    assert await release == ""
+    assert node.has() == {"id-0": ["card-0"]}
+
+
+async def test_an_id_that_stands_for_other_devices_gives_those_to_the_next_pod_alone(node):
+    await node.allocate("id-0")
+    node.driver.stands_for["id-0"] = ("card-3",)
+    node.offers()
+    await node.ensure("id-0")
+    assert node.has() == {"id-0": ["card-0"]}
+    await node.allocate("id-0")
+    assert node.has() == {"id-0": ["card-3"]}
+
+
+async def test_an_id_that_is_offered_no_more_is_gone_for_new_pods_and_stays_with_the_old(node):
+    await node.allocate("id-0")
+    del node.driver.stands_for["id-0"]
+    node.offers()
+    await node.ensure("id-0")
+    with pytest.raises(DeviceGoneError, match="does not offer it"):
+        await node.allocate("id-0")
+    assert node.has() == {"id-0": ["card-0"]}
+
+
+def lost(node):
+    """The journal knows as much as a spec file tells: not that it is of a pod."""
+    (known,) = node.journal.ledger.all_prepared()
+    return Prepared(
+        known.uid, "", "", known.uses, known.answers, known.spec, adopted=True, boot=known.boot
+    )
+
+
+async def test_what_was_read_back_from_a_spec_file_is_a_pods_again_by_its_uid(node):
+    await node.allocate("id-0")
+    adopted = lost(node)
+    stranger = Prepared("claim-1", "", "", (DeviceUse(NODE, "card-3"),), (), adopted=True)
+    await node.journal.transact(lambda _: [adopted, stranger], durable=False)
+    assert node.has() == {}
+    await node.holdings.adopt()
+    assert node.has() == {"id-0": ["card-0"]}
+    await node.ensure("id-0")
+    (held,) = node.holdings.held()
+    assert held.since > 0
+
+
+async def test_a_device_without_edits_that_a_spec_file_did_not_tell_is_nobody_elses_meanwhile(node):
+    node.driver.stands_for["id-0"] = ("card-0", "card-3")
+    node.driver.stands_for["id-3"] = ("card-3",)
+    node.offers()
+    await node.allocate("id-0")
+    adopted = lost(node)
+    part = Prepared(
+        adopted.uid, "", "", adopted.uses[:1], adopted.answers[:1], adopted.spec, adopted=True
+    )
+    await node.journal.transact(lambda _: [part], durable=False)
+    await node.holdings.adopt()
+    node.driver.slow["card-0"] = asyncio.Event()
+    call = asyncio.ensure_future(node.allocate("id-0"))
+    await settled(node)
+    with pytest.raises(HostError, match="still in the hands of a pod"):
+        await node.holdings.allocate(CARD, ["id-3"], time.monotonic() + 0.2)
+    node.driver.slow["card-0"].set()
+    await call
+    assert node.has() == {"id-0": ["card-0", "card-3"]}
+
+
+async def settled(node):
+    """Wait until everything that needs no driver has been done."""
+    for _ in range(3):
+        await node.journal.transact(lambda _: [], durable=False)
+
+
+@pytest.fixture
+async def side(node):
+    settings = load(None, {"NODE_NAME": NODE, "KUBELET_ROOT": str(node.folder)}, {})
+    listing = Listing(lambda: node.journal.ledger, frozenset, Silicon())
+    made = LegacySide(
+        node.driver, settings, node.claims, node.journal, "one", listing, node.metrics
+    )
+    made.wanted = lambda: True
+    yield made
+    listing.close()
+
+
+async def test_a_mistake_in_what_the_driver_offers_is_shown_until_it_is_mended(node, side):
+    """Also when the driver then says what it said before."""
+    for mistake in ("", "no idea", ""):
+        node.driver.mistake = mistake
+        side.found(CARDS)
+        following = asyncio.ensure_future(side.follow())
+        await asyncio.sleep(0)
+        assert side.problem.endswith(mistake)
+        assert bool(side.problem) == bool(mistake)
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+    assert side.offers((CARD, "id-0"))
