@@ -93,3 +93,4 @@ def test_a_pod_is_refused_a_part_of_what_a_claim_has_and_the_holder_is_named(sil
 def test_within_one_side_the_counters_are_its_own_business(silicon):
     silicon.check_free(ledger(claim_has("b", "part-0a")), uses("part-0b"), "")
     silicon.check_free(ledger(pod_has("a", "part-0a")), uses("part-0b"), GPU)
+    silicon.check_free(ledger(pod_has("a", "part-0a")), uses("part-0b"), "acme.example/part")

@@ -109,3 +109,23 @@ def test_whoever_looks_while_a_record_is_taken_in_sees_its_changes_the_next_time
         ledger.apply(Released("a"))
     (change,) = ledger.since(uses.seen)
     assert change.device == ("node-1", "card-0")
+
+
+def test_changes_of_which_a_part_is_forgotten_are_too_long_ago_to_tell():
+    ledger = Ledger()
+    uses = tuple(DeviceUse("node-1", f"card-{n}") for n in range(2000))
+    ledger.apply(Prepared("a", "default", "a", uses, ()))
+    assert ledger.since(0) is None
+    assert ledger.since(ledger.version) == ()
+
+
+@pytest.mark.parametrize("is_legacy", [False, True])
+def test_shares_of_claims_and_of_pods_exclude_each_other_and_those_of_one_side_do_not(is_legacy):
+    ledger = Ledger()
+    resource = "" if is_legacy else "acme.example/seat"
+    theirs = Prepared("a", "", "a", (DeviceUse("node-1", "card-0", "a"),), (), resource=resource)
+    ledger.apply(theirs)
+    wanted = (DeviceUse("node-1", "card-0", "b"),)
+    with pytest.raises(DeviceBusyError):
+        ledger.check_free("b", wanted, is_legacy=is_legacy)
+    ledger.check_free("b", wanted, is_legacy=not is_legacy)

@@ -195,6 +195,14 @@ async def test_an_id_that_stands_for_other_devices_gives_those_to_the_next_pod_a
     assert node.has() == {"id-0": ["card-3"]}
 
 
+async def test_an_id_that_stands_for_one_device_more_gives_all_to_the_next_pod(node):
+    await node.allocate("id-0")
+    node.driver.stands_for["id-0"] = ("card-0", "card-3")
+    node.offers()
+    (given,) = await node.allocate("id-0")
+    assert [each.device for each in given.answers] == ["card-0", "card-3"]
+
+
 async def test_an_id_that_is_offered_no_more_is_gone_for_new_pods_and_stays_with_the_old(node):
     await node.allocate("id-0")
     del node.driver.stands_for["id-0"]

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from pydra_core import Consumption, CounterSet, Device, Inventory
+from pydra_core import Consumption, CounterSet, Device, Inventory, Taint
 from pydra_core._api.pools import local_pools
 from pydra_core._legacy import listing as module
 from pydra_core._legacy.listing import Listing
@@ -18,15 +18,17 @@ from pydra_core._state.records import DeviceUse, Prepared, Released
 from pydra_core.resources import Resource, ResourceDevice
 
 NODE, CARD, SEAT = "node-1", "acme.example/card", "acme.example/seat"
+ALIAS = "acme.example/alias"
 PART = Consumption("chip", {"halves": "1"})
 INVENTORY = Inventory(
     Device("card-0"),
     Device("card-1"),
     Device("half-a", consumes=(PART,)),
     Device("half-b", consumes=(PART,)),
+    Device("worn", taints=(Taint(key="acme.example/worn"),)),
     counter_sets=(CounterSet("chip", {"halves": "2"}),),
 )
-NAMES = [device.name for device in INVENTORY.devices]
+NAMES = [device.name for device in INVENTORY.devices if not device.taints]
 RESOURCES = [
     Resource(CARD, tuple(ResourceDevice(id=name, devices=(name,)) for name in NAMES)),
     Resource(
@@ -85,6 +87,24 @@ async def test_a_whole_device_is_unhealthy_as_its_seats_are_while_a_pod_has_a_se
     for name in ("s0", "s1"):
         node.ledger.apply(Released(node.offer.units[SEAT][name].ref.uid))
     assert await node.unhealthy() == (set(), {CARD})
+
+
+async def test_a_seat_that_two_resources_offer_is_unhealthy_in_the_one_while_a_pod_has_it_of_the_other(
+    node,
+):
+    other = Resource(ALIAS, (ResourceDevice(id="a0", devices=("card-0",), share="0"),))
+    offering = Offering("card.acme.example", NODE)
+    node.listing.take(offering.make([*RESOURCES, other], INVENTORY, Offer()))
+    uses = node.offer.units[SEAT]["s0"].uses
+    ref = offering.ref(ALIAS, "a0")
+    node.ledger.apply(Prepared(ref.uid, "", "a0", uses, (), resource=ALIAS))
+    assert await node.unhealthy() == ({"s0", "card-0"}, {CARD, SEAT})
+
+
+async def test_what_the_driver_taints_is_unhealthy(node):
+    worn = Resource(CARD, (ResourceDevice(id="worn", devices=("worn",)),))
+    node.listing.take(Offering("card.acme.example", NODE).make([worn], INVENTORY, Offer()))
+    assert await node.unhealthy() == ({"worn"}, set())
 
 
 async def test_seats_are_unhealthy_while_a_pod_has_the_device(node):
