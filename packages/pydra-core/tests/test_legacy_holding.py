@@ -166,7 +166,7 @@ async def test_an_allocation_that_is_cancelled_leaves_nothing(node):
     await asyncio.sleep(0)
     node.driver.slow["card-0"].set()
     await asyncio.gather(call, return_exceptions=True)
-    await node.holdings.close()
+    await node.holdings.close(10.0)
     assert node.has() == {}
 
 
