@@ -232,6 +232,57 @@ async def test_a_pod_can_go_while_the_keeper_is_away_and_is_taken_off_when_it_is
     await until(lambda: mode(nvidia), lambda found: found == DEFAULT)
 
 
+async def test_a_lost_gpu_under_mps_holds_no_pod_back(node):
+    nvidia = await node(**BOTH)
+    claim = await share(nvidia, 1, memory="8Gi", sms=33)
+    assert await error(nvidia.driver.prepare, claim) == ""
+    nvidia.host.lose(0)
+    assert await error(nvidia.driver.unprepare, claim) == ""
+    assert await tenants(nvidia) == set()
+    assert "a GPU that is gone is not set back" in nvidia.driver.logged()
+
+
+async def test_with_mps_switched_off_the_last_to_leave_gives_the_gpu_back(node):
+    nvidia = await node(**BOTH)
+    claims = [await share(nvidia, number, memory="8Gi", sms=32) for number in (1, 2)]
+    for claim in claims:
+        assert await error(nvidia.driver.prepare, claim) == ""
+    await ended(nvidia.driver)
+    await nvidia.mps.kill()
+    nvidia.driver = await serve(nvidia, NVIDIA_MPS="off", NVIDIA_SHARES="memory")
+    assert await error(nvidia.driver.unprepare, claims[0]) == ""
+    assert mode(nvidia) == EXCLUSIVE
+    assert await error(nvidia.driver.unprepare, claims[1]) == ""
+    assert mode(nvidia) == DEFAULT
+
+
+async def test_while_the_keeper_is_away_only_gpus_with_tenants_are_said_to_have_no_daemon(node):
+    nvidia = await node(NVIDIA_SHARES="memory,sms")
+    one, two = [await share(nvidia, n, f"gpu-{n}", memory="8Gi", sms=32) for n in (1, 2)]
+    for claim in (one, two):
+        assert await error(nvidia.driver.prepare, claim) == ""
+    assert await error(nvidia.driver.unprepare, one) == ""
+    await nvidia.mps.kill()
+    await until(nvidia.taints)
+    assert await nvidia.taints() == {"gpu-2": "MpsKeeperGone"}
+    assert await error(nvidia.driver.unprepare, two) == ""
+    assert mode(nvidia, 2) == DEFAULT
+
+
+async def test_a_claim_that_comes_while_another_leaves_finds_and_leaves_the_gpu_as_it_was(node):
+    nvidia = await node(**BOTH)
+    before = await share(nvidia, 1, memory="8Gi", sms=32)
+    assert await error(nvidia.driver.prepare, before) == ""
+    for number in range(2, 7):
+        after = await share(nvidia, number, memory="8Gi", sms=32)
+        left, came = error(nvidia.driver.unprepare, before), error(nvidia.driver.prepare, after)
+        assert await asyncio.gather(left, came) == ["", ""]
+        assert mode(nvidia) == EXCLUSIVE
+        before = after
+    assert await error(nvidia.driver.unprepare, before) == ""
+    assert mode(nvidia) == DEFAULT
+
+
 async def test_programs_of_a_whole_gpu_share_it_by_mps_as_upstreams_api_says(node):
     nvidia = await node()
     limits = {"defaultActiveThreadPercentage": 50, "defaultPinnedDeviceMemoryLimit": "10Gi"}

@@ -156,9 +156,52 @@ async def test_turns_on_a_shared_gpu_are_of_one_length_and_end_with_the_last_who
     assert len(host.smi_calls) == 2
     assert await error(driver.unprepare, two) == ""
     assert host.smi_calls[2].split()[-1] == "0"
-    assert host.gpus[0].state.compute_mode == 3
+    assert host.gpus[0].state.compute_mode == 0  # one is left whose programs take turns
     assert await error(driver.unprepare, plain) == ""
     assert len(host.smi_calls) == 3
+    assert host.gpus[0].state.compute_mode == 3
+
+
+async def test_the_compute_mode_is_set_back_with_the_last_share_whoever_came_first(nvidia):
+    host = nvidia.build("t4x1")
+    host.gpus[0].state.compute_mode = 3
+    driver = await nvidia.serve(NVIDIA_SHARES="4")
+    claims = [await claimed(nvidia, share("gpu-0", number, shares=1)) for number in (1, 2, 3)]
+    for claim in claims:
+        assert await error(driver.prepare, claim) == ""
+    for claim in claims[:2]:
+        assert await error(driver.unprepare, claim) == ""
+        assert host.gpus[0].state.compute_mode == 0
+    assert await error(driver.unprepare, claims[2]) == ""
+    assert host.gpus[0].state.compute_mode == 3
+
+
+async def test_all_shares_of_a_claim_on_a_gpu_count_and_agree(nvidia):
+    nvidia.build("t4x1")
+    driver = await nvidia.serve(NVIDIA_SHARES="4")
+    held = await claimed(nvidia, share("gpu-0", 1, shares=2))
+    assert await error(driver.prepare, held) == ""
+    both = await claimed(nvidia, *(share("gpu-0", number, shares=1) for number in (2, 3)))
+    three = await claimed(nvidia, share("gpu-0", 4, shares=1), share("gpu-0", 5, shares=2))
+    assert "3 of 4 shares were given to it, and 2 are still" in await error(driver.prepare, three)
+    assert await error(driver.prepare, both) == ""
+    for claim in (held, both):
+        assert await error(driver.unprepare, claim) == ""
+    assert await error(driver.prepare, three) == ""
+
+
+async def test_what_was_taken_under_other_settings_may_be_all_there_is(nvidia):
+    nvidia.build("t4x1")
+    driver = await nvidia.serve(NVIDIA_SHARES="4")
+    old = await claimed(nvidia, share("gpu-0", 1, shares=1))
+    assert await error(driver.prepare, old) == ""
+    driver.process.kill()
+    await driver.ended()
+    driver = await nvidia.serve(NVIDIA_SHARES="memory")
+    new = await claimed(nvidia, share("gpu-0", 2, memory="15360Mi"))
+    assert "are still in the hands of default/" in await error(driver.prepare, new)
+    assert await error(driver.unprepare, old) == ""
+    assert await error(driver.prepare, new) == ""
 
 
 async def test_a_share_that_others_have_not_given_back_yet_is_refused_until_they_have(nvidia):

@@ -65,17 +65,35 @@ async def test_time_slices_of_a_driver_that_was_killed_before_it_wrote_them_down
 async def test_a_prepare_that_nvidia_smi_refuses_says_its_words_and_is_undone(nvidia):
     host = nvidia.build("h100x8")
     host.smi_fails("Insufficient Permissions")
+    host.gpus[0].state.compute_mode = 3
     driver = await nvidia.serve()
     claim = await nvidia.gpus("gpu-0", "gpu-1", parameters=slices_of("Short"))
     said = await error(driver.prepare, claim)
     assert f"GPU {host.gpus[0].uuid}: nvidia-smi compute-policy" in said
     assert "exited with 6: Insufficient Permissions" in said
+    assert host.gpus[0].state.compute_mode == 3
     assert "Insufficient Permissions" in await error(driver.unprepare, claim)
     host.smi_fails(None)
     before = len(host.smi_calls)
     assert await error(driver.unprepare, claim) == ""
     assert host.smi_calls[before:] == (called(host, 0, 0), called(host, 1, 0))
     assert await error(driver.prepare, await nvidia.gpus("gpu-0")) == ""
+
+
+async def test_what_a_refused_prepare_had_changed_on_other_gpus_is_set_back(nvidia):
+    host = nvidia.build("h100x8")
+    host.gpus[0].state.compute_mode = 3
+    smi = host.driver_root / "usr/bin/nvidia-smi"
+    harmless = smi.read_text()
+    refuses = f'case "$*" in *{host.gpus[1].uuid}*) echo no; exit 6;; esac'
+    smi.write_text(harmless.replace("\n", f"\n{refuses}\n", 1))
+    driver = await nvidia.serve()
+    claim = await nvidia.gpus("gpu-0", "gpu-1", parameters=slices_of("Short"))
+    assert "exited with 6: no" in await error(driver.prepare, claim)
+    assert host.gpus[0].state.compute_mode == 0
+    smi.write_text(harmless)
+    assert await error(driver.unprepare, claim) == ""
+    assert host.gpus[0].state.compute_mode == 3
 
 
 async def test_a_lost_gpu_holds_no_pod_back(nvidia):
@@ -86,7 +104,7 @@ async def test_a_lost_gpu_holds_no_pod_back(nvidia):
     host.lose(0)
     host.smi_fails("Unable to determine the device handle")
     assert await error(driver.unprepare, claim) == ""
-    assert "time slices of a GPU that is gone are not set back" in driver.logged()
+    assert "a GPU that is gone is not set back" in driver.logged()
 
 
 async def test_without_nvidia_smi_an_interrupted_prepare_has_nothing_to_undo(nvidia):

@@ -63,10 +63,17 @@ class Neighbours:
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
-        self._coming: dict[str, dict[str, tuple[ClaimRef, Presence]]] = {}
+        self._coming: dict[str, dict[str, tuple[ClaimRef, Sequence[Presence]]]] = {}
+        self._begun: dict[str, list[Mapping[str, Any]]] = {}
 
-    async def join(self, claim: Claim, uuid: str, mine: Presence, offer: Offer) -> None:
+    async def join(self, claim: Claim, uuid: str, mine: Sequence[Presence], offer: Offer) -> None:
         """See that a claim fits onto a GPU, and count it among those that are there from now on.
+
+        Args:
+            claim: which.
+            uuid: the GPU's.
+            mine: each of its shares of the GPU.
+            offer: how that is shared.
 
         Raises:
             DeviceBusyError: others still hold what it was given.
@@ -79,25 +86,43 @@ class Neighbours:
             del coming[gone]
         others = [one for one in _present(held, uuid) if one[0].uid != claim.uid]
         there_already = {claim.uid, *(ref.uid for ref, _ in others)}
-        others += [one for uid, one in coming.items() if uid not in there_already]
+        others += [
+            (ref, one)
+            for uid, (ref, all_) in coming.items()
+            if uid not in there_already
+            for one in all_
+        ]
         _check_sums(claim, uuid, mine, offer, others)
-        for ref, there in others:
-            _check_way(claim, uuid, mine, ref, there)
+        for number, one in enumerate(mine):
+            for ref, there in (*others, *((claim.ref, before) for before in mine[:number])):
+                _check_way(claim, uuid, one, ref, there)
         coming[claim.uid] = (claim.ref, mine)
+
+    def began(self, uid: str, state: Mapping[str, Any]) -> None:
+        """Note what will be in the journal of a claim: the next one may come before it is."""
+        self._begun.setdefault(uid, []).append(state)
+
+    def begun(self, uid: str, uuid: str) -> Mapping[str, Any]:
+        """What this process began for a claim on a GPU; empty if it began nothing there."""
+        return next((s for s in reversed(self._begun.get(uid, [])) if s.get(UUID) == uuid), {})
 
     def forget(self, uid: str) -> None:
         """A claim is not coming any more, or has left."""
+        self._begun.pop(uid, None)
         for coming in self._coming.values():
             coming.pop(uid, None)
 
-    async def turns_besides(self, uuid: str, uid: str) -> Mapping[str, Any] | None:
-        """What was kept of another claim that set how long turns on a GPU are; None if there is no such claim."""
-        for held in await self._driver.held():
-            for device in held.devices:
-                state = device.state
-                if held.ref.uid != uid and state.get(UUID) == uuid and SLICE in state:
-                    return state
-        return None
+    async def states(self, uuid: str, besides: str = "") -> list[Mapping[str, Any]]:
+        """What was kept of the claims whose programs share a GPU, in turns or by MPS.
+
+        Args:
+            uuid: the GPU's.
+            besides: UID of a claim to leave out.
+        """
+        held = await self._driver.held()
+        found = [(h.ref.uid, device.state) for h in held for device in h.devices]
+        found += [(h.ref.uid, state) for h in held for state in self._begun.get(h.ref.uid, ())]
+        return [s for uid, s in found if uid != besides and s.get(UUID) == uuid and s.get(WAY)]
 
 
 def _present(held: Iterable[PreparedClaim], uuid: str) -> Iterator[tuple[ClaimRef, Presence]]:
@@ -110,17 +135,18 @@ def _present(held: Iterable[PreparedClaim], uuid: str) -> Iterator[tuple[ClaimRe
 def _check_sums(
     claim: Claim,
     uuid: str,
-    mine: Presence,
+    mine: Sequence[Presence],
     offer: Offer,
     others: Sequence[tuple[ClaimRef, Presence]],
 ) -> None:
     for name, most in offer.most.items():
-        holders = [(str(ref), there.took[name]) for ref, there in others if name in there.took]
-        taken = sum(amount for _, amount in holders)
-        if mine.took.get(name, 0) + taken > most:
+        # what was taken under other settings cannot be told in these: it may be all there is
+        holders = [(str(ref), there.took.get(name, most)) for ref, there in others]
+        taken, asked = sum(amount for _, amount in holders), sum(one.took[name] for one in mine)
+        if asked + taken > most:
             who = ", ".join(sorted({ref for ref, _ in holders}))
             raise DeviceBusyError(
-                f"claim {claim.ref}: GPU {uuid}: {mine.took[name]} of {most} {name} were given to it, and {taken} are"
+                f"claim {claim.ref}: GPU {uuid}: {asked} of {most} {name} were given to it, and {taken} are"
                 f" still in the hands of {who}; they are free once those claims' last pods are gone",
                 device=uuid,
             )

@@ -21,7 +21,7 @@ from pydra_nvidia.parameters import (
     VfioDeviceConfig,
 )
 from pydra_nvidia.parts import Part
-from pydra_nvidia.shares import MIB, Taken, taken
+from pydra_nvidia.shares import MIB, Offer, Taken, taken
 
 _COMING = 20.0
 _NO_MPS = (
@@ -159,12 +159,19 @@ def _limits(claim: Claim, allocation: Allocation, part: Part, share: Taken, *, m
     if share.shares is not None and part.offer:
         percent.append(int(10_000 * share.shares / part.offer.number) / 100)
         memory.append(part.offer.all_memory * share.shares // part.offer.number // MIB * MIB)
-    least = min(percent)
+    least, sms = min(percent), share.sms
+    if sms is not None and part.offer:
+        sms = min(sms, _whole_units(part.offer, least))
     return Limits(
-        sms=share.sms,
-        percent=least if least < 100 else None,  # noqa: PLR2004 (per cent)
+        sms=sms,
+        percent=least if least < 100 and sms is None else None,  # noqa: PLR2004 (per cent)
         memory=min(memory, default=None),
     )
+
+
+def _whole_units(offer: Offer, percent: float) -> int:
+    """The multiprocessors of a percentage, in what is given together, which is the least there is."""
+    return max(offer.unit, int(offer.all_sms * percent / 100) // offer.unit * offer.unit)
 
 
 def _said_memory(said: MpsConfig, part: Part) -> int | None:

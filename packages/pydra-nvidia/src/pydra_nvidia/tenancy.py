@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ from pydra_nvidia.mps.client import Keeper
 from pydra_nvidia.mps.values import Attached, Capabilities, DaemonState, MpsGpu, Tenant
 from pydra_nvidia.parts import Part
 from pydra_nvidia.sharing import Limits
-from pydra_nvidia.turns import compute_mode, set_mode
+from pydra_nvidia.turns import MODE, compute_mode, set_mode
 
 if TYPE_CHECKING:
     from pydra_core.driver import Driver
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _ONE = "exclusive_process"
 """The compute mode in which nobody but MPS gets a GPU: a program that does not find its daemon fails, as it must."""
+_LOOK = 30.0
+"""Seconds a look at the daemons may take: how GPUs are is not told meanwhile."""
 _AGAIN = 2.0
 """Seconds between two tries to reach a keeper that is away."""
 _OPTIONS = ("rw", "nosuid", "nodev", "rbind", "rprivate")
@@ -46,10 +48,12 @@ class Tenancy:
     def __init__(self, driver: Driver, folder: Path) -> None:
         self._driver = driver
         self._keeper = Keeper(folder)
+        self._looking = Keeper(folder, patience=_LOOK)
         self._able: dict[str, Capabilities] = {}
         self._daemons: Mapping[str, DaemonState] = {}
         self._said = ""
         self._served: set[str] = set()
+        self._again: set[tuple[str, str]] = set()
 
     async def able(self, gpus: Iterable[Gpu]) -> Mapping[str, Capabilities]:
         """What MPS can do on each GPU, by UUID; of a keeper that does not answer, what it said before."""
@@ -59,8 +63,11 @@ class Tenancy:
 
     async def enter(
         self, root: Path, claim: Claim, allocation: Allocation, part: Part, limits: Limits
-    ) -> ContainerEdits:
+    ) -> tuple[ContainerEdits, dict[str, str]]:
         """Bring a claim to the daemon of its GPU.
+
+        Returns:
+            What its containers get, and what `end_turns` needs where there is no keeper any more.
 
         Raises:
             PydraError: the keeper, NVML or the tool refused; `leave` undoes what was begun.
@@ -84,15 +91,22 @@ class Tenancy:
             await set_mode(self._driver, root, gpu.uuid, _ONE)
         self._served.add(gpu.uuid)
         _log.info("claim runs under MPS", extra=_told(claim, gpu.uuid, attached))
-        return ContainerEdits(
+        edits = ContainerEdits(
             env=[f"{name}={value}" for name, value in attached.env.items()],
             mounts=[Mount(host, inside, _OPTIONS) for host, inside in attached.mounts],
         )
+        return edits, {MODE: tenant.compute_mode} if tenant.compute_mode else {}
 
-    async def leave(self, root: Path, uuid: str, claim: str) -> None:
+    async def leave(self, root: Path, uuid: str, claim: str, *, last: bool) -> None:
         """Take a claim off a GPU, and give the GPU back as it was if nobody is left.
 
         A keeper that does not answer holds no pod back: what it still knows of the claim is taken off once it does.
+
+        Args:
+            root: the driver root.
+            uuid: the GPU's.
+            claim: UID.
+            last: whether the journal has no other claim there.
 
         Raises:
             PydraError: programs of the claim still run, or NVML refused.
@@ -103,31 +117,41 @@ class Tenancy:
             if await self._answers():
                 raise
             self._trouble(str(err))
+            if last:
+                self._served.discard(uuid)
             return
         if left.empty and left.compute_mode:
             await set_mode(self._driver, root, uuid, left.compute_mode)
+        if left.empty:
+            self._served.discard(uuid)
 
-    async def look(self, root: Path, known: Collection[str]) -> None:
-        """See how daemons are, and take off who is on a GPU and in no journal.
-
-        Args:
-            root: the driver root.
-            known: UIDs of the claims that are in the journal.
-        """
+    async def look(self) -> list[tuple[str, str]]:
+        """See how daemons are; who is on which GPU by the keeper's word: UUID and the claim's UID."""
         try:
-            found = await self._keeper.daemons()
+            found = await self._looking.daemons()
         except PydraError as err:
             self._trouble(str(err))
-            return
+            return []
         if self._said:
             self._said = ""
             _log.info("MPS keeper answers")
             self._driver.rediscover()
         self._daemons = {state.gpu: state for state in found}
         self._served |= {state.gpu for state in found if state.tenants}
-        for state in found:
-            for claim in sorted({t.claim for t in state.tenants} - {*known}):
-                await self._evict(root, state.gpu, claim)
+        return sorted({(s.gpu, t.claim) for s in found for t in s.tenants} | self._again)
+
+    async def evict(self, root: Path, uuid: str, claim: str) -> None:
+        """Take a claim off that is in no journal; what fails is tried again with the next look. Never raises."""
+        extra = {"gpu": uuid, "uid": claim}
+        try:
+            await self.leave(root, uuid, claim, last=False)
+        except PydraError as err:
+            self._again.add((uuid, claim))
+            extra |= {"reason": err.reason, "why": str(err)}
+            _log.warning("a claim that is gone cannot be taken off its GPU yet", extra=extra)
+        else:
+            self._again.discard((uuid, claim))
+            _log.info("a claim that is gone was taken off its GPU", extra=extra)
 
     async def listen(self, wake: Callable[[], None]) -> None:
         """Wake whoever looks when a daemon dies, and when the keeper comes or goes; until cancelled."""
@@ -168,19 +192,9 @@ class Tenancy:
         except PydraError as err:
             self._trouble(str(err))
 
-    async def _evict(self, root: Path, uuid: str, claim: str) -> None:
-        extra = {"gpu": uuid, "uid": claim}
-        try:
-            await self.leave(root, uuid, claim)
-        except PydraError as err:
-            extra |= {"reason": err.reason, "why": str(err)}
-            _log.warning("a claim that is gone cannot be taken off its GPU yet", extra=extra)
-        else:
-            _log.info("a claim that is gone was taken off its GPU", extra=extra)
-
     async def _answers(self) -> bool:
         try:
-            await self._keeper.daemons()
+            await self._looking.daemons()
         except PydraError:
             return False
         return True

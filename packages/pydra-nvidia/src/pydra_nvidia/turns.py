@@ -5,8 +5,7 @@ Both can be done again at any time: the driver may be killed between any two ste
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 else:
     nvml = Sdk("pydra_nvidia.nvml")
 
-_log = logging.getLogger(__name__)
 _SEVERAL = "default"
 """The compute mode in which several programs may use a GPU at once."""
 _PATIENCE, _LOOK = 10.0, 20.0
@@ -41,35 +39,37 @@ async def take_turns(
     Raises:
         PydraError: NVML or `nvidia-smi` refused; the text names the GPU and the call.
     """
-    before = await set_mode(driver, root, uuid, _SEVERAL)
-    if interval:
+    if interval:  # first, so that what it refuses leaves the mode as it was
         await set_time_slice(root, uuid, interval)
+    before = await set_mode(driver, root, uuid, _SEVERAL)
     kept = {SLICE: interval} if interval else {}
     return kept | ({MODE: before} if before != _SEVERAL else {})
 
 
-async def end_turns(driver: Driver, root: Path, uuid: str, state: Mapping[str, Any]) -> None:
-    """Give the GPU back as it was; one that is lost forgets by itself, and holds no pod back.
+async def end_turns(
+    driver: Driver,
+    root: Path,
+    uuid: str,
+    state: Mapping[str, Any],
+    others: Sequence[Mapping[str, Any]] = (),
+) -> None:
+    """Give the GPU back as it was, unless others need it as it is.
 
     Args:
         driver: whose SDK is called.
         root: the driver root.
         uuid: the GPU's.
         state: what `take_turns` returned, with more beside it; empty if that was interrupted.
+        others: the same of those whose programs still share the GPU.
 
     Raises:
-        PydraError: NVML or `nvidia-smi` refused, and the GPU is there.
+        PydraError: NVML or `nvidia-smi` refused.
     """
-    try:
-        if SLICE in state or (not state and can_set_time_slices(root)):
-            await set_time_slice(root, uuid, "Default")
-        if mode := state.get(MODE):
-            await set_mode(driver, root, uuid, str(mode))
-    except PydraError as err:
-        if not await _is_gone(driver, root, uuid):
-            raise
-        extra = {"gpu": uuid, "reason": err.reason, "why": str(err)}
-        _log.warning("time slices of a GPU that is gone are not set back", extra=extra)
+    was_set = SLICE in state or (not state and can_set_time_slices(root))
+    if was_set and not any(SLICE in one for one in others):
+        await set_time_slice(root, uuid, "Default")
+    if not others and (mode := state.get(MODE)):
+        await set_mode(driver, root, uuid, str(mode))
 
 
 async def set_mode(driver: Driver, root: Path, uuid: str, mode: str) -> str:
@@ -94,7 +94,10 @@ async def compute_mode(driver: Driver, root: Path, uuid: str) -> str:
         return str(await driver.sdk(nvml.compute_mode, str(root), uuid, timeout=_PATIENCE))
 
 
-async def _is_gone(driver: Driver, root: Path, uuid: str) -> bool:
+async def is_gone(driver: Driver, root: Path, uuid: str) -> bool:
+    """Whether a GPU is lost: it forgets by itself, and holds no pod back. Not told of MIG devices."""
+    if not uuid.startswith("GPU-"):
+        return False
     try:
         sent = await driver.sdk(nvml.health, str(root), timeout=_LOOK)
     except PydraError:

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pydra_cdi import ContainerEdits
-from pydra_core import Allocation, Claim, HostError, PreparedDevice
+from pydra_core import Allocation, Claim, HostError, PreparedDevice, PydraError
 from pydra_core.metrics import Sample
 from pydra_nvidia.counters import share_samples
 from pydra_nvidia.gpus import Gpu
 from pydra_nvidia.judging import Verdict
 from pydra_nvidia.neighbours import TOOK, UUID, Neighbours, Presence
-from pydra_nvidia.sharing import Limits, Turns, Use, share_of
+from pydra_nvidia.sharing import Limits, Use, share_of
 from pydra_nvidia.tenancy import Tenancy
-from pydra_nvidia.turns import MODE, end_turns, take_turns
+from pydra_nvidia.turns import MODE, end_turns, is_gone, take_turns
 
 if TYPE_CHECKING:
     from pydra_core.driver import Driver
     from pydra_nvidia.parts import Part
+    from pydra_nvidia.shares import Offer
 
+_log = logging.getLogger(__name__)
 Chosen: TypeAlias = tuple[Allocation, "Part", Use]
 """A device of a claim: as it was allocated, what it is, and how it is to be used."""
 
@@ -39,6 +44,8 @@ class Using:
         self._neighbours = Neighbours(driver)
         self._begun: set[str] = set()
         self._shares: list[tuple[str, Mapping[str, Any]]] = []
+        self._turn: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """Who comes to a GPU and who leaves it do not change it at the same time, by UUID."""
 
     async def check(self, claim: Claim, chosen: Iterable[Chosen]) -> None:
         """See that the claim fits onto its GPUs beside others, before anything is changed.
@@ -46,11 +53,14 @@ class Using:
         Raises:
             PydraError: it does not; the text says why and what to do.
         """
+        mine: dict[str, tuple[Offer, list[Presence]]] = {}
         for allocation, part, use in chosen:
             if part.offer and not allocation.admin_access:
                 took = share_of(claim, allocation, part).of(part.offer)
-                mine = Presence.of(use, took)
-                await self._neighbours.join(claim, part.gpu.uuid or "", mine, part.offer)
+                _, all_ = mine.setdefault(part.gpu.uuid or "", (part.offer, []))
+                all_.append(Presence.of(use, took))
+        for uuid, (offer, all_) in mine.items():
+            await self._neighbours.join(claim, uuid, all_, offer)
 
     async def begin(
         self, root: Path, claim: Claim, chosen: Chosen
@@ -71,10 +81,17 @@ class Using:
         if use is None:
             return ContainerEdits(), state
         self._begun.add(claim.uid)
-        if isinstance(use, Limits):
-            edits = await self._mps().enter(root, claim, allocation, part, use)
-            return edits, state | Presence.of(use, {}).state()
-        return ContainerEdits(), {**state, **await self._turns(root, claim, uuid, use)}
+        edits, state = ContainerEdits(), state | Presence.of(use, {}).state()
+        async with self._turn[uuid]:
+            kept = await self._neighbours.states(uuid)
+            state |= next(({MODE: one[MODE]} for one in kept if MODE in one), {})
+            if isinstance(use, Limits):
+                edits, more = await self._mps().enter(root, claim, allocation, part, use)
+            else:
+                more = await take_turns(self._driver, root, uuid, use.interval)
+            state |= more
+            self._neighbours.began(claim.uid, state)
+        return edits, state
 
     async def end(self, root: Path, claim: str, uuid: str, device: PreparedDevice) -> None:
         """Give a device back.
@@ -88,13 +105,16 @@ class Using:
         Raises:
             PydraError: the vendor's tools refused, and the GPU is there.
         """
-        self._neighbours.forget(claim)
-        state = device.state
-        if self._tenancy and (not state or Presence.read(state).by_mps):
-            await self._tenancy.leave(root, uuid, claim)
-        others = await self._neighbours.turns_besides(uuid, claim)
-        if others is None:
-            await end_turns(self._driver, root, uuid, state)
+        async with self._turn[uuid]:
+            try:
+                state = device.state or self._neighbours.begun(claim, uuid)
+                await self._end(root, claim, uuid, state)
+            except PydraError as err:
+                if not await is_gone(self._driver, root, uuid):
+                    raise
+                extra = {"gpu": uuid, "reason": err.reason, "why": str(err)}
+                _log.warning("a GPU that is gone is not set back", extra=extra)
+            self._neighbours.forget(claim)
         self._begun.discard(claim)
 
     async def look(self, root: Path) -> None:
@@ -102,8 +122,8 @@ class Using:
         held = await self._driver.held()
         devices = [device for claim in held for device in claim.devices]
         self._shares = [(d.share_id, d.state) for d in devices if d.share_id and d.state.get(TOOK)]
-        if self._tenancy:
-            await self._tenancy.look(root, {claim.ref.uid for claim in held})
+        for uuid, claim in await self._tenancy.look() if self._tenancy else ():
+            await self._evict(root, uuid, claim)
 
     async def listen(self, wake: Callable[[], None]) -> None:
         """Wake whoever looks when there is something to see; until cancelled."""
@@ -130,11 +150,22 @@ class Using:
             self._neighbours.forget(uid)
         return uid not in self._begun
 
-    async def _turns(self, root: Path, claim: Claim, uuid: str, use: Turns) -> Mapping[str, Any]:
-        others = await self._neighbours.turns_besides(uuid, claim.uid) or {}
-        kept = await take_turns(self._driver, root, uuid, use.interval)
-        mode = {MODE: others[MODE]} if MODE in others else {}
-        return {**mode, **kept}
+    async def _end(self, root: Path, claim: str, uuid: str, state: Mapping[str, Any]) -> None:
+        """Take it off, and set back what nobody else who is on the GPU needs.
+
+        The compute mode is the keeper's to remember, and the journal's for when the keeper is away or MPS was switched
+        off.
+        """
+        others = await self._neighbours.states(uuid, besides=claim)
+        if self._tenancy and (not state or Presence.read(state).by_mps):
+            await self._tenancy.leave(root, uuid, claim, last=not others)
+        await end_turns(self._driver, root, uuid, state, others)
+
+    async def _evict(self, root: Path, uuid: str, claim: str) -> None:
+        """Take off who is in no journal: the keeper was asked before, so that whoever came since is in it."""
+        async with self._turn[uuid]:
+            if self._tenancy and claim not in {held.ref.uid for held in await self._driver.held()}:
+                await self._tenancy.evict(root, uuid, claim)
 
     def _mps(self) -> Tenancy:
         if self._tenancy is None:

@@ -1,0 +1,99 @@
+"""What the driver and the keeper of MPS daemons tell each other while claims come and go: the keeper is this file."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import tempfile
+from pathlib import Path
+
+import pytest
+from nvidia_world import API, error, nvidia, until
+
+__all__ = ["nvidia"]
+
+
+class Answering:
+    """A keeper that lets everybody in, says who is there when it is told to, and notes what it was asked."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.asked = []
+        self.tenants = {}
+        self.before_daemons = None
+        self.over = asyncio.Event()
+
+    async def met(self, reader, writer):
+        ask = json.loads(await reader.readline())
+        self.asked.append(ask)
+        answer = await getattr(self, ask["do"])(ask)
+        writer.write(json.dumps({"version": 1, "answer": answer}).encode() + b"\n")
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+    async def news(self, ask):
+        if ask["seen"]:
+            await self.over.wait()  # there are no more
+        return 1
+
+    async def attach(self, ask):
+        self.tenants[ask["tenant"]["claim"]] = ask
+        return {"env": {}, "mounts": [], "enforcement": "mps-percent"}
+
+    async def detach(self, ask):
+        gone = self.tenants.pop(ask["claim"], None)
+        return {"empty": True, "compute_mode": gone["tenant"]["compute_mode"] if gone else ""}
+
+    async def daemons(self, ask):
+        del ask
+        if self.before_daemons:
+            doing, self.before_daemons = self.before_daemons, None
+            await doing()
+        known = {"alive": True, "why": "", "pid": 1, "enforcement": "mps-percent", "clients": 0}
+        return [
+            {"gpu": one["gpu"]["uuid"], "tenants": [one["tenant"]], **known}
+            for one in self.tenants.values()
+        ]
+
+    def detached(self):
+        return [ask["claim"] for ask in self.asked if ask["do"] == "detach"]
+
+
+@pytest.fixture
+async def keeper():
+    """A keeper at its socket."""
+    with tempfile.TemporaryDirectory(prefix="pd-", dir="/tmp") as folder:
+        made = Answering(Path(folder))
+        async with await asyncio.start_unix_server(made.met, made.folder / "keeper.sock"):
+            yield made
+            made.over.set()
+
+
+async def by_mps(nvidia, device="gpu-0"):
+    wanted = {"apiVersion": API, "kind": "GpuConfig", "sharing": {"strategy": "MPS"}}
+    return await nvidia.gpus(device, parameters=wanted)
+
+
+async def test_who_comes_while_the_keeper_is_looked_at_stays_and_who_is_gone_is_taken_off_in_the_end(
+    keeper, nvidia
+):
+    host = nvidia.build("h100x8")
+    claim, served = await by_mps(nvidia), asyncio.Event()
+
+    async def comes():
+        await served.wait()
+        assert await error(driver.prepare, claim) == ""
+
+    keeper.before_daemons = comes
+    tenant = {"claim": "gone", "name": "ns/gone", "device": "gpu-1", "compute_mode": "unheard-of"}
+    keeper.tenants["gone"] = {"gpu": {"uuid": host.gpus[1].uuid}, "tenant": tenant}
+    driver = await nvidia.serve(NVIDIA_MPS="on", NVIDIA_MPS_DIR=str(keeper.folder))
+    await driver.registered()
+    served.set()
+    await until(lambda: len(keeper.detached()) > 1)  # by two looks
+    assert "a claim that is gone cannot be taken off its GPU yet" in driver.logged()
+    assert "a claim that is gone was taken off its GPU" in driver.logged()
+    assert set(keeper.detached()) == {"gone"}
+    assert keeper.tenants.keys() == {claim.uid}
