@@ -191,14 +191,15 @@ def test_a_kubelet_that_cannot_be_reached_releases_nothing_and_says_so_once(play
     assert told[:2] == ["releases are not seen", "releases are seen again"]
 
 
-def test_being_missing_before_and_after_a_time_without_the_kubelet_is_no_proof(play):
+@pytest.mark.parametrize("away", ["restarting", ""], ids=["away", "without-pods"])
+def test_being_missing_before_and_after_a_time_without_the_kubelet_is_no_proof(play, away):
     async def story(node, look):
         await has_been_given(node, "card-0")
         pod = node.pods.pop(("default", "pod-card-0"))
         await look.look()
-        node.away = "restarting"
+        others, node.pods, node.away = node.pods, {}, away
         await asyncio.sleep(LONG)
-        node.away = ""
+        node.pods, node.away = others, ""
         await look.look()
         node.pods["default", "pod-card-0"] = pod
         await asyncio.sleep(SOON)
@@ -283,3 +284,54 @@ def test_a_driver_that_serves_claims_alone_does_not_ask_the_kubelet_unless_pods_
         assert node.asked - seen <= 1
 
     play(story)
+
+
+def test_an_instance_that_does_not_lead_neither_asks_nor_releases(play):
+    async def story(node, look):
+        await has_been_given(node, "card-0")
+        look.leads = lambda: False
+        await asyncio.sleep(EVERY)
+        asked = node.asked
+        del node.pods["default", "pod-card-0"]
+        await asyncio.sleep(LONG)
+        assert (node.asked, node.released) == (asked, [])
+
+    play(story)
+
+
+def test_a_node_that_was_empty_twice_for_a_while_was_not_empty_for_long(play):
+    async def story(node, _):
+        await has_been_given(node, "card-0")
+        pods = node.pods
+        for _ in range(2):
+            node.pods = {}
+            await asyncio.sleep(EMPTY - EVERY - 2)
+            node.pods = pods
+            await asyncio.sleep(SOON)
+
+    assert play(story, in_pod=False).released == []
+
+
+def test_what_is_missing_is_looked_for_again_as_soon_as_that_can_tell(play):
+    async def story(node, look):
+        await has_been_given(node, "card-0")
+        del node.pods["default", "pod-card-0"]
+        look.look_again()
+        await asyncio.sleep(2 * APART)
+        assert node.released == ["card-0"]
+
+    assert 2 * APART < EVERY
+    play(story)
+
+
+def test_a_device_that_is_in_two_hands_again_is_an_error_again(play, caplog):
+    async def story(node, _):
+        for busy in ({"card-0"}, set(), {"card-0"}):
+            node.busy = frozenset(busy)
+            node.pods["default", "old"] = ["card-0"]
+            await asyncio.sleep(LONG)
+            del node.pods["default", "old"]
+            await asyncio.sleep(LONG)
+
+    play(story)
+    assert len([r for r in caplog.records if r.levelname == "ERROR"]) == 2

@@ -16,7 +16,7 @@ from pydra_core import (
     PreparedDevice,
     Taint,
 )
-from pydra_core._legacy.encoding import LARGEST
+from pydra_core._legacy.encoding import LARGEST, entry
 from pydra_core._legacy.listing import Listing
 from pydra_core._legacy.marks import Silicon
 from pydra_core._legacy.preferring import preferred
@@ -79,6 +79,11 @@ def test_a_numa_node_that_one_of_the_devices_does_not_tell_is_left_out():
     assert made(both, inventory=inventory).units[NAME]["pair"].numa_nodes == ()
 
 
+def test_a_numa_node_that_is_none_is_left_out():
+    inventory = Inventory(Device("card-0", attributes={NUMA_NODE: -1}))
+    assert made(cards("card-0"), inventory=inventory).units[NAME]["card-0"].numa_nodes == ()
+
+
 def test_shares_of_one_device_differ_and_the_same_share_is_the_same_under_any_name():
     one, two = (ResourceDevice(id=f"s{n}", devices=("card-0",), share=str(n)) for n in range(2))
     offer = made(Resource(NAME, (one, two)), Resource("acme.example/other", (one,)))
@@ -86,6 +91,16 @@ def test_shares_of_one_device_differ_and_the_same_share_is_the_same_under_any_na
     assert first != second
     assert uuid.UUID(first)
     assert offer.units["acme.example/other"]["s0"].uses[0].share_id == first
+
+
+LONG_DOMAIN = f"{'a' * 59}.{'b' * 60}.{'c' * 60}.{'d' * 60}"
+
+
+def test_the_longest_names_are_taken():
+    longest = Resource(
+        f"{LONG_DOMAIN}.e/{'c' * 63}", (ResourceDevice(id="x" * 63, devices=("card-0",)),)
+    )
+    assert made(longest).faults == ()
 
 
 @pytest.mark.parametrize(
@@ -98,6 +113,7 @@ def test_shares_of_one_device_differ_and_the_same_share_is_the_same_under_any_na
         (cards("card-0", name="Acme/card"), "'Acme' before the slash must be a DNS subdomain"),
         (cards("card-0", name="acme.example/-card"), "'-card' behind the slash must be at most 63"),
         (cards("card-0", name="acme.example/" + "c" * 64), "must be at most 63 letters"),
+        (cards("card-0", name=f"{LONG_DOMAIN}.aa/card"), "must be a DNS subdomain of at most 244"),
         (cards("card-0", "card-0"), "ID 'card-0' is there twice"),
         (cards("card-7"), "stands for 'card-7', which discover did not return"),
         (Resource(NAME, (ResourceDevice(id="x", devices=()),)), "must stand for one device or more"),
@@ -128,7 +144,11 @@ def test_a_resource_with_a_fault_stays_as_it_was():
 
 
 def test_a_resource_that_is_returned_twice_is_a_fault():
-    assert "is returned twice" in made(cards("card-0"), cards("card-1")).faults[0]
+    before = made(cards("card-2"))
+    offer = made(cards("card-0"), cards("card-1"), before=before)
+    assert "is returned twice" in offer.faults[0]
+    assert list(offer.units[NAME]) == ["card-0"]
+    assert [each.id for each in offer.resources[NAME].devices] == ["card-0"]
 
 
 def test_what_draws_on_counters_is_left_to_claims_where_there_are_any():
@@ -172,6 +192,15 @@ def test_a_list_that_the_kubelet_would_not_take_is_refused_with_its_size():
     assert "the kubelet takes 4194304" in fault
 
 
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_list_is_measured_with_the_numa_nodes_of_its_devices(more):
+    inventory = Inventory(Device("card-0", attributes={NUMA_NODE: 1}))
+    each = len(entry("x" * 63, is_well=False, numa_nodes=(1,)))
+    ids = (f"{n:063}" for n in range(LARGEST // each + more))
+    shares = tuple(ResourceDevice(id=name, devices=("card-0",), share=name) for name in ids)
+    assert bool(made(Resource(NAME, shares), inventory=inventory).faults) == bool(more)
+
+
 def test_a_device_that_the_driver_taints_is_not_for_pods():
     sick = Inventory(
         Device("card-0", taints=(Taint(key="acme.example/sick"),)),
@@ -195,6 +224,8 @@ IDS = [f"card-{n}" for n in range(6)]
         (["card-2"], 2, (), ["card-2"]),
         (["card-9", "card-1"], 2, (), ["card-1", "card-9"]),
         (["card-1"], 1, ["card-1"], ["card-1"]),
+        (["card-0"], 2, ["card-5"], ["card-5", "card-0"]),
+        (["card-5", "card-4", "card-1"], 1, (), ["card-1"]),
         ([], 1, (), []),
     ],
 )  # fmt: skip

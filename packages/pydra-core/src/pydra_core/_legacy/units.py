@@ -175,7 +175,9 @@ def _faults(resource: Resource, devices: Mapping[str, tuple[str, Device]]) -> It
             yield f"ID {each.id!r} stands for {unknown[0]!r}, which discover did not return"
         if any(node < 0 for node in each.numa_nodes):
             yield f"ID {each.id!r}: a NUMA node is 0 or more; leave it out if it is not known"
-        size += len(entry(each.id, is_well=False, numa_nodes=each.numa_nodes or (0,)))
+        known = (devices[name][1] for name in each.devices if name in devices)
+        nodes = each.numa_nodes or _numa_nodes(known)
+        size += len(entry(each.id, is_well=False, numa_nodes=nodes))
     if size > LARGEST:
         yield (
             f"its {len(seen)} IDs make a list of {size} bytes, and the kubelet takes {LARGEST}; offer fewer, or make"
