@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import textwrap
 
 import pytest
+from nvidia_pods import node
 
-from pydra_nvidia_fake import FakeHost
+__all__ = ["node"]
 
-COMMAND = [sys.executable, "-m", "pydra_nvidia", "run"]
 CLASSES = """
 apiVersion: resource.k8s.io/v1
 kind: DeviceClass
@@ -51,21 +50,6 @@ spec:
     command: [sh, -c, 'echo "$NVIDIA_VISIBLE_DEVICES $LD_LIBRARY_PATH"; exec sleep 1000']
     resources: {{claims: [{{name: gpu}}]}}
 """
-
-
-@pytest.fixture
-async def node(testbed, tmp_path):
-    """Start the driver on a machine; returns the machine."""
-    (tmp_path / "classes.yaml").write_text(CLASSES)
-    await testbed.apply(tmp_path / "classes.yaml")
-
-    async def start(description, **environ):
-        host = FakeHost.build(description, tmp_path / "machine")
-        root = {"NVIDIA_HOST_ROOT": str(host.root)}
-        host.driver = await testbed.driver(COMMAND, environ=root | environ)
-        return host
-
-    return start
 
 
 @pytest.fixture

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 
 import pytest
+from nvidia_pods import node
 from nvidia_world import API, NODE, error, nvidia, slices_of
 
-from pydra_nvidia_fake import FakeHost
+__all__ = ["node", "nvidia"]
 
-__all__ = ["nvidia"]
-
-COMMAND = [sys.executable, "-m", "pydra_nvidia", "run"]
-CLASS = """
+CLASSES = """
 apiVersion: resource.k8s.io/v1
 kind: DeviceClass
 metadata: {name: gpu.nvidia.com}
@@ -46,20 +43,6 @@ spec:
     command: [sleep, "1000"]
     resources: {{claims: [{{name: gpu}}]}}
 """
-
-
-@pytest.fixture
-async def node(testbed, tmp_path):
-    """Start the driver on a machine, with some settings."""
-    (tmp_path / "class.yaml").write_text(CLASS)
-    await testbed.apply(tmp_path / "class.yaml")
-
-    async def start(description, **environ):
-        host = FakeHost.build(description, tmp_path / "machine")
-        await testbed.driver(COMMAND, environ={"NVIDIA_HOST_ROOT": str(host.root)} | environ)
-        return host
-
-    return start
 
 
 @pytest.fixture

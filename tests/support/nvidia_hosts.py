@@ -13,6 +13,7 @@ import pytest
 from pydra_core import Driver, Inventory
 from pydra_core.sdk import Sdk
 from pydra_nvidia import reading
+from pydra_nvidia.driver import NvidiaDriver
 from pydra_nvidia_fake import FakeHost, descriptions
 
 LIBRARY = "usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1"
@@ -104,3 +105,17 @@ def code(error):
 
 def text(path: Path) -> str:
     return path.read_text(encoding="utf-8")
+
+
+@pytest.fixture
+async def driver():
+    """Make drivers of machines and end their workers."""
+    made = []
+
+    def make(host):
+        made.append(NvidiaDriver(host.root))
+        return made[-1]
+
+    yield make
+    for one in made:
+        await one.sdk.close()

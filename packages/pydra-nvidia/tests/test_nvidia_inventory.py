@@ -10,31 +10,16 @@ import os
 from pathlib import Path
 
 import pytest
-from nvidia_hosts import HOSTS, fake_host
+from nvidia_hosts import HOSTS, driver, fake_host
 
 from pydra_core import Version
 from pydra_core.attributes import schema_faults
 from pydra_nvidia.devices import SCHEMA
-from pydra_nvidia.driver import NvidiaDriver
 
-__all__ = ["fake_host"]
+__all__ = ["driver", "fake_host"]
 
 GOLDEN = Path(__file__).parent / "golden"
 MOST = 32
-
-
-@pytest.fixture
-async def driver():
-    """Make drivers of machines and end their workers."""
-    made = []
-
-    def make(host):
-        made.append(NvidiaDriver(host.root))
-        return made[-1]
-
-    yield make
-    for one in made:
-        await one.sdk.close()
 
 
 def shown(inventory):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from nvidia_hosts import HOSTS, fake_host
+from nvidia_hosts import HOSTS, driver, fake_host
 
 from pydra_core import (
     Allocation,
@@ -16,26 +16,11 @@ from pydra_core import (
     RequestPolicy,
 )
 from pydra_core.resources import Resource, ResourceDevice
-from pydra_nvidia.driver import NvidiaDriver
 from pydra_nvidia.resources import resources
 
-__all__ = ["fake_host"]
+__all__ = ["driver", "fake_host"]
 
 MOST_ID = 63
-
-
-@pytest.fixture
-async def driver():
-    """Make drivers of machines and end their workers."""
-    made = []
-
-    def make(host):
-        made.append(NvidiaDriver(host.root))
-        return made[-1]
-
-    yield make
-    for one in made:
-        await one.sdk.close()
 
 
 def names(found):
