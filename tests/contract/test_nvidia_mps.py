@@ -153,6 +153,11 @@ async def test_a_partition_is_the_claims_alone_and_goes_with_it(node):
     names = {env(nvidia, claim)["CUDA_MPS_SM_PARTITION"] for claim in claims}
     assert len(names) == 2
     assert len(nvidia.mps.partitions()) == 2
+    program, _ = await nvidia.mps.program(env(nvidia, claims[0]))
+    assert "programs of it still run" in await error(nvidia.driver.unprepare, claims[0])
+    assert len(nvidia.mps.partitions()) == 2
+    program.kill()
+    await program.wait()
     assert await error(nvidia.driver.unprepare, claims[0]) == ""
     assert len(nvidia.mps.partitions()) == 1
 

@@ -11,6 +11,13 @@ from pathlib import Path
 import pytest
 from nvidia_world import API, error, nvidia, until
 
+from pydra_core import Allocation, Claim, ClaimRef
+from pydra_nvidia.condition import Condition
+from pydra_nvidia.gpus import Gpu, MigDevice
+from pydra_nvidia.parts import Part
+from pydra_nvidia.sharing import Limits
+from pydra_nvidia.tenancy import Tenancy
+
 __all__ = ["nvidia"]
 
 
@@ -27,11 +34,16 @@ class Answering:
     async def met(self, reader, writer):
         ask = json.loads(await reader.readline())
         self.asked.append(ask)
-        answer = await getattr(self, ask["do"])(ask)
-        writer.write(json.dumps({"version": 1, "answer": answer}).encode() + b"\n")
+        answer = {"version": 1, **await self.answer(ask)}
+        writer.write(json.dumps(answer).encode() + b"\n")
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
+
+    async def answer(self, ask):
+        if ask["do"] == "capabilities":
+            return {"refusal": {"reason": "HostError", "text": "has no tool"}}
+        return {"answer": await getattr(self, ask["do"])(ask)}
 
     async def news(self, ask):
         if ask["seen"]:
@@ -97,3 +109,45 @@ async def test_who_comes_while_the_keeper_is_looked_at_stays_and_who_is_gone_is_
     assert "a claim that is gone was taken off its GPU" in driver.logged()
     assert set(keeper.detached()) == {"gone"}
     assert keeper.tenants.keys() == {claim.uid}
+
+
+async def test_a_keeper_that_knows_nothing_of_a_gpu_is_not_one_that_is_away(keeper, nvidia):
+    nvidia.build("t4x1")
+    environ = {"NVIDIA_SHARES": "memory,sms", "NVIDIA_MPS": "on"}
+    driver = await nvidia.serve(**environ, NVIDIA_MPS_DIR=str(keeper.folder))
+    await driver.registered()
+    told = "what MPS can do on a GPU cannot be told"
+    await until(lambda: told in driver.logged())
+    assert "MPS keeper does not answer" not in driver.logged()
+    (slice_,) = (await until(nvidia.slices)).values()
+    (device,) = slice_["spec"]["devices"]
+    assert device["attributes"]["smEnforcement"] == {"string": "none"}
+    assert "sms" not in device["capacity"]
+
+
+class NoDriver:
+    """What of a driver is asked for on the way of a MIG device."""
+
+    def rediscover(self):
+        """Nothing is to be found."""
+
+
+async def test_a_device_has_no_daemon_once_its_last_claim_left_while_the_keeper_was_away(keeper):
+    gpu = Gpu(index=0, uuid="GPU-1", compute_capability="9.0", condition=Condition(index=0))
+    kind = {"memory": 1 << 33, "multiprocessors": 16}
+    mig = MigDevice(index=0, uuid="MIG-1", gpu_instance=1, compute_instance=0, **kind)
+    part, root = Part(gpu, mig), Path("/")
+    one = Allocation(request="gpu", pool="n", device="gpu-0-mig")
+    claim = Claim(ref=ClaimRef(namespace="ns", name="c", uid="uid"), allocations=(one,))
+    tenancy = Tenancy(NoDriver(), keeper.folder)
+    await tenancy.enter(root, claim, one, part, Limits(percent=50))
+    assert keeper.tenants["uid"]["tenant"]["percent"] == 50
+    assert await tenancy.look() == [("MIG-1", "uid")]
+    assert tenancy.verdict(part).healthy
+    (keeper.folder / "keeper.sock").unlink()
+    assert await tenancy.look() == []
+    assert tenancy.verdict(part).reason == "MpsKeeperGone"
+    await tenancy.leave(root, "MIG-1", "another", last=False)
+    assert not tenancy.verdict(part).healthy
+    await tenancy.leave(root, "MIG-1", "uid", last=True)
+    assert tenancy.verdict(part).healthy

@@ -45,6 +45,12 @@ spec:
 """
 
 
+def waits_for_devices(pod):
+    """Whether the scheduler has looked for a node for it, and found none."""
+    told = pod.get("status", {}).get("conditions", ())
+    return any((c["type"], c.get("reason")) == ("PodScheduled", "Unschedulable") for c in told)
+
+
 @pytest.fixture
 def pod(testbed, tmp_path):
     """Make a claim for parts of a GPU, and its pod; returns device and what was consumed, None if it stays pending."""
@@ -53,7 +59,10 @@ def pod(testbed, tmp_path):
         asked = "{" + ", ".join(f"{k}: {v}" for k, v in requests.items()) + "}"
         (tmp_path / f"{name}.yaml").write_text(POD.format(name=name, requests=asked))
         await testbed.apply(tmp_path / f"{name}.yaml")
-        await testbed.pod(name, phase)
+        if phase == "Pending":
+            await testbed.until("pods", name, waits_for_devices)
+        else:
+            await testbed.pod(name, phase)
         claim = await testbed.api.get("resourceclaims", name, "default")
         allocation = claim.get("status", {}).get("allocation")
         if allocation is None:
@@ -87,9 +96,9 @@ async def test_memory_is_given_in_whole_mebibytes_and_a_claim_that_says_nothing_
 
 async def test_multiprocessors_cannot_be_asked_for_where_nothing_holds_programs_to_them(node, pod):
     await node("h100x8", NVIDIA_SHARES="memory")
-    assert await pod("sms", phase="Pending", sms=8) is None
-    assert await pod("named-otherwise", phase="Pending", multiprocessors=8) is None
     assert await pod("memory", memory="8Gi")
+    assert await pod("sms", phase="Pending", memory="8Gi", sms=8) is None
+    assert await pod("named", phase="Pending", memory="8Gi", multiprocessors=8) is None
 
 
 async def test_only_the_gpus_that_are_named_are_shared(node, testbed):
@@ -195,6 +204,7 @@ async def test_a_share_that_others_have_not_given_back_yet_is_refused_until_they
     assert await error(driver.prepare, old) == ""
     said = await error(driver.prepare, new)
     assert "1 of 2 shares were given to it, and 2 are still in the hands of default/" in said
+    assert await error(driver.prepare, await nvidia.gpus(admin=["gpu-0"])) == ""
     assert await error(driver.unprepare, old) == ""
     assert await error(driver.prepare, new) == ""
 

@@ -233,6 +233,14 @@ async def test_a_tool_that_takes_less_than_it_was_told_is_not_believed(world):
     assert world.host.mps.daemons == ()
 
 
+async def test_a_first_tenant_that_cannot_be_held_leaves_no_daemon(world):
+    await world.keeper.capabilities(world.gpu())
+    world.host.mps.refuse("set_default_active_thread_percentage", "no")
+    with pytest.raises(VendorError, match="was set default_active_thread_percentage"):
+        await world.keeper.attach(world.gpu(), tenant(1, sms=66))
+    assert world.host.mps.daemons == ()
+
+
 async def test_without_the_tool_the_reason_is_said_and_the_keeper_stays(world):
     tool = world.host.mps.tool
     tool.rename(tool.with_name("elsewhere"))

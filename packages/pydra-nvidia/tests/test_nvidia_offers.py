@@ -11,10 +11,11 @@ from pydra_core import Allocation
 from pydra_core.attributes import schema_faults
 from pydra_core.quantity import parse
 from pydra_nvidia.condition import Condition
+from pydra_nvidia.counters import mps_samples
 from pydra_nvidia.devices import SCHEMA, inventory
 from pydra_nvidia.driver import NvidiaDriver
 from pydra_nvidia.gpus import Engines, Gpu, Host, Memory, Mode, Snapshot
-from pydra_nvidia.mps.values import Capabilities
+from pydra_nvidia.mps.values import Capabilities, DaemonState, Tenant
 from pydra_nvidia.shares import MIB, Shares, capacities, offer, taken
 
 __all__ = ["fake_host"]
@@ -65,12 +66,32 @@ def test_a_gpu_with_everything_there_is_to_say_keeps_to_the_limit_of_facts():
     assert len(every - others) <= MOST
     assert device.attributes["unpartitionableSMs"] == 4
     assert device.capacity["sms"].policy.default == "128"
+    assert device.capacity["sms"].value == "132"
+    assert device.capacity["copyEngines"].policy.valid_values == ("0",)
+
+
+def test_multiprocessors_nobody_can_ask_for_are_told_only_where_some_can_be():
+    one = gpu()
+    snapshot = Snapshot(host=Host(driver="580.1", nvml="13", cuda="13.0"), gpus=(one,))
+    offers = {"GPU-1": offer(one, Shares(memory=True), ABLE)}
+    (device,) = inventory(snapshot, offers=offers).devices
+    assert device.attributes["smEnforcement"] == "mps-percent"
+    assert "unpartitionableSMs" not in device.attributes
+
+
+@pytest.mark.parametrize(("tenants", "alive", "up"), [(1, True, [1]), (1, False, [0]), (0, True, [])])  # fmt: skip
+def test_whether_a_daemon_is_up_is_counted_while_it_has_tenants(tenants, alive, up):
+    known = (Tenant("uid", "ns/name", "gpu-0"),) * tenants
+    state = DaemonState("GPU-1", alive, "", None, "mps-percent", 3, known)
+    found = {(s.name, s.labels["gpu"]): s.value for s in mps_samples(7, state)}
+    assert [v for (name, _), v in found.items() if name.endswith("mps_up")] == up
+    assert found["pydra_nvidia_mps_clients", "7"] == 3
 
 
 def test_what_nothing_holds_programs_to_is_not_offered():
     wanted = Shares(memory=True, sms=True)
     assert offer(gpu(), wanted, None).most == {"memory": 143771 * MIB}
-    nothing = Capabilities("none", 0, 0, "too old")
+    nothing = Capabilities("none", 8, 128, "too old")
     assert offer(gpu(), wanted, nothing).enforcement == "none"
     assert offer(gpu(), Shares(sms=True), nothing) is None
     assert offer(gpu(mig=Mode(current=True, pending=True)), wanted, ABLE) is None

@@ -205,6 +205,7 @@ async def test_whoever_is_coming_counts_until_the_journal_forgets_it():
         await found.join(claim(uid="uid-2"), "GPU-1", [took(2)], FOUR)
     await found.join(claim(uid="uid-2"), "GPU-2", [took(2)], FOUR)
     journal.claims[0] = held(1, uuid="GPU-1", use="turns", took={"shares": 3})
+    await found.join(claim(uid="uid-1"), "GPU-1", [took(3)], FOUR)  # again, as after a reboot
     await found.join(claim(uid="uid-2"), "GPU-1", [took(1)], FOUR)
     del journal.claims[0]
     await found.join(claim(uid="uid-2"), "GPU-1", [took(4, "")], FOUR)
@@ -224,6 +225,7 @@ async def test_ways_of_sharing_must_agree_with_others_and_with_one_s_own():
         with pytest.raises(ClaimConfigError, match=why):
             await found.join(claim(uid="uid-2"), "GPU-1", mine, FOUR)
     await found.join(claim(uid="uid-2"), "GPU-1", [took(1, interval="Long"), took(1)], FOUR)
+    await found.join(claim(uid="uid-2"), "GPU-2", [took(1), took(1, interval="Short")], FOUR)
     own = [took(1, interval="Long"), took(1, interval="Short")]
     with pytest.raises(ClaimConfigError, match="turns on it are Long for ns/c-uid-2"):
         await found.join(claim(uid="uid-2"), "GPU-2", own, FOUR)

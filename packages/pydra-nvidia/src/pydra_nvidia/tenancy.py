@@ -54,6 +54,7 @@ class Tenancy:
         self._said = ""
         self._served: set[str] = set()
         self._again: set[tuple[str, str]] = set()
+        self._unknown: dict[str, str] = {}
 
     async def able(self, gpus: Iterable[Gpu]) -> Mapping[str, Capabilities]:
         """What MPS can do on each GPU, by UUID; of a keeper that does not answer, what it said before."""
@@ -190,7 +191,14 @@ class Tenancy:
         try:
             self._able[gpu.uuid] = await self._keeper.capabilities(gpu)
         except PydraError as err:
-            self._trouble(str(err))
+            if not await self._answers():
+                self._trouble(str(err))
+            elif self._unknown.get(gpu.uuid) != str(err):  # of this GPU alone, and not of tenants
+                self._unknown[gpu.uuid] = str(err)
+                extra = {"gpu": gpu.uuid, "reason": err.reason, "why": str(err)}
+                _log.warning("what MPS can do on a GPU cannot be told", extra=extra)
+        else:
+            self._unknown.pop(gpu.uuid, None)
 
     async def _answers(self) -> bool:
         try:
