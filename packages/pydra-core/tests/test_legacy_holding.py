@@ -261,20 +261,19 @@ async def settled(node):
         await node.journal.transact(lambda _: [], durable=False)
 
 
-@pytest.fixture
-async def side(node):
+def side_of(node):
+    """The whole side of a process on these parts."""
     settings = load(None, {"NODE_NAME": NODE, "KUBELET_ROOT": str(node.folder)}, {})
     listing = Listing(lambda: node.journal.ledger, frozenset, Silicon())
-    made = LegacySide(
+    return LegacySide(
         node.driver, settings, node.claims, node.journal, "one", listing, node.metrics
     )
-    made.wanted = lambda: True
-    yield made
-    listing.close()
 
 
-async def test_a_mistake_in_what_the_driver_offers_is_shown_until_it_is_mended(node, side):
+async def test_a_mistake_in_what_the_driver_offers_is_shown_until_it_is_mended(node):
     """Also when the driver then says what it said before."""
+    side = side_of(node)
+    side.wanted = lambda: True
     for mistake in ("", "no idea", ""):
         node.driver.mistake = mistake
         side.found(CARDS)
@@ -285,3 +284,20 @@ async def test_a_mistake_in_what_the_driver_offers_is_shown_until_it_is_mended(n
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
     assert side.offers((CARD, "id-0"))
+
+
+async def test_what_was_read_back_is_a_pods_as_soon_as_the_driver_offers_it(node):
+    """A device that was found late is not in the first offer."""
+    await node.allocate("id-0")
+    await node.journal.transact(lambda _: [lost(node)], durable=False)
+    late = node.driver.stands_for.pop("id-0")
+    side = side_of(node)
+    jobs = [asyncio.ensure_future(job()) for job in side.jobs()]
+    for offered in ({}, {"id-0": late}):
+        node.driver.stands_for |= offered
+        side.found(CARDS)
+        await settled(node)
+    assert node.has() == {"id-0": ["card-0"]}
+    for job in jobs:
+        job.cancel()
+    await asyncio.gather(*jobs, return_exceptions=True)

@@ -15,7 +15,7 @@ from pydra_core._legacy.holding import Held, Holdings
 from pydra_core._legacy.listing import Listing
 from pydra_core._legacy.registering import Endpoint
 from pydra_core._legacy.server import Service
-from pydra_core._legacy.units import Offering
+from pydra_core._legacy.units import Offer, Offering
 from pydra_core._node.prepare import ClaimPath
 from pydra_core._node.sockets import locate_resource
 from pydra_core._state.journal import Journal
@@ -74,7 +74,7 @@ class LegacySide:
         self._listing = listing
         self._endpoints: dict[str, tuple[Endpoint, asyncio.Task[None]]] = {}
         self._fault = ""
-        self._to_adopt = journal.adopts
+        self._adopted_for: Offer | None = None
         self._wake = asyncio.Event()
         self._inventory: Inventory | None = None
         self._news = asyncio.Event()
@@ -181,9 +181,11 @@ class LegacySide:
             await self._holdings.close(self.grace())
 
     async def _adopt(self) -> None:
-        if self._to_adopt and self._holdings.offer.units:
-            self._to_adopt = False
+        """Once for each offer: what was found late is not in the first."""
+        offer = self._holdings.offer
+        if self._journal.adopts and offer is not self._adopted_for:
             await self._holdings.adopt()
+            self._adopted_for = offer
 
     def _start(self, name: str) -> None:
         compose = answers.plain if self._settings.device_plugin_answer == "plain" else answers.names
