@@ -167,12 +167,22 @@ async def test_a_new_kubelet_that_does_not_know_dra_either_changes_nothing(site,
 async def test_a_kubelet_of_another_version_is_asked_again(site, decided):
     site.patience(SHORT)
     await decided.until(dra=False, decided=True)
-    await site.asks(2)  # the version is asked for after the groups
-    site.version = "v1.36.2"
+    for version in (site.version, "", "v1.36.2"):  # a node that tells none is no other
+        await site.asks(2)  # the version is asked for after the groups
+        site.version = version
     await decided.until(dra=True, legacy=True)
     site.patience(LONG)
     await site.says(registered=True)
     await decided.until(dra=True, legacy=False, decided=True)
+
+
+async def test_a_kubelet_that_did_not_confirm_is_asked_again_after_a_while(
+    site, decided, monkeypatch
+):
+    site.patience(SHORT)
+    await decided.until(dra=False, legacy=True, decided=True)
+    monkeypatch.setattr(deciding, "_RETRY", SHORT)
+    await decided.until(dra=True, legacy=True, decided=False)
 
 
 async def test_a_kubelet_that_takes_its_word_back_is_waited_for_and_then_believed(site, decided):

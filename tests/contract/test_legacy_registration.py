@@ -88,6 +88,21 @@ async def test_in_an_upgrade_the_younger_takes_over_what_the_older_gave(world, k
     assert list(await survivor.allocate(["card-0"])) == [given]
 
 
+async def test_an_older_instance_that_is_let_go_leaves_the_resource_to_the_younger(world, kubelet):
+    await started(world, POD_UID=OLD)
+    before = await kubelet.plugin(CARD)
+    younger = await started(world, POD_UID=NEW)
+    young = await kubelet.plugin(CARD, after=1)
+    await younger.says(f"registered with the kubelet resource={CARD}")
+    await before.close()
+    for number in (2, 3):
+        await (await kubelet.plugin(CARD, after=number - 1)).close()
+        await kubelet.plugin(CARD, after=number)
+    assert [p.endpoint for p in kubelet.registered if p.resource == CARD][1:] == (
+        [young.endpoint] * 3
+    )
+
+
 async def test_without_the_kubelets_folder_it_is_shown_in_plugins_registry(world):
     driver = await started(world)
     registry = world.root / "kubelet" / "plugins_registry"
