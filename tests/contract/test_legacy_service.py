@@ -6,6 +6,7 @@ import legacy_world
 from driver_world import DRIVER
 from legacy_world import CARD, SEAT, started
 
+from pydra_core._proto import deviceplugin_v1beta1_pb2 as pb
 from pydra_core._state import set_aside
 
 kubelet = legacy_world.kubelet
@@ -32,6 +33,21 @@ async def test_an_unchanged_list_follows_for_a_kubelet_whose_earlier_connection_
     cards = await kubelet.plugin(CARD)
     await kubelet.until(lambda: len(cards.lists) > 1)
     assert cards.lists[0] == cards.lists[1]
+
+
+async def test_an_older_connection_of_the_kubelet_that_ends_late_is_no_loss(world, kubelet):
+    driver = await started(world)
+    old = await kubelet.plugin(CARD)
+    request = pb.RegisterRequest(resource_name=CARD, endpoint=old.endpoint)
+    new = legacy_world.Registered(kubelet, request)
+    await new.dial_back()
+    await kubelet.until(lambda: new.lists)
+    for plugin in (old, new):
+        await plugin.close()
+    lost = f"the kubelet reads no more resource={CARD}"
+    await driver.says(lost)
+    await kubelet.plugin(CARD, after=1)
+    assert driver.logged().count(lost) == 1
 
 
 async def test_containers_are_answered_in_order_with_cdi_names_that_are_there(world, kubelet):

@@ -15,6 +15,7 @@ from pydra_core._legacy.listing import Listing
 from pydra_core._legacy.marks import Silicon
 from pydra_core._legacy.side import LegacySide
 from pydra_core._legacy.units import Offer, Offering
+from pydra_core._node.entries import Entries
 from pydra_core._node.prepare import ClaimPath
 from pydra_core._state.instances import ALONE, Instances
 from pydra_core._state.journal import Journal
@@ -301,3 +302,19 @@ async def test_what_was_read_back_is_a_pods_as_soon_as_the_driver_offers_it(node
     for job in jobs:
         job.cancel()
     await asyncio.gather(*jobs, return_exceptions=True)
+
+
+class Switches(Cards):
+    async def unprepare(self, prepared):
+        """Change hardware."""
+
+
+@pytest.mark.parametrize(
+    ("driver", "resource", "lasts"),
+    [(Cards, CARD, False), (Cards, "", True), (Switches, CARD, True), (Switches, "", True)],
+)
+def test_what_a_pod_gets_must_be_on_disk_before_the_answer_if_hardware_was_changed(
+    driver, resource, lasts
+):
+    record = Prepared("a", "", "id-0", (DeviceUse(NODE, "card-0"),), (), resource=resource)
+    assert Entries(driver(), None, None).must_last(record) is lasts
