@@ -254,6 +254,7 @@ class Choosy(Cards):
         (["card-3"], "1 are chosen, 2 different ones are wanted"),
         (["card-3", "card-3"], "2 are chosen, 2 different ones are wanted"),
         (RuntimeError("no idea"), "no idea"),
+        ([["card-3"], "card-1"], "unhashable"),
     ],
 )
 def test_a_drivers_advice_holds_if_it_can_be_used(answer, told, caplog):

@@ -25,10 +25,10 @@ def preferred(
     if driver.has_preference:
         try:
             chosen = list(driver.prefer(resource, tuple(available), tuple(must_include), size))
+            fault = _fault(chosen, available, must_include, size)
         except Exception:  # noqa: BLE001 (advice: without it pods go on)
             _log.exception("driver's preference failed, the framework's own holds")
         else:
-            fault = _fault(chosen, available, must_include, size)
             if not fault:
                 return chosen
             details = {"resource": resource.name, "why": fault}
