@@ -1,4 +1,4 @@
-"""Who asks the keeper for news is answered when a daemon dies, and kept waiting by no stop."""
+"""Who asks the keeper for news is answered when a daemon dies, and kept waiting by no stop; a reboot ends all of it."""
 
 from __future__ import annotations
 
@@ -22,3 +22,19 @@ async def test_a_death_is_told_to_who_waits_and_a_stop_lets_them_go(keeper_world
     await keeper.daemons()  # whoever asked before is served by now
     assert await world.stop() == 0
     assert await waiting == second
+
+
+async def test_nobody_is_on_a_gpu_after_a_reboot_even_if_the_folder_outlived_it(keeper_world):
+    world = keeper_world()
+    boot = world.host.root / "boot-id"
+    boot.write_text("the first\n")
+    keeper = await world.start(BOOT_ID_FILE=str(boot))
+    await keeper.attach(world.gpu(), tenant(1, sms=66, memory=GIB))
+    pid = (await world.state()).pid
+    await world.kill()
+    killed(pid)
+    boot.write_text("the second\n")
+    keeper = await world.start(BOOT_ID_FILE=str(boot))
+    assert await keeper.daemons() == ()
+    await keeper.attach(world.gpu(), tenant(1, sms=66, memory=GIB))
+    assert (await world.state()).alive

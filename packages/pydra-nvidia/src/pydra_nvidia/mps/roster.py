@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from pydra_nvidia.mps import files
 from pydra_nvidia.mps.values import Enforcement, MpsGpu, Tenant
 
 FORMAT = 1
+_BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
 class Member(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -36,6 +38,7 @@ class Roster(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         members: Whom it has.
         compute_mode: What the first of them noted.
         last: UID of the claim that was the last to leave.
+        boot: ID of the node's boot when it was written: nobody has been there since another one.
         format: Of the file.
     """
 
@@ -44,6 +47,7 @@ class Roster(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     members: tuple[Member, ...] = ()
     compute_mode: str = ""
     last: str = ""
+    boot: str = ""
     format: int = FORMAT
 
     def __post_init__(self) -> None:
@@ -81,13 +85,14 @@ class Roster(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read(path: Path) -> Roster | None:
-    """The roster in a file; None if there is none.
+    """The roster in a file; None if there is none, or none of this boot: a folder may outlive it.
 
     Raises:
         UnreadableError: it is not one, and was set aside.
         HostError: it cannot be read at all.
     """
-    return files.read(path, Roster)
+    found = files.read(path, Roster)
+    return found if found and found.boot == _boot() else None
 
 
 def write(path: Path, roster: Roster) -> None:
@@ -96,4 +101,12 @@ def write(path: Path, roster: Roster) -> None:
     Raises:
         HostError: the folder takes no file.
     """
-    files.write(path, roster)
+    files.write(path, msgspec.structs.replace(roster, boot=_boot()))
+
+
+def _boot() -> str:
+    """The ID of this boot, where the driver reads it too; empty where nobody tells."""
+    try:
+        return Path(os.environ.get("BOOT_ID_FILE") or _BOOT_ID).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
