@@ -11,7 +11,7 @@ from image_world import images as world_of_images
 from pydra_nvidia_fake import FakeHost
 
 pytestmark = pytest.mark.timeout(300)
-MEGABYTES = 1.6
+MEGABYTES = 2.0
 """Of the layer: pynvml and the driver, sources and bytecode."""
 
 

@@ -14,8 +14,7 @@ CORE = "packages/pydra-core/src/pydra_core/"
 ALLOWED = {
     CORE + "_node/prepare.py:_answer": "per claim",
     CORE + "_node/lifecycle.py:_keep_running": "per background task",
-    CORE
-    + "_legacy/preferring.py:preferred": "per advice of a driver, which the kubelet can do without",
+    CORE + "_legacy/preferring.py:preferred": "per advice of a driver, which is only advice",
     CORE + "_shield/worker.py:outcome": "per operation of a vendor's library, in its own process",
     CORE + "_shield/failures.py:rebuilt": "per error that comes from there",
 }
