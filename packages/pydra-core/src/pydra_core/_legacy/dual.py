@@ -85,7 +85,7 @@ class Dual:
         if self._side:
             self._silicon.found(local_pools(inventory, self._parts.settings.node_name))
             self._side.found(inventory)
-            self._holders_changed()
+            self._look_at_holders()  # at once: what is published first has the taints
             self._tell_left_out()
 
     def health_changed(self) -> None:
