@@ -204,6 +204,7 @@ async def test_pods_move_to_claims_by_the_name_of_the_resource_and_back(testbed,
     await testbed.apply(pod("old", GPU))
     await testbed.pod("old", "Running")
     (had,) = (await given(testbed))["old"]
+    await until(lambda: taints(testbed), bool)  # a driver that ends before it told keeps nobody off
     await host.driver.stop()
     await node("phb-4", CLAIMS)
     await offered(testbed, GPU, 0)
