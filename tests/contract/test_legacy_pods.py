@@ -5,11 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import json
 
+import pytest
+from dual_life import QUICK as HASTY
 from legacy_world import CARD, SEAT, command, pod
 
 OLD, NEW = "0b5f5e1e-0000-4000-8000-00000000000a", "0b5f5e1e-0000-4000-8000-00000000000b"
 KNOWN = f"registered with the kubelet resource={CARD}"
+
+QUICK = """
+from pydra_core._legacy import releasing, vetoing
+
+releasing.EVERY, releasing.APART, releasing.GRACE, releasing._LEAST = 0.1, 0.1, 0.3, 0.05
+vetoing.RENEW = 0.5
+"""
+KEPT = "no pod is listed with a device that the kubelet has given"
 
 
 def environ(folder, **more):
@@ -37,6 +48,26 @@ async def test_the_containers_of_a_pod_have_the_card_of_its_init_container(testb
     await testbed.apply(pod("both", {CARD: 1}, initContainers=[init]))
     await testbed.pod("both")
     assert await cards_of(testbed, "both") == ["CARD_0=card-0"]
+
+
+@pytest.mark.testbed(gates={"DRADeviceTaints": False}, kubelet=HASTY)
+async def test_what_only_an_init_container_has_no_claim_gets_before_the_pod_is_gone(
+    testbed, tmp_path
+):
+    """The kubelet lists it nowhere; without taints the claim's scheduler cannot know."""
+    driver = await testbed.plugin(command(tmp_path, QUICK), CARD, environ=environ(tmp_path))
+    limits = {"limits": {CARD: "3"}, "requests": {CARD: "3"}}
+    script = ["sh", "-c", "exec sleep 600"]
+    init = {"name": "init", "image": "busybox", "command": script, "resources": limits}
+    await testbed.apply(pod("first", {}, initContainers=[init]))
+    await told(driver, KEPT)
+    await testbed.apply(*claiming("second"))
+    event = await testbed.event("FailedPrepareDynamicResources")
+    assert f"of resource {CARD}" in event["message"]
+    assert in_checkpoint(testbed) == ["card-0", "card-1", "card-2"]
+    await testbed.delete("pods", "first")
+    await testbed.pod("second")
+    assert in_checkpoint(testbed) == []
 
 
 async def test_after_a_kubelets_restart_pods_go_on_to_get_cards(testbed, tmp_path):
@@ -78,6 +109,41 @@ async def test_an_upgrade_with_overlap_leaves_the_younger_driver_serving(testbed
     await old.stop()
     one = await served(testbed, "one", {CARD: 1})
     assert await cards_of(testbed, one) == ["CARD_0=card-0"]
+
+
+def claiming(name):
+    """A pod with a claim for a card that is no seats, and what belongs to it."""
+    of_cards = (
+        'device.driver == "card.acme.example" && device.attributes["card.acme.example"].index < 3'
+    )
+    request = {
+        "name": "r",
+        "exactly": {
+            "deviceClassName": "card",
+            "selectors": [{"cel": {"expression": of_cards}}],
+        },
+    }
+    api, claims = "resource.k8s.io/v1", [{"name": "c", "resourceClaimName": name}]
+    asking = pod(name, {}, resourceClaims=claims)
+    asking["spec"]["containers"][0]["resources"] = {"claims": [{"name": "c"}]}
+    return (
+        {"apiVersion": api, "kind": "DeviceClass", "metadata": {"name": "card"}, "spec": {}},
+        {
+            "apiVersion": api,
+            "kind": "ResourceClaim",
+            "metadata": {"name": name},
+            "spec": {"devices": {"requests": [request]}},
+        },
+        asking,
+    )
+
+
+def in_checkpoint(testbed):
+    """The device IDs that pods have by the kubelet's own file."""
+    (node,) = testbed.nodes.values()
+    file = node.kubelet_root / "device-plugins" / "kubelet_internal_checkpoint"
+    entries = json.loads(file.read_text())["Data"]["PodDeviceEntries"] or ()
+    return sorted(i for entry in entries for ids in entry["DeviceIDs"].values() for i in set(ids))
 
 
 async def served(testbed, name, amounts):

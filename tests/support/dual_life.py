@@ -35,12 +35,12 @@ from pathlib import Path
 
 from pydra_cdi import ContainerEdits
 from pydra_core import Consumption, CounterSet, Device, Driver, Inventory, main
-from pydra_core._legacy import releasing
+from pydra_core._legacy import releasing, vetoing
 from pydra_core.errors import DeviceError
 from pydra_core.resources import Resource, ResourceDevice
 
 releasing.EVERY, releasing.APART, releasing.GRACE, releasing.AGAIN = 0.2, 0.2, 2.0, 0.5
-releasing._LEAST = 0.05
+releasing._LEAST, vetoing.RENEW = 0.05, 0.5
 PIECES = {
     "card-0": ("card-0",), "card-1": ("card-1",), "disk-0": ("disk-0",), "disk-1": ("disk-1",),
     "whole": ("chip-a", "chip-b"), "half-a": ("chip-a",), "half-b": ("chip-b",),

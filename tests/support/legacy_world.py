@@ -75,10 +75,10 @@ main(CardDriver)
 """
 
 
-def command(folder):
-    """The driver's program in `folder`, as its arguments."""
+def command(folder, before=""):
+    """The driver's program in `folder`, as its arguments; it runs `before` first."""
     program = folder / "legacy_driver.py"
-    program.write_text(PROGRAM)
+    program.write_text(before + PROGRAM)
     return [sys.executable, str(program), "run"]
 
 

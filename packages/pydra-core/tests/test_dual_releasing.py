@@ -1,6 +1,7 @@
 """When a device counts as released: what the kubelet lists, what it leaves out, and for how long. In virtual time."""
 
 import asyncio
+import itertools
 import time
 from dataclasses import dataclass, field
 
@@ -9,6 +10,7 @@ import virtual_time
 
 from pydra_core._legacy.podresources import Listing
 from pydra_core._legacy.releasing import AGAIN, APART, EMPTY, EVERY, GRACE, Releasing
+from pydra_core._legacy.vetoing import RENEW, Veto
 from pydra_core._telemetry.metrics import Metrics
 from pydra_core.errors import DeviceBusyError, HostError
 
@@ -40,6 +42,30 @@ class Node:
     released: list[str] = field(default_factory=list)
     refused: int = 0
     asked: int = 0
+    inits: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    known: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    file: frozenset = frozenset()
+    renewed: list[float] = field(default_factory=list)
+
+    def init(self, name):
+        """A pod whose init container alone has it: it is listed without, and the file has it."""
+        pod = ("default", f"init-{name}")
+        self.give(name)
+        self.pods[pod], self.inits[pod] = [], [name]
+        self.known[pod] = [name]
+        self.write()
+
+    def end(self, name):
+        """The pod is gone; the kubelet forgets it when it is asked, and its file has it until it writes."""
+        pod = ("default", f"init-{name}")
+        del self.pods[pod], self.inits[pod]
+
+    def write(self):
+        self.file = frozenset((CARD, name) for names in self.known.values() for name in names)
+
+    def renew(self):
+        self.renewed.append(time.monotonic())
+        self.write()
 
     def give(self, name):
         self.given[name] = Given(CARD, name, time.monotonic())
@@ -48,6 +74,7 @@ class Node:
         self.asked += 1
         if self.away:
             raise HostError(f"pod-resources socket: {self.away}")
+        self.known = dict(self.inits)
         held = {(CARD, i): "/".join(pod) for pod, ids in self.pods.items() for i in ids}
         return Listing(frozenset(self.pods), held)
 
@@ -85,6 +112,7 @@ def play(monkeypatch):
             look = Releasing(
                 node, node.offers, node.list, metrics, node=NODE, in_pod=in_pod, clock=clock
             )
+            look.kept = Veto(lambda: node.file, node.renew).kept
             looking = asyncio.create_task(look.run())
             try:
                 await story(node, look)
@@ -335,3 +363,87 @@ def test_a_device_that_is_in_two_hands_again_is_an_error_again(play, caplog):
 
     play(story)
     assert len([r for r in caplog.records if r.levelname == "ERROR"]) == 2
+
+
+def test_what_only_an_init_container_has_is_kept_as_long_as_its_pod_is_there(play, caplog):
+    async def story(node, _):
+        node.init("card-0")
+        await asyncio.sleep(20 * GRACE)
+        assert node.released == []
+        node.end("card-0")
+        await asyncio.sleep(RENEW + 2 * SOON)
+        assert node.released == ["card-0"]
+
+    with caplog.at_level("INFO"):
+        play(story)
+    told = [r.getMessage() for r in caplog.records]
+    assert told.count("no pod is listed with a device that the kubelet has given") == 1
+
+
+def test_a_file_that_keeps_what_ended_is_renewed_at_once_and_the_device_released(play):
+    """As after a pod that was never admitted, or one that was deleted while its init container ran."""
+
+    async def story(node, _):
+        node.init("card-0")
+        node.end("card-0")
+        await asyncio.sleep(GRACE + 2 * SOON)
+        assert len(node.renewed) == 1
+
+    assert play(story).released == ["card-0"]
+
+
+def test_the_kubelet_is_made_to_write_its_file_seldom_however_many_devices_are_kept(play):
+    async def story(node, look):
+        for name in ("card-0", "card-1"):
+            node.init(name)
+        for _ in range(100):
+            look.look_again()
+            await asyncio.sleep(RENEW / 10)
+
+    renewed = play(story).renewed
+    assert 5 <= len(renewed) <= 10
+    assert all(later - first >= RENEW for first, later in itertools.pairwise(renewed))
+
+
+def test_a_file_that_nobody_writes_keeps_the_device(play):
+    async def story(node, look):
+        look.kept = Veto(lambda: node.file, lambda: None).kept
+        node.init("card-0")
+        node.end("card-0")
+        await asyncio.sleep(LONG)
+        assert node.released == []
+        node.write()
+        await asyncio.sleep(SOON)
+
+    assert play(story).released == ["card-0"]
+
+
+def test_what_was_listed_once_is_released_whatever_the_file_has(play):
+    async def story(node, _):
+        await has_been_given(node, "card-0")
+        node.file = frozenset({(CARD, "card-0")})
+        del node.pods["default", "pod-card-0"]
+        await asyncio.sleep(SOON)
+        assert (node.released, node.renewed) == (["card-0"], [])
+
+    play(story)
+
+
+def test_what_was_listed_and_is_then_an_init_containers_is_kept(play):
+    async def story(node, _):
+        await has_been_given(node, "card-0")
+        del node.pods["default", "pod-card-0"]
+        node.init("card-0")
+        await asyncio.sleep(LONG)
+
+    assert play(story).released == []
+
+
+def test_a_file_without_it_keeps_nothing_longer_than_the_grace(play):
+    async def story(node, _):
+        node.give("card-0")
+        node.file = frozenset({(CARD, "card-1"), ("acme.example/disk", "card-0")})
+        await asyncio.sleep(GRACE + SOON)
+        assert (node.released, node.renewed) == (["card-0"], [])
+
+    play(story)

@@ -101,6 +101,16 @@ async def test_a_seat_that_two_resources_offer_is_unhealthy_in_the_one_while_a_p
     assert await node.unhealthy() == ({"s0", "card-0"}, {CARD, SEAT})
 
 
+async def test_a_list_that_is_the_same_can_be_sent_again_to_all_that_read_one(node):
+    gone = asyncio.Event()
+    node.listing.add_reader(CARD, gone)
+    node.listing.remove_reader(CARD, gone)
+    before = node.listing.whole(CARD)
+    node.listing.send_again()
+    assert {name for name, news in node.news.items() if news.is_set()} == {CARD, SEAT}
+    assert (node.listing.whole(CARD), gone.is_set()) == (before, False)
+
+
 async def test_what_the_driver_taints_is_unhealthy(node):
     worn = Resource(CARD, (ResourceDevice(id="worn", devices=("worn",)),))
     node.listing.take(Offering("card.acme.example", NODE).make([worn], INVENTORY, Offer()))

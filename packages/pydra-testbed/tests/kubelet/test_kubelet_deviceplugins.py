@@ -167,6 +167,33 @@ async def test_init_containers_leave_their_devices_to_the_containers_behind_them
     assert "GetPreferredAllocation" in plugin.heard()
 
 
+async def test_what_an_init_container_has_is_in_the_file_until_the_next_list_and_not_among_pod_resources(
+    node, plugins
+):
+    def in_file():
+        file = node.root / "device-plugins" / "kubelet_internal_checkpoint"
+        entries = json.loads(file.read_text())["Data"]["PodDeviceEntries"] or ()
+        return [(entry["ContainerName"], entry["DeviceIDs"]) for entry in entries]
+
+    await node.start(QUICK)
+    node.define(*FOUR)
+    plugin = await plugins(node)
+    await amounts(node, 4, 4)
+    first = {"name": "first", "image": "none", "command": ["sleep", "600"], **asks(1)}
+    await node.pod("p", initContainers=[first])
+    await plugin.says("heard", "PreStartContainer")
+    assert in_file() == [("first", {"0": ["pd-3"]})]
+    (listed,) = (await ask(node, "List"))["pod_resources"]
+    assert listed["containers"] == [{"name": "main"}]
+    await node.delete("p")
+    await node.journal.saw("pod left the node")
+    assert "pod_resources" not in await ask(node, "List")
+    assert in_file() == [("first", {"0": ["pd-3"]})]
+    await plugin.list(*FOUR, sick=["pd-0"])
+    await amounts(node, 4, 3)
+    assert in_file() == []
+
+
 async def test_a_sick_device_shows_in_the_pod_that_has_it(node, plugins):
     await node.start(QUICK)
     node.define(*FOUR)

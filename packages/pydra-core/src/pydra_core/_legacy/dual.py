@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pydra_core._api.client import KubeClient
 from pydra_core._api.pools import local_pools
 from pydra_core._api.wanted import Key, Marks
-from pydra_core._legacy import mode_file
+from pydra_core._legacy import checkpoint, mode_file
 from pydra_core._legacy.deciding import Deciding
 from pydra_core._legacy.listing import Listing
 from pydra_core._legacy.marks import Silicon, legacy_taints
@@ -21,10 +21,11 @@ from pydra_core._legacy.mode import Mode, Wish
 from pydra_core._legacy.podresources import PodResources
 from pydra_core._legacy.releasing import Releasing
 from pydra_core._legacy.side import LegacySide
+from pydra_core._legacy.vetoing import Veto
 from pydra_core._node.health.care import Care
 from pydra_core._node.prepare import ClaimPath
 from pydra_core._node.registration import Registration
-from pydra_core._node.sockets import locate
+from pydra_core._node.sockets import PLUGINS, locate
 from pydra_core._state.instances import Instances
 from pydra_core._state.journal import Journal
 from pydra_core._values import Inventory, Taint
@@ -152,6 +153,8 @@ class Dual:
         )
         releasing.active = lambda: deciding.legacy
         releasing.leads = self.leads
+        file = checkpoint.Checkpoint(settings.kubelet_root / PLUGINS / checkpoint.FILE_NAME)
+        releasing.kept = Veto(file.names, side.send_again).kept
         side.on_given.append(releasing.look_again)
         return releasing
 

@@ -79,6 +79,11 @@ class Listing:
     def remove_reader(self, resource: str, news: asyncio.Event) -> None:
         self._readers.get(resource, set()).discard(news)
 
+    def send_again(self) -> None:
+        """Have every list sent once more, although it is the same: the kubelet writes its own file then."""
+        for news in {each for readers in self._readers.values() for each in readers}:
+            news.set()
+
     def close(self) -> None:
         """Leave out the look that is due; whoever serves again looks at all, or asks for another."""
         if self._timer:

@@ -3,8 +3,9 @@
 The kubelet's pod-resources API is asked again and again (`podresources`); a device ID that no pod has is unprepared.
 In doubt a device stays held: what was just given is not listed before its pod was admitted; a kubelet that cannot be
 reached, or has just started and knows no pods yet, tells nothing; and what is missing once is looked for again. Pods
-that end are listed until they are gone. What a pod has that the journal does not know, because it was lost or another
-driver served the resource before, is taken into the ledger.
+that end are listed until they are gone. Init containers are listed nowhere, so what was never listed may be kept
+(`vetoing`). What a pod has that the journal does not know, because it was lost or another driver served the resource
+before, is taken into the ledger.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from pydra_core._legacy.holding import Held
@@ -80,6 +81,8 @@ class Releasing:
         """Whether extended resources are served at all; what pods have is looked after in any case."""
         self.leads: Callable[[], bool] = lambda: True
         """Whether no younger instance does this."""
+        self.kept: Callable[[Collection[Name], float], Collection[Name]] = lambda _names, _now: ()
+        """Which IDs that were never listed somebody has all the same, asked just after each list."""
         self._holder = holder
         self._offers = offers
         self._ask = ask
@@ -126,14 +129,20 @@ class Releasing:
         if not self._knows_its_pods(listing, now):
             return self._forget()
         self._admitted = {n: h.since for n, h in held.items() if self._is_admitted(n, h, listing)}
-        over = [n for n, h in held.items() if n in self._admitted or now - h.since >= GRACE]
-        gone = [name for name in over if name not in listing.held]
+        gone = self._gone(held, listing, now)
         new = [n for n in listing.held if n not in held and self._offers(n)]
         self._missing, lost = _lasting(self._missing, gone, now)
         self._unknown, found = _lasting(self._unknown, new, now)
         await asyncio.gather(*(self._release(held[name]) for name in lost))
         await asyncio.gather(*(self._take(name, listing.held[name]) for name in found))
         return None
+
+    def _gone(self, held: Mapping[Name, Held], listing: Listing, now: float) -> list[Name]:
+        """What no pod has, by the list; what was never in one is left to a veto, too."""
+        over = [n for n, h in held.items() if n in self._admitted or now - h.since >= GRACE]
+        gone = [name for name in over if name not in listing.held]
+        kept = self.kept([name for name in gone if name not in self._admitted], now)
+        return [name for name in gone if name not in kept]
 
     def _forget(self) -> None:
         """Nothing is known, so whatever was missing has to be missing anew."""

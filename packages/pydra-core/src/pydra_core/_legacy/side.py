@@ -149,6 +149,10 @@ class LegacySide:
         """As `Holdings.release`."""
         return await self._holdings.release(held)
 
+    def send_again(self) -> None:
+        """As `Listing.send_again`."""
+        self._listing.send_again()
+
     def offers(self, key: tuple[str, str]) -> bool:
         """Whether this driver offers an ID of a resource."""
         resource, device_id = key
