@@ -6,10 +6,11 @@ import asyncio
 import re
 from contextlib import asynccontextmanager
 
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 from inventories import inventories, pools, reached, scattered, shared
 
+from pydra_core import Capacity, Device, Inventory, RequestPolicy
 from pydra_core._api.access import Access
 from pydra_core._api.client import KubeClient
 from pydra_core._api.plan import Owner, plan
@@ -45,6 +46,8 @@ async def refusal(contents, owner=OWNER):
 
 
 SERVER = ApiServer(RealClock())
+ROUNDED = RequestPolicy(default="2", valid_values=("1500m", "2"))
+"""Two values that the API server counts as one, in whole numbers."""
 STRICTER = re.compile("does not exist|its domain must be|has no counter")
 """What the rules refuse and one slice alone does not show the API server, or it does not mind."""
 
@@ -74,6 +77,7 @@ def test_an_inventory_passes_the_rules_exactly_if_the_api_server_takes_it(invent
 
 @settings(max_examples=120, deadline=None, suppress_health_check=SLOWLY)
 @given(shared())
+@example(Inventory(Device("card-0", capacity={"m": Capacity("2", ROUNDED)}, shareable=True)))
 def test_a_capacity_with_a_policy_passes_exactly_if_the_api_server_takes_it(inventory):
     compare(inventory)
 

@@ -56,8 +56,8 @@ def _values(
 ) -> Iterator[str]:
     if len(values) > _MOST_VALUES:
         yield f"{where}: {len(values)} valid values, at most {_MOST_VALUES}"
-    if any(before >= after for before, after in pairwise(values)):
-        yield f"{where}: valid values must ascend, each once"
+    if any(before.value() >= after.value() for before, after in pairwise(values)):
+        yield f"{where}: valid values must ascend, each once, also when rounded up to whole numbers"
     if any(value > whole for value in values):
         yield f"{where}: a valid value is more than the capacity, {whole}"
     if default not in values:
