@@ -13,6 +13,8 @@ from pathlib import Path
 from pydra_core.errors import ConfigError
 
 _TAIL = 1500
+_REST = 2.0
+"""Seconds in which what a program wrote before it ended is read; its children may hold the other end for ever."""
 
 
 @dataclass(slots=True)
@@ -75,6 +77,11 @@ class Process:
         """Wait for its end by itself. Raises `TimeoutError`."""
         async with asyncio.timeout(seconds):
             return await self.child.wait()
+
+    async def heard(self) -> None:
+        """Wait until all it wrote is read, after its end."""
+        if self._reading is not None:
+            await asyncio.wait((self._reading,), timeout=_REST)
 
     async def stop(self, seconds: float) -> bool:
         """Ask it to end; returns whether it did in time. Otherwise it is killed."""

@@ -195,6 +195,7 @@ async def _patiently(stand: Stand, what: str, holds: Callable[[], bool]) -> None
         async with asyncio.timeout(stand.limits.start):
             while not holds():
                 if process.code is not None:
+                    await process.heard()
                     raise NotMetError(what, f"it ended with code {process.code}; {_last(process)}")
                 await asyncio.sleep(_LOOK)
     except TimeoutError:

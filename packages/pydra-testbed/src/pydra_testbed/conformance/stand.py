@@ -161,7 +161,7 @@ class Stand:
 
         async with self._in_time(f"slices of {name} with a device in each complete pool"):
             while not await complete():
-                self._check_alive()
+                await self._check_alive()
                 await asyncio.sleep(_LOOK)
         self.offer = read_offer(found)
 
@@ -254,7 +254,7 @@ class Stand:
         try:
             async with asyncio.timeout(self.limits.start):
                 while not (found := confirmed()):
-                    _check_alive(process)
+                    await _check_alive(process)
                     if self._kubelet_task is not None and self._kubelet_task.done():
                         self._kubelet_task.result()
                     await asyncio.sleep(_LOOK)
@@ -267,8 +267,8 @@ class Stand:
         calls = [call for call in self.kubelet.calls[before:] if call.error]
         return f"{calls[-1].method}: {calls[-1].error}" if calls else "nothing the kubelet takes"
 
-    def _check_alive(self) -> None:
-        _check_alive(self.driver.process)
+    async def _check_alive(self) -> None:
+        await _check_alive(self.driver.process)
 
     @asynccontextmanager
     async def _in_time(self, what: str, seconds: float = 0.0) -> AsyncIterator[None]:
@@ -280,8 +280,9 @@ class Stand:
             raise NotMetError(what, f"not so after {limit:g} s") from None
 
 
-def _check_alive(process: Process) -> None:
+async def _check_alive(process: Process) -> None:
     if process.code is not None:
+        await process.heard()
         raise NotMetError(
             "a driver that runs",
             f"it ended with code {process.code}; it logged last:\n{process.last_words}",
