@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from pydra_cdi import ContainerEdits, Mount
 from pydra_core import Allocation, Claim, PydraError
+from pydra_core.errors import DeviceError
 from pydra_core.metrics import Sample
 from pydra_nvidia.counters import mps_samples
 from pydra_nvidia.gpus import Gpu
@@ -31,7 +32,7 @@ _log = logging.getLogger(__name__)
 _ONE = "exclusive_process"
 """The compute mode in which nobody but MPS gets a GPU: a program that does not find its daemon fails, as it must."""
 _LOOK = 30.0
-"""Seconds a look at the daemons may take: how GPUs are is not told meanwhile."""
+"""Seconds a look may take: meanwhile nothing is told of how GPUs are, and a discovery waits with all devices."""
 _AGAIN = 2.0
 """Seconds between two tries to reach a keeper that is away."""
 _OPTIONS = ("rw", "nosuid", "nodev", "rbind", "rprivate")
@@ -189,7 +190,7 @@ class Tenancy:
 
     async def _ask(self, gpu: MpsGpu) -> None:
         try:
-            self._able[gpu.uuid] = await self._keeper.capabilities(gpu)
+            self._able[gpu.uuid] = await self._looking.capabilities(gpu)
         except PydraError as err:
             if not await self._answers():
                 self._trouble(str(err))
@@ -217,7 +218,11 @@ def _of(part: Part) -> MpsGpu:
     """What programs of a device talk to: the daemon of its GPU, or of its MIG device."""
     known = _gpu(part.gpu) if part.mig is None else _mig(part)
     if known is None:
-        raise ValueError(f"device {part.uuid}: tells no multiprocessors and memory")
+        raise DeviceError(
+            f"GPU {part.gpu.uuid}: NVML tells no multiprocessors or memory of it, so that MPS cannot be given limits; see"
+            " this driver's log for what failed, or take TimeSlicing",
+            device=part.gpu.uuid,
+        )
     return known
 
 
