@@ -12,8 +12,9 @@ import pytest
 from nvidia_world import API, error, nvidia, until
 
 from pydra_core import Allocation, Claim, ClaimRef
+from pydra_core.errors import DeviceError
 from pydra_nvidia.condition import Condition
-from pydra_nvidia.gpus import Gpu, MigDevice
+from pydra_nvidia.gpus import Gpu, Memory, MigDevice
 from pydra_nvidia.parts import Part
 from pydra_nvidia.sharing import Limits
 from pydra_nvidia.tenancy import Tenancy
@@ -30,6 +31,8 @@ class Answering:
         self.tenants = {}
         self.before_daemons = None
         self.over = asyncio.Event()
+        self.slowly = asyncio.Event()
+        self.slowly.set()
 
     async def met(self, reader, writer):
         ask = json.loads(await reader.readline())
@@ -42,6 +45,7 @@ class Answering:
 
     async def answer(self, ask):
         if ask["do"] == "capabilities":
+            await self.slowly.wait()
             return {"refusal": {"reason": "HostError", "text": "has no tool"}}
         return {"answer": await getattr(self, ask["do"])(ask)}
 
@@ -81,6 +85,7 @@ async def keeper():
         async with await asyncio.start_unix_server(made.met, made.folder / "keeper.sock"):
             yield made
             made.over.set()
+            made.slowly.set()
 
 
 async def by_mps(nvidia, device="gpu-0"):
@@ -130,6 +135,25 @@ class NoDriver:
 
     def rediscover(self):
         """Nothing is to be found."""
+
+
+async def test_a_keeper_that_hangs_over_a_gpu_holds_no_discovery_up(keeper):
+    memory, condition = Memory(total=1 << 33), Condition(index=0)
+    known = {"uuid": "GPU-1", "compute_capability": "9.0", "memory": memory, "cores": 132 * 128}
+    keeper.slowly.clear()
+    tenancy = Tenancy(NoDriver(), keeper.folder, patience=0.2)
+    assert await tenancy.able([Gpu(index=0, condition=condition, **known)]) == {}
+    assert [ask["do"] for ask in keeper.asked] == ["capabilities", "daemons"]
+
+
+async def test_a_gpu_that_does_not_tell_what_it_has_gets_no_daemon_and_says_so(keeper):
+    gpu = Gpu(index=0, uuid="GPU-1", compute_capability="9.0", condition=Condition(index=0))
+    one = Allocation(request="gpu", pool="n", device="gpu-0")
+    claim = Claim(ref=ClaimRef(namespace="ns", name="c", uid="uid"), allocations=(one,))
+    tenancy = Tenancy(NoDriver(), keeper.folder)
+    with pytest.raises(DeviceError, match="NVML tells no multiprocessors or memory of it"):
+        await tenancy.enter(Path("/"), claim, one, Part(gpu), Limits(percent=50))
+    assert keeper.asked == []
 
 
 async def test_a_device_has_no_daemon_once_its_last_claim_left_while_the_keeper_was_away(keeper):

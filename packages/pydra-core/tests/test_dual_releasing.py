@@ -19,6 +19,7 @@ NODE = "node-1"
 OURS = ("kube-system", "card-driver-x7k2p")
 SOON = 2 * (APART + EVERY)
 LONG = 3 * GRACE
+passed = asyncio.sleep  # of virtual time: nobody waits for it
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ async def has_been_given(node, *names):
     for name in names:
         node.give(name)
         node.pods["default", f"pod-{name}"] = [name]
-    await asyncio.sleep(LONG)
+    await passed(LONG)
 
 
 def test_a_device_is_released_once_its_pod_is_gone_and_not_before(play):
@@ -139,7 +140,7 @@ def test_a_device_is_released_once_its_pod_is_gone_and_not_before(play):
         await has_been_given(node, "card-0", "card-1")
         assert node.released == []
         del node.pods["default", "pod-card-0"]
-        await asyncio.sleep(SOON)
+        await passed(SOON)
         assert node.released == ["card-0"]
 
     assert set(play(story).given) == {"card-1"}
@@ -152,7 +153,7 @@ def test_a_device_that_is_missing_from_a_single_list_stays_held(play):
             pod = node.pods.pop(("default", "pod-card-0"))
             await look.look()
             node.pods["default", "pod-card-0"] = pod
-            await asyncio.sleep(SOON)
+            await passed(SOON)
 
     assert play(story).released == []
 
@@ -161,10 +162,10 @@ def test_what_was_just_given_is_not_listed_before_its_pod_is_admitted(play):
     async def story(node, look):
         node.give("card-0")
         look.look_again()
-        await asyncio.sleep(GRACE - 1)
+        await passed(GRACE - 1)
         assert node.released == []
         node.pods["default", "late"] = ["card-0"]
-        await asyncio.sleep(LONG)
+        await passed(LONG)
 
     assert play(story).released == []
 
@@ -175,7 +176,7 @@ def test_a_pod_that_was_admitted_and_is_gone_is_not_waited_for_longer(play):
         node.pods["default", "short"] = ["card-0"]
         await look.look()
         del node.pods["default", "short"]
-        await asyncio.sleep(SOON)
+        await passed(SOON)
 
     assert SOON < GRACE
     assert play(story).released == ["card-0"]
@@ -186,7 +187,7 @@ def test_what_a_pod_had_and_the_next_is_just_getting_stays_held(play):
         await has_been_given(node, "card-0")
         del node.pods["default", "pod-card-0"]
         node.give("card-0")
-        await asyncio.sleep(GRACE - 1)
+        await passed(GRACE - 1)
         assert node.released == []
 
     play(story)
@@ -196,7 +197,7 @@ def test_a_pod_that_was_never_admitted_keeps_nothing_after_the_grace(play):
     async def story(node, look):
         node.give("card-0")
         look.look_again()
-        await asyncio.sleep(GRACE + SOON)
+        await passed(GRACE + SOON)
 
     assert play(story).released == ["card-0"]
 
@@ -206,11 +207,11 @@ def test_a_kubelet_that_cannot_be_reached_releases_nothing_and_says_so_once(play
         await has_been_given(node, "card-0")
         node.pods = {OURS: []}
         node.away = "nobody answers"
-        await asyncio.sleep(LONG)
+        await passed(LONG)
         assert node.released == []
         assert "nobody answers" in look.problem
         node.away = ""
-        await asyncio.sleep(SOON)
+        await passed(SOON)
         assert (look.problem, node.released) == ("", ["card-0"])
 
     with caplog.at_level("INFO"):
@@ -226,11 +227,11 @@ def test_being_missing_before_and_after_a_time_without_the_kubelet_is_no_proof(p
         pod = node.pods.pop(("default", "pod-card-0"))
         await look.look()
         others, node.pods, node.away = node.pods, {}, away
-        await asyncio.sleep(LONG)
+        await passed(LONG)
         node.pods, node.away = others, ""
         await look.look()
         node.pods["default", "pod-card-0"] = pod
-        await asyncio.sleep(SOON)
+        await passed(SOON)
 
     assert play(story).released == []
 
@@ -242,10 +243,10 @@ def test_a_kubelet_that_knows_no_pod_of_the_api_server_yet_releases_nothing(play
     async def story(node, _):
         await has_been_given(node, "card-0")
         node.pods = pods
-        await asyncio.sleep(LONG)
+        await passed(LONG)
         assert node.released == []
         node.pods = {**pods, OURS: []}
-        await asyncio.sleep(SOON)
+        await passed(SOON)
 
     assert play(story).released == ["card-0"]
 
@@ -254,9 +255,9 @@ def test_outside_of_a_pod_an_empty_node_is_believed_after_a_while(play):
     async def story(node, _):
         await has_been_given(node, "card-0")
         node.pods = {}
-        await asyncio.sleep(EMPTY - 1)
+        await passed(EMPTY - 1)
         assert node.released == []
-        await asyncio.sleep(1 + SOON)
+        await passed(1 + SOON)
 
     assert play(story, in_pod=False).released == ["card-0"]
 
@@ -266,9 +267,9 @@ def test_a_release_that_fails_is_tried_again(play):
         await has_been_given(node, "card-0")
         node.refused = 3
         del node.pods["default", "pod-card-0"]
-        await asyncio.sleep(SOON + AGAIN)
+        await passed(SOON + AGAIN)
         assert node.released == []
-        await asyncio.sleep(2 * (AGAIN + APART))
+        await passed(2 * (AGAIN + APART))
 
     assert play(story).released == ["card-0"]
 
@@ -278,10 +279,10 @@ def test_what_a_pod_has_and_nobody_held_is_held_from_then_on(play):
 
     async def story(node, _):
         node.pods["default", "old"] = ["card-0", "of-another-plugin"]
-        await asyncio.sleep(SOON)
+        await passed(SOON)
         assert set(node.given) == {"card-0"}
         del node.pods["default", "old"]
-        await asyncio.sleep(GRACE + SOON)
+        await passed(GRACE + SOON)
 
     assert play(story).released == ["card-0"]
 
@@ -290,7 +291,7 @@ def test_a_device_in_two_hands_is_an_error_told_once(play, caplog):
     async def story(node, _):
         node.busy = frozenset({"card-0"})
         node.pods["default", "old"] = ["card-0"]
-        await asyncio.sleep(LONG)
+        await passed(LONG)
 
     play(story)
     (told,) = [r for r in caplog.records if r.levelname == "ERROR"]
@@ -301,14 +302,14 @@ def test_a_device_in_two_hands_is_an_error_told_once(play, caplog):
 def test_a_driver_that_serves_claims_alone_does_not_ask_the_kubelet_unless_pods_have_devices(play):
     async def story(node, look):
         look.active = lambda: False
-        await asyncio.sleep(LONG)
+        await passed(LONG)
         assert node.asked == 0
         await has_been_given(node, "card-0")
         del node.pods["default", "pod-card-0"]
-        await asyncio.sleep(SOON)
+        await passed(SOON)
         assert node.released == ["card-0"]
         seen = node.asked
-        await asyncio.sleep(LONG)
+        await passed(LONG)
         assert node.asked - seen <= 1
 
     play(story)
@@ -318,10 +319,10 @@ def test_an_instance_that_does_not_lead_neither_asks_nor_releases(play):
     async def story(node, look):
         await has_been_given(node, "card-0")
         look.leads = lambda: False
-        await asyncio.sleep(EVERY)
+        await passed(EVERY)
         asked = node.asked
         del node.pods["default", "pod-card-0"]
-        await asyncio.sleep(LONG)
+        await passed(LONG)
         assert (node.asked, node.released) == (asked, [])
 
     play(story)
@@ -333,9 +334,9 @@ def test_a_node_that_was_empty_twice_for_a_while_was_not_empty_for_long(play):
         pods = node.pods
         for _ in range(2):
             node.pods = {}
-            await asyncio.sleep(EMPTY - EVERY - 2)
+            await passed(EMPTY - EVERY - 2)
             node.pods = pods
-            await asyncio.sleep(SOON)
+            await passed(SOON)
 
     assert play(story, in_pod=False).released == []
 
@@ -345,7 +346,7 @@ def test_what_is_missing_is_looked_for_again_as_soon_as_that_can_tell(play):
         await has_been_given(node, "card-0")
         del node.pods["default", "pod-card-0"]
         look.look_again()
-        await asyncio.sleep(2 * APART)
+        await passed(2 * APART)
         assert node.released == ["card-0"]
 
     assert 2 * APART < EVERY
@@ -357,9 +358,9 @@ def test_a_device_that_is_in_two_hands_again_is_an_error_again(play, caplog):
         for busy in ({"card-0"}, set(), {"card-0"}):
             node.busy = frozenset(busy)
             node.pods["default", "old"] = ["card-0"]
-            await asyncio.sleep(LONG)
+            await passed(LONG)
             del node.pods["default", "old"]
-            await asyncio.sleep(LONG)
+            await passed(LONG)
 
     play(story)
     assert len([r for r in caplog.records if r.levelname == "ERROR"]) == 2
@@ -368,10 +369,10 @@ def test_a_device_that_is_in_two_hands_again_is_an_error_again(play, caplog):
 def test_what_only_an_init_container_has_is_kept_as_long_as_its_pod_is_there(play, caplog):
     async def story(node, _):
         node.init("card-0")
-        await asyncio.sleep(20 * GRACE)
+        await passed(20 * GRACE)
         assert node.released == []
         node.end("card-0")
-        await asyncio.sleep(RENEW + 2 * SOON)
+        await passed(RENEW + 2 * SOON)
         assert node.released == ["card-0"]
 
     with caplog.at_level("INFO"):
@@ -386,7 +387,7 @@ def test_a_file_that_keeps_what_ended_is_renewed_at_once_and_the_device_released
     async def story(node, _):
         node.init("card-0")
         node.end("card-0")
-        await asyncio.sleep(GRACE + 2 * SOON)
+        await passed(GRACE + 2 * SOON)
         assert len(node.renewed) == 1
 
     assert play(story).released == ["card-0"]
@@ -398,7 +399,7 @@ def test_the_kubelet_is_made_to_write_its_file_seldom_however_many_devices_are_k
             node.init(name)
         for _ in range(100):
             look.look_again()
-            await asyncio.sleep(RENEW / 10)
+            await passed(RENEW / 10)
 
     renewed = play(story).renewed
     assert 5 <= len(renewed) <= 10
@@ -410,10 +411,10 @@ def test_a_file_that_nobody_writes_keeps_the_device(play):
         look.kept = Veto(lambda: node.file, lambda: None).kept
         node.init("card-0")
         node.end("card-0")
-        await asyncio.sleep(LONG)
+        await passed(LONG)
         assert node.released == []
         node.write()
-        await asyncio.sleep(SOON)
+        await passed(SOON)
 
     assert play(story).released == ["card-0"]
 
@@ -423,7 +424,7 @@ def test_what_was_listed_once_is_released_whatever_the_file_has(play):
         await has_been_given(node, "card-0")
         node.file = frozenset({(CARD, "card-0")})
         del node.pods["default", "pod-card-0"]
-        await asyncio.sleep(SOON)
+        await passed(SOON)
         assert (node.released, node.renewed) == (["card-0"], [])
 
     play(story)
@@ -434,7 +435,7 @@ def test_what_was_listed_and_is_then_an_init_containers_is_kept(play):
         await has_been_given(node, "card-0")
         del node.pods["default", "pod-card-0"]
         node.init("card-0")
-        await asyncio.sleep(LONG)
+        await passed(LONG)
 
     assert play(story).released == []
 
@@ -443,7 +444,7 @@ def test_a_file_without_it_keeps_nothing_longer_than_the_grace(play):
     async def story(node, _):
         node.give("card-0")
         node.file = frozenset({(CARD, "card-1"), ("acme.example/disk", "card-0")})
-        await asyncio.sleep(GRACE + SOON)
+        await passed(GRACE + SOON)
         assert (node.released, node.renewed) == (["card-0"], [])
 
     play(story)

@@ -44,12 +44,13 @@ class Tenancy:
     Args:
         driver: whose SDK is called, and whose journal is asked.
         folder: the keeper's.
+        patience: seconds a look may take.
     """
 
-    def __init__(self, driver: Driver, folder: Path) -> None:
+    def __init__(self, driver: Driver, folder: Path, patience: float = _LOOK) -> None:
         self._driver = driver
         self._keeper = Keeper(folder)
-        self._looking = Keeper(folder, patience=_LOOK)
+        self._looking = Keeper(folder, patience)
         self._able: dict[str, Capabilities] = {}
         self._daemons: Mapping[str, DaemonState] = {}
         self._said = ""
