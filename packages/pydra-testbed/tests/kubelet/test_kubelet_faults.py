@@ -1,8 +1,15 @@
 """What can go wrong on purpose, and how the kubelet and its drivers come out of it."""
 
+import asyncio
+
 import grpc
 
+from pydra_testbed.clock import RealClock
+from pydra_testbed.kubelet.calls import ignore_call
+from pydra_testbed.kubelet.faults import KubeletFaults
+from pydra_testbed.kubelet.link import DriverLink
 from pydra_testbed.objects import ObjectRef
+from pydra_testbed.runtime.waiting import cancel_all
 
 PREPARE, UNPREPARE = "NodePrepareResources", "NodeUnprepareResources"
 
@@ -96,6 +103,24 @@ async def test_a_connection_that_drops_for_a_moment_wipes_nothing(stepped):
     await stepped.clock.advance(60)
     assert len((await stepped.api.list("resourceslices")).items) == 1
     assert driver.name == "card.example.com"
+
+
+async def test_a_connection_that_is_cut_before_anybody_waits_on_it_is_followed_on(tmp_path):
+    told, server = [], grpc.aio.server()
+    server.add_insecure_port(f"unix:{tmp_path / 's'}")
+    await server.start()
+    link = DriverLink(str(tmp_path / "s"), RealClock(), ignore_call, KubeletFaults())
+    following = asyncio.ensure_future(link.follow(told.append))
+    for _ in range(3):  # between its look at the channel and its wait, which is a task of its own
+        await asyncio.sleep(0)
+        await link.drop()
+    while not told:
+        assert not following.done() or following.result()
+        await asyncio.sleep(0)
+    assert told == [True]
+    await cancel_all(following)
+    await link.close()
+    await server.stop(None)
 
 
 async def test_slices_can_be_wiped_at_any_time(node):

@@ -60,12 +60,20 @@ class DriverLink:
             if (state is grpc.ChannelConnectivity.READY) is not connected:
                 connected = not connected
                 changed(connected)
-            await first_of(channel.wait_for_state_change(state), self._cut.wait())
+            await first_of(self._change(channel, state), self._cut.wait())
             if channel is not self._channel:
                 self._cut.clear()
                 if connected:
                     connected = False
                     changed(connected)
+
+    async def _change(self, channel: grpc.aio.Channel, state: grpc.ChannelConnectivity) -> None:
+        """Wait for another state; `drop` may have closed the channel before anybody got to wait on it."""
+        try:
+            await channel.wait_for_state_change(state)
+        except grpc.aio.UsageError:
+            if channel is self._channel:
+                raise
 
     async def drop(self) -> None:
         """Cut the connection and open another."""
