@@ -104,6 +104,28 @@ async def test_each_mistake_fails_its_case_beside_others_that_pass(mistakes):
     assert by_outcome(results, Passed).keys() == cases - mistakes.keys()
 
 
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(
+    ("modes", "outcome"),
+    [
+        (["splits"], Passed),
+        (["splits", "splits-names-alone"], Failed),
+        (["splits", "hides-its-nodes"], Skipped),
+        (["shows-nothing-to-pods", "hides-its-nodes"], Failed),
+    ],
+    ids=["splits", "says-it-splits", "hides", "does-not-split"],
+)
+async def test_a_driver_that_splits_its_devices_for_good_is_told_from_one_that_gives_them_twice(
+    modes, outcome
+):
+    (result,) = await run(plugin("dual", *modes), select(["DP-08"]), IMPATIENT)
+    assert isinstance(result.outcome, outcome), result
+    if outcome is Failed:
+        assert result.outcome.expected.startswith("card-")
+    if outcome is Skipped:
+        assert "nothing that containers get tells" in result.outcome.reason
+
+
 async def test_a_driver_that_serves_claims_alone_skips_the_family_with_the_reason():
     raw = Subject((sys.executable, str(DRIVERS / "raw_driver.py")))
     limits = dataclasses.replace(QUICK, notice=0.5)

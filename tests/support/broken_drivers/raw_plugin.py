@@ -1,8 +1,8 @@
 """A device plugin on plain gRPC, none of our framework: what the conformance kit sees of a stranger's, in Go or anything else.
 
 `python raw_plugin.py` serves three cards as extended resource and nothing else; `dual` among the arguments makes it `raw_driver`
-as well, unless ENABLE_DRA is false. Every other argument is a mistake made on purpose. A card is sick while there is a file
-`sick-CARD` in the kubelet's root.
+as well, unless ENABLE_DRA is false, and with `splits` the last card is the plugin's alone and the others are for claims. Every
+other argument is a mistake made on purpose. A card is sick while there is a file `sick-CARD` in the kubelet's root.
 """
 
 from __future__ import annotations
@@ -45,11 +45,16 @@ MISTAKES = {
     "never-lets-go",
     "registers-once",
     "renames-its-cards",
+    "splits-names-alone",
 }
+MODES = {"dual", "splits", "hides-its-nodes"}
 MADE = set(sys.argv[1:])
-assert MISTAKES | {"dual"} >= MADE, MADE - MISTAKES
+assert MISTAKES | MODES >= MADE, MADE - MISTAKES
 RESOURCE = "raw.example.com/card"
 CARDS = ("card-0", "card-1", "card-2")
+IS_SPLIT = "splits" in MADE
+CLAIMED = CARDS[:2] if IS_SPLIT else CARDS
+COUNTED = CARDS[2:] if IS_SPLIT else CARDS
 FOLDER = dra.ROOT / "device-plugins"
 KUBELET = FOLDER / "kubelet.sock"
 PODS = dra.ROOT / "pod-resources" / "kubelet.sock"
@@ -85,7 +90,7 @@ def is_sick(card: str) -> bool:
 
 def listed() -> list:
     found = []
-    for card in CARDS:
+    for card in COUNTED:
         device = messages.Device(
             ID=card + SUFFIX, health="Unhealthy" if is_sick(card) else "Healthy"
         )
@@ -97,6 +102,31 @@ def listed() -> list:
         device.topology.nodes.add(ID=hint)
         found.append(device)
     return found
+
+
+def node(card: str) -> str:
+    return f"/dev/raw/{card}"
+
+
+def write_claim(uid: str, devices) -> None:
+    """In the place of `raw_driver`'s: a claim gets its cards' nodes."""
+    body = {
+        "cdiVersion": "0.5.0",
+        "kind": f"{dra.NAME}/claim",
+        "devices": [
+            {
+                "name": d["cdi"],
+                "containerEdits": {
+                    "env": [f"RAW_MODE={d['mode']}"],
+                    "deviceNodes": [{"path": "/dev/raw/ctl"}, {"path": node(d["device"])}],
+                },
+            }
+            for d in devices
+        ],
+    }
+    temporary = dra.CDI / f".{uid}"
+    temporary.write_text(json.dumps(body))
+    temporary.rename(dra.CDI / f"raw-{uid}.json")
 
 
 def write_spec(cards) -> None:
@@ -133,8 +163,14 @@ def take(name: str) -> str:
 def answer(names) -> messages.ContainerAllocateResponse:
     cards = sorted(take(name) for name in names)
     extra = f"-{next(COUNTER)}" if "new-answer-each-time" in MADE else ""
+    nodes = ["/dev/raw/ctl", *map(node, CARDS[:1] if "splits-names-alone" in MADE else cards)]
+    if "hides-its-nodes" in MADE:
+        nodes = []
     return messages.ContainerAllocateResponse(
         envs={"CARDS": ",".join(cards) + extra},
+        devices=[
+            messages.DeviceSpec(host_path=n, container_path=n, permissions="rw") for n in nodes
+        ],
         cdi_devices=[messages.CDIDevice(name=f"{dra.NAME}/card={card}") for card in cards],
     )
 
@@ -337,7 +373,7 @@ async def release() -> None:
 def slice_body(generation: int) -> dict:
     node = os.environ["NODE_NAME"]
     devices = []
-    for card in CARDS:
+    for card in CLAIMED:
         attribute = {"resource.kubernetes.io/numaNode": {"int": numa(card)}}
         devices.append({"name": card, "attributes": attribute})
         if dra.STORE.get(holder(card)) and "shows-nothing-to-claims" not in MADE:
@@ -387,7 +423,7 @@ async def main() -> None:
     else:
         work.append(serve_in_registry())
     if IS_DUAL:
-        dra.CARDS, dra.publish = CARDS, publish
+        dra.CARDS, dra.publish, dra.write_spec = CLAIMED, publish, write_claim
         work += [dra.main(), keep_published()]
     await asyncio.gather(*work)
 

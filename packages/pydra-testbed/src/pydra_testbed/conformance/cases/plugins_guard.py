@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from pydra_testbed.conformance import asking, serving
+from pydra_testbed.conformance import asking, serving, silicon
 from pydra_testbed.conformance.asking import prepared, unprepared
 from pydra_testbed.conformance.cases.plugins import BOTH
 from pydra_testbed.conformance.model import Case, NotMetError, UnsuitedError
@@ -13,11 +13,14 @@ from pydra_testbed.conformance.offer import Offered
 from pydra_testbed.conformance.plugincalls import calling
 from pydra_testbed.conformance.pools import slices_of
 from pydra_testbed.conformance.serving import begin, given, healthy
+from pydra_testbed.conformance.silicon import Marks, Verdict
 from pydra_testbed.conformance.stand import Stand
 from pydra_testbed.kubelet.rpc import RpcError
 
 _TRIED = 4
 _RACES = 2
+_COMPARED = 64
+"""So many IDs are enough to look for a device among them."""
 _HINDERING = ("NoSchedule", "NoExecute")
 
 
@@ -34,26 +37,30 @@ async def _guards(stand: Stand) -> None:
     if not stand.profile.name:
         raise UnsuitedError("it serves no DRA")
     await begin(stand)
-    twins = await _shows_claims(stand)
-    await _shows_pods(stand, twins[0])
+    twins, unshown = await _shows_claims(stand)
+    if twins:
+        await _shows_pods(stand, twins[0])
     for twin in twins:
         await _bears_a_race(stand, twin)
+    if unshown:
+        await _is_split(stand, unshown, must_tell=not twins)
 
 
-async def _shows_claims(stand: Stand) -> list[_Twin]:
-    """Devices in a claim are Unhealthy, refused, and there again afterwards; returns what stands for the same."""
+async def _shows_claims(stand: Stand) -> tuple[list[_Twin], list[Offered]]:
+    """Devices in a claim are Unhealthy, refused, and there again afterwards.
+
+    Returns what stands for the same, and the devices for which nothing turned Unhealthy.
+    """
     twins: list[_Twin] = []
+    unshown: list[Offered] = []
     for device in stand.offer.together()[:_TRIED]:
         if twin := await _twin(stand, device):
             twins.append(twin)
+        else:
+            unshown.append(device)
         if len(twins) == _RACES:
             break
-    if not twins:
-        raise NotMetError(
-            "an ID that turns Unhealthy while a claim has its device",
-            f"all of them Healthy after {stand.limits.notice:g} s",
-        )
-    return twins
+    return twins, unshown
 
 
 async def _twin(stand: Stand, device: Offered) -> _Twin | None:
@@ -74,6 +81,51 @@ async def _twin(stand: Stand, device: Offered) -> _Twin | None:
         stand.limits.recovery,
     )
     return _Twin(device, name, each)
+
+
+async def _is_split(stand: Stand, unshown: list[Offered], *, must_tell: bool) -> None:
+    """Devices that no ID stands for are no ID's: each gives a container something else than every ID does.
+
+    Raises:
+        UnsuitedError: it `must_tell`, and what containers get does not tell.
+    """
+    devices = await _marks_of_devices(stand)
+    ids = await _marks_of_ids(stand)
+    verdicts = set()
+    for device in unshown:
+        for (name, each), marks in ids.items():
+            verdict = silicon.compared(devices[device.name], marks)
+            if verdict is Verdict.SAME:
+                raise NotMetError(
+                    f"{each} of {name} Unhealthy while a claim has device {device.name}: a container gets the same"
+                    " with both",
+                    f"all IDs Healthy after {stand.limits.notice:g} s",
+                )
+            verdicts.add(verdict)
+    if must_tell and Verdict.UNKNOWN in verdicts:
+        raise UnsuitedError(
+            "no ID turns Unhealthy while a claim has a device, and nothing that containers get tells whether the driver"
+            " splits its devices for good or gives them away twice"
+        )
+
+
+async def _marks_of_devices(stand: Stand) -> dict[str, Marks]:
+    """By what devices are known that claims can have, one after the other."""
+    found = {}
+    for device in stand.offer.together()[:_TRIED]:
+        ref = await stand.claim(stand.use(device))
+        found[device.name] = silicon.of_claim(stand, device.name, await prepared(stand, ref))
+        await unprepared(stand, ref)
+    return dict(zip(found, silicon.own(list(found.values())), strict=True))
+
+
+async def _marks_of_ids(stand: Stand) -> dict[tuple[str, str], Marks]:
+    """By what IDs are known that pods can have."""
+    found = {}
+    for name, each in sorted(_healthy(stand))[:_COMPARED]:
+        (answer,) = await serving.allocated(stand, name, [each])
+        found[name, each] = silicon.of_id(stand, each, answer)
+    return dict(zip(found, silicon.own(list(found.values())), strict=True))
 
 
 async def _shows_pods(stand: Stand, twin: _Twin) -> None:
