@@ -114,7 +114,8 @@ class Registered:
     async def dial_back(self):
         """What a kubelet does before it answers a registration."""
         self.options = await self.call("GetDevicePluginOptions", pb.Empty(), pb.DevicePluginOptions)
-        self.reading = asyncio.ensure_future(self._read())
+        if self.kubelet.reads:
+            self.reading = asyncio.ensure_future(self._read())
 
     async def _read(self):
         call = self.channel.unary_stream(
@@ -178,6 +179,10 @@ class Registered:
         await self.channel.close()
 
 
+async def _nothing():
+    pass
+
+
 class Kubelet:
     """The kubelet's side of device plugins, one call at a time, in the place of the testbed's."""
 
@@ -185,7 +190,11 @@ class Kubelet:
         self.folder = folder
         self.registered = []
         self.refuses = 0
+        self.code = grpc.StatusCode.UNKNOWN
+        self.reads = True
+        self.dials = True
         self.on_register = lambda _request: None
+        self.before_dialling = _nothing
         self.server = None
         self._news = asyncio.Condition()
 
@@ -217,8 +226,11 @@ class Kubelet:
     async def _register(self, request, context):
         if self.refuses:
             self.refuses -= 1
-            await context.abort(grpc.StatusCode.UNKNOWN, "not now")
+            await context.abort(self.code, "not now")
         self.on_register(request)
+        await self.before_dialling()
+        if not self.dials:
+            return pb.Empty()
         plugin = Registered(self, request)
         await plugin.dial_back()
         self.registered.append(plugin)

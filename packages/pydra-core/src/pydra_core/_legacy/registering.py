@@ -1,8 +1,9 @@
 """Keeps one resource's socket served and the kubelet told of it, whatever happens to either.
 
 A kubelet that starts removes every socket of its folder, ours too, and makes its own anew: then ours is made again and
-registered. Where the folder or the kubelet's socket in it cannot be used, ours lies elsewhere and is shown to the
-kubelet in plugins_registry, as DRA sockets are (type `DevicePlugin`).
+registered. A registration counts only if our socket was there all the while, for the kubelet dials it, and only if the
+kubelet then reads the list. Where the folder or the kubelet's socket in it cannot be used, ours lies elsewhere and is
+shown to the kubelet in plugins_registry, as DRA sockets are (type `DevicePlugin`).
 """
 
 from __future__ import annotations
@@ -33,6 +34,10 @@ _DIAL = 15.0
 """Seconds a registration may take; the kubelet dials back within 10."""
 _LASTING = 30.0
 """Seconds after which a registration counts as one that lasts: the next is tried without a pause again."""
+_NO_WAY = {grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.PERMISSION_DENIED}
+"""Answers after which the other way is taken."""
+_UNREAD = 10.0
+"""Seconds a kubelet that took it up has to begin to read the list; it does so at once, or never."""
 _REGISTRY_PAUSE = 2.0
 """Seconds a kubelet has, after it let go, to find the socket by itself."""
 
@@ -66,10 +71,11 @@ class Endpoint:
         self._not_before = 0.0
         self._pause = _FIRST_PAUSE
         self._registered_at = 0.0
+        self._read_at = 0.0
         self._is_lost = False
         self._no_direct_way = False
         self._wake = asyncio.Event()
-        service.on_lost = self._lost
+        service.on_lost = lambda: self._lost("the kubelet let it go")
 
     @property
     def registered(self) -> bool:
@@ -93,6 +99,7 @@ class Endpoint:
             await self._close(grace())
 
     async def _look(self) -> None:
+        self._look_at_reader()
         if self._is_direct():
             if self._registry:
                 await self._close_registry()
@@ -102,6 +109,14 @@ class Endpoint:
             await self._serve(self._sockets.elsewhere)
             await self._show()
 
+    def _look_at_reader(self) -> None:
+        """Whoever took it up and does not read the list has let it go without a word, as if it could not connect."""
+        now = time.monotonic()
+        if self.problem or self._service.is_read:
+            self._read_at = now
+        elif now - max(self._read_at, self._registered_at) > _UNREAD:
+            self._lost("the kubelet took it up and does not read its list")
+
     def _is_direct(self) -> bool:
         """Whether the kubelet's own socket is the way; a kubelet that is just starting has not made it yet."""
         now, found = time.monotonic(), identity(self._sockets.kubelet)
@@ -109,6 +124,7 @@ class Endpoint:
             self._absent_since = now
             if self._has_looked and found != self._seen:
                 self._no_direct_way = False
+                self._not_before, self._pause = 0.0, _FIRST_PAUSE  # that was about the one before
                 self.on_kubelet()
             self._seen = found
         self._has_looked = True
@@ -120,10 +136,11 @@ class Endpoint:
 
     async def _serve(self, path: Path) -> None:
         """Be there under that path; a socket that was removed is made again."""
-        if self._served == (path, identity(path)):
+        if self._is_served(path):
             return
         if self._served and self._served[0] == path:
             _log.warning("socket is made again", extra={"socket": path, "why": "it was removed"})
+            self._tell("our socket was removed")
         await self._close(0.0)
         remove_stale(path)
         server = grpc.aio.server()
@@ -131,6 +148,11 @@ class Endpoint:
         bind(server, path)
         await server.start()
         self._server, self._served, self._known_to = server, (path, identity(path)), None
+        self._not_before = 0.0  # that was for who refused us, and not for who cannot find us
+
+    def _is_served(self, path: Path) -> bool:
+        """Whether what lies there is the socket we made."""
+        return self._served == (path, identity(path))
 
     async def _register_when_due(self) -> None:
         kubelet = self._sockets.kubelet
@@ -143,24 +165,28 @@ class Endpoint:
         if self.superseded():  # the younger instance is the one to register
             return
         now = time.monotonic()
-        if now < self._not_before:
+        if now < self._not_before or not self._is_served(self._sockets.service):
             return
         self._is_lost, self._known_to = False, None  # what is refused now is tried again
+        answer = await self._register(kubelet)
+        if not self._is_served(self._sockets.service):
+            return  # it counts as not made: the next look makes the socket anew, and tells of it at once
         self._not_before = now + self._pause
         self._pause = min(self._pause * 2, _LONGEST_PAUSE)
-        try:
-            await self._register(kubelet)
-        except grpc.aio.AioRpcError as err:
-            self._no_direct_way = err.code() in {
-                grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.PERMISSION_DENIED,
-            }  # fmt: skip
-            self._tell(f"the kubelet refused it: {err.details() or err.code().name}")
-        else:
+        if answer is None:
             self._known_to, self._registered_at = found, time.monotonic()
             self._tell("")
+        else:
+            code, text = answer
+            self._no_direct_way = code in _NO_WAY
+            self._tell(f"the kubelet refused it: {text or code.name}")
 
-    async def _register(self, kubelet: Path) -> None:
-        """Tell the kubelet, which dials back before it answers."""
+    async def _register(self, kubelet: Path) -> tuple[grpc.StatusCode, str] | None:
+        """Tell the kubelet, which dials back before it answers; given up as soon as there is nothing to dial.
+
+        Returns:
+            How it refused; None if it did not.
+        """
         request = pb.RegisterRequest(
             version=VERSION,
             endpoint=self._sockets.service.name,
@@ -168,12 +194,21 @@ class Endpoint:
             options=self._service.options,
         )
         async with grpc.aio.insecure_channel(f"unix:{kubelet}") as channel:
-            call = channel.unary_unary(
+            method = channel.unary_unary(
                 "/v1beta1.Registration/Register",
                 request_serializer=pb.RegisterRequest.SerializeToString,
                 response_deserializer=pb.Empty.FromString,
             )
-            await call(request, timeout=_DIAL)
+            call = method(request, timeout=_DIAL)
+            answered = asyncio.ensure_future(call.code())
+            try:
+                while not answered.done() and self._is_served(self._sockets.service):
+                    await asyncio.wait((answered,), timeout=_LOOK)
+            finally:
+                call.cancel()  # nothing happens if it was answered
+                await asyncio.wait((answered,))
+            code = answered.result()
+            return None if code is grpc.StatusCode.OK else (code, await call.details() or "")
 
     async def _show(self) -> None:
         """Have the kubelet find us in plugins_registry."""
@@ -192,14 +227,14 @@ class Endpoint:
                 registration.show_again()
         self._tell(registration.refusal or ("the kubelet let it go" if self._is_lost else ""))
 
-    def _lost(self) -> None:
+    def _lost(self, why: str) -> None:
         """The kubelet lives and let us go: as when another instance ends, for it knows us by the resource's name."""
         now = time.monotonic()
         if now - self._registered_at > _LASTING:
             self._pause = _FIRST_PAUSE
         self._is_lost = True
         self._not_before = now + (_REGISTRY_PAUSE if self._registry else self._pause)
-        self._tell("the kubelet let it go")
+        self._tell(why)
 
     def _tell(self, problem: str) -> None:
         if problem == self.problem:
@@ -218,6 +253,7 @@ class Endpoint:
         served, self._served = self._served, None
         if served and identity(served[0]) == served[1]:
             served[0].unlink(missing_ok=True)
+        self._service.forget_reader()
         if server:
             await server.stop(grace)
 

@@ -89,6 +89,10 @@ class Service:
         """Whether the kubelet reads the list on the connection it made last; it may keep older ones by mistake."""
         return self._newest is not None
 
+    def forget_reader(self) -> None:
+        """Take note that the connections are cut by ourselves: that nobody reads then is no loss."""
+        self._newest = None
+
     def end(self) -> None:
         """End all lists, so that the server can stop."""
         self._is_ending = True
