@@ -7,7 +7,12 @@ from pydra_testbed.kubelet.calls import CallObserver, ClaimRef, DriverCall
 from pydra_testbed.kubelet.claims_file import ClaimsFileError
 from pydra_testbed.kubelet.faults import KubeletFaults
 from pydra_testbed.kubelet.kubelet import Kubelet
-from pydra_testbed.kubelet.settings import KubeletPaths, KubeletSettings, TopologyPolicy
+from pydra_testbed.kubelet.settings import (
+    KubeletPaths,
+    KubeletSettings,
+    TopologyPolicy,
+    TopologyScope,
+)
 
 __all__ = [
     "CallObserver",
@@ -19,4 +24,5 @@ __all__ = [
     "KubeletPaths",
     "KubeletSettings",
     "TopologyPolicy",
+    "TopologyScope",
 ]

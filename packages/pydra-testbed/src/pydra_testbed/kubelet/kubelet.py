@@ -66,12 +66,17 @@ class Kubelet:
     faults: KubeletFaults = field(default_factory=KubeletFaults)
 
     async def run(self) -> None:
-        """Be the node's kubelet until cancelled; raises `ClaimsFileError` if its record is damaged."""
+        """Be the node's kubelet until cancelled.
+
+        Raises:
+            ClaimsFileError: its record is damaged.
+            ValueError: the settings of its topology manager do not fit the machine.
+        """
+        topology = Topology.of(self.settings)
         paths = KubeletPaths(self.root)
         paths.create()
         claims = ClaimCache(load_claims(paths.claims_file))
         rng = random.Random(self.seed)  # noqa: S311 jitter is no secret
-        topology = Topology(self.settings.topology_policy, tuple(range(self.settings.numa_nodes)))
         plugins = DevicePlugins(
             paths.device_plugins, self.clock, self.observer, self.faults, rng, topology
         )

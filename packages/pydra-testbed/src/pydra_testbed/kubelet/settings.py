@@ -12,12 +12,19 @@ from pathlib import Path
 
 
 class TopologyPolicy(enum.Enum):
-    """What the topology manager does about NUMA nodes (`topologyManagerPolicy`), by container."""
+    """What the topology manager does about NUMA nodes (`topologyManagerPolicy`)."""
 
     NONE = "none"
     BEST_EFFORT = "best-effort"
     RESTRICTED = "restricted"
     SINGLE_NUMA_NODE = "single-numa-node"
+
+
+class TopologyScope(enum.Enum):
+    """For whom the topology manager chooses NUMA nodes at once (`topologyManagerScope`)."""
+
+    CONTAINER = "container"
+    POD = "pod"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +76,17 @@ class KubeletSettings:
     """A change of the node's extended resources is posted at the next multiple of this since the start."""
 
     topology_policy: TopologyPolicy = TopologyPolicy.NONE
+    topology_scope: TopologyScope = TopologyScope.CONTAINER
     numa_nodes: int = 1
-    """How many NUMA nodes the machine has; the topology manager takes eight at most."""
+    """How many NUMA nodes the machine has. With more than `max_numa_nodes` and any policy but `none`, the kubelet does
+    not start."""
+
+    max_numa_nodes: int = 8
+    """Option `max-allowable-numa-nodes` of the topology manager, 8 at least."""
+
+    numa_distances: tuple[tuple[int, ...], ...] = ()
+    """For each NUMA node the distance to each, as the machine's tables say. Where given, option
+    `prefer-closest-numa-nodes` is on: of as many nodes, those that are nearest to each other."""
 
     max_pods: int = 110
     append_devices: bool = True

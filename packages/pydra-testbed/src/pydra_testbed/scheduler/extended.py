@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from pydra_core.quantity import Quantity, parse
 from pydra_testbed.objects import KubeObject
+from pydra_testbed.podlimits import pod_limits
 from pydra_testbed.scheduler.model import ZERO
 from pydra_testbed.scheduler.special import IMPLICIT
 
@@ -24,21 +25,8 @@ def is_extended(resource: str) -> bool:
 
 
 def wanted(pod: KubeObject) -> Amounts:
-    """What a pod needs: its containers together, or its largest init container where that is more."""
-    spec = pod["spec"]
-    total: Amounts = {}
-    for container in spec.get("containers") or ():
-        for name, amount in _limits(container).items():
-            total[name] = total.get(name, ZERO) + amount
-    for container in spec.get("initContainers") or ():
-        for name, amount in _limits(container).items():
-            total[name] = max(total.get(name, ZERO), amount)
-    return total
-
-
-def _limits(container: KubeObject) -> Amounts:
-    limits = (container.get("resources") or {}).get("limits") or {}
-    return {name: parse(str(text)) for name, text in limits.items() if is_extended(name)}
+    """What a pod needs of its node's extended resources."""
+    return {name: amount for name, amount in pod_limits(pod).items() if is_extended(name)}
 
 
 def holds(pod: KubeObject) -> bool:

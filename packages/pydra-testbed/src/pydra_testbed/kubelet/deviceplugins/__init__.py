@@ -7,11 +7,11 @@ pod-resources API.
 from pydra_testbed.kubelet.deviceplugins.manager import (
     DeviceError,
     DeviceManager,
-    Topology,
     TopologyError,
 )
 from pydra_testbed.kubelet.deviceplugins.room import DevicePlugins
 from pydra_testbed.kubelet.deviceplugins.status import plugin_status
+from pydra_testbed.kubelet.deviceplugins.topology import Topology
 
 __all__ = [
     "DeviceError",

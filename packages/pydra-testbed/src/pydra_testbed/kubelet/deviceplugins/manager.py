@@ -10,23 +10,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pydra_core.quantity import parse
+from pydra_testbed.kubelet.deviceplugins.alignment import Aligner, Choice
 from pydra_testbed.kubelet.deviceplugins.answers import CombinedAnswer, combined
 from pydra_testbed.kubelet.deviceplugins.checkpoint import store
 from pydra_testbed.kubelet.deviceplugins.choosing import Chooser, Wanted
 from pydra_testbed.kubelet.deviceplugins.endpoint import PluginClient, PluginError
 from pydra_testbed.kubelet.deviceplugins.inventory import DeviceInventory
 from pydra_testbed.kubelet.deviceplugins.model import Holding, Holdings, PluginDevice
-from pydra_testbed.kubelet.deviceplugins.topology import Hint, chosen, hints
+from pydra_testbed.kubelet.deviceplugins.topology import Topology
 from pydra_testbed.kubelet.faults import KubeletFaults
 from pydra_testbed.kubelet.podclaims import served_by_claim
 from pydra_testbed.kubelet.rpc import RpcError
-from pydra_testbed.kubelet.settings import TopologyPolicy
 from pydra_testbed.objects import KubeObject, uid_of
+from pydra_testbed.podlimits import pod_limits
 
 _log = logging.getLogger(__name__)
 
@@ -40,14 +40,6 @@ class TopologyError(DeviceError):
 
     def __init__(self) -> None:
         super().__init__("Resources cannot be allocated with Topology locality")
-
-
-@dataclass(frozen=True, slots=True)
-class Topology:
-    """What the kubelet is told about NUMA nodes: its policy, and the machine's nodes."""
-
-    policy: TopologyPolicy = TopologyPolicy.NONE
-    machine: tuple[int, ...] = (0,)
 
 
 class DeviceManager:
@@ -66,24 +58,25 @@ class DeviceManager:
         faults: KubeletFaults,
         topology: Topology,
     ) -> None:
-        self._topology = topology
         self.active: Callable[[], set[str] | None] = lambda: None
         self._inventory = inventory
         self._holdings = holdings
         self._file = file
         self._faults = faults
         self._chooser = Chooser(inventory, rng)
+        self._aligner = Aligner(inventory, holdings, topology)
         self._admitting = asyncio.Lock()
 
     async def admit(self, pod: KubeObject) -> None:
         """Allocate all devices the pod's containers ask for; raises `DeviceError`, `TopologyError`."""
         async with self._admitting:
             reusable: dict[str, set[str]] = {}
+            shared = self._aligned_pod(pod) if self._aligner.is_by_pod else None
             for container in pod["spec"].get("initContainers") or ():
-                for holding in await self._allocate(pod, container, reusable):
+                for holding in await self._allocate(pod, container, reusable, shared):
                     reusable.setdefault(holding.resource, set()).update(holding.ids)
             for container in pod["spec"]["containers"]:
-                for holding in await self._allocate(pod, container, reusable):
+                for holding in await self._allocate(pod, container, reusable, shared):
                     reusable.get(holding.resource, set()).difference_update(holding.ids)
 
     async def start(self, pod: KubeObject, container: KubeObject) -> CombinedAnswer:
@@ -133,15 +126,20 @@ class DeviceManager:
                 yield resource
 
     async def _allocate(
-        self, pod: KubeObject, container: KubeObject, reusable: dict[str, set[str]]
+        self,
+        pod: KubeObject,
+        container: KubeObject,
+        reusable: dict[str, set[str]],
+        shared: Choice | None,
     ) -> list[Holding]:
-        """What the container holds now, new or from before."""
+        """What the container holds now, new or from before; `shared` are the NUMA nodes of the whole pod."""
         uid, name = uid_of(pod), str(container["name"])
         counts = {
             resource: parse(str(container["resources"]["limits"][resource])).value()
             for resource in self._asked_for(pod, container)
         }
-        nodes = self._aligned(uid, name, counts, reusable)
+        self.release()
+        nodes = _good(shared or self._aligner.of_container(uid, name, counts, reusable))
         for resource, count in counts.items():
             self.release()
             wanted = Wanted(uid, name, resource, count, nodes)
@@ -151,30 +149,15 @@ class DeviceManager:
                 raise DeviceError(str(error)) from error
         return self._holdings.of_container(uid, name)
 
-    def _aligned(
-        self, pod: str, name: str, counts: Mapping[str, int], reusable: Mapping[str, set[str]]
-    ) -> frozenset[int] | None:
-        """The NUMA nodes that all resources of the container can agree on. Raises `TopologyError`."""
+    def _aligned_pod(self, pod: KubeObject) -> Choice:
+        """The NUMA nodes of all containers' devices. Raises `TopologyError`."""
         self.release()
-        machine = self._topology.machine
-        hints = [
-            self._hints(self._holdings.get(pod, name, each), each, count, reusable.get(each, set()))
-            for each, count in counts.items()
-        ]
-        nodes, is_good = chosen(self._topology.policy, hints, machine)
-        if not is_good:
-            raise TopologyError
-        return nodes
-
-    def _hints(
-        self, held: Holding | None, resource: str, count: int, reusable: set[str]
-    ) -> list[Hint]:
-        devices = {device.id: device for device in self._inventory.all(resource)}
-        if held is not None:
-            devices |= {device.id: device for device in held.devices}
-            return hints(devices, held.ids, (), count, self._topology.machine)
-        free = self._inventory.healthy(resource) - self._holdings.in_use(resource)
-        return hints(devices, free, reusable, count, self._topology.machine)
+        containers = (*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"])
+        ours = {name for each in containers for name in self._asked_for(pod, each)}
+        asked = {name: amount.value() for name, amount in pod_limits(pod).items() if name in ours}
+        choice = self._aligner.of_pod(uid_of(pod), asked)
+        _good(choice)
+        return choice
 
     async def _allocate_one(self, wanted: Wanted, reusable: set[str]) -> None:
         held = self._holdings.get(wanted.pod, wanted.container, wanted.resource)
@@ -214,3 +197,10 @@ class DeviceManager:
             raise DeviceError(
                 f"device plugin PreStartContainer rpc failed with err: {error}"
             ) from error
+
+
+def _good(choice: Choice) -> frozenset[int] | None:
+    nodes, is_good = choice
+    if not is_good:
+        raise TopologyError
+    return nodes

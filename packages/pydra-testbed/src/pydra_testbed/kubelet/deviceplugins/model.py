@@ -56,6 +56,11 @@ class Holdings:
         """All that a container holds."""
         return [h for h in self._held.values() if (h.pod, h.container) == (pod, container)]
 
+    def of_pod(self, pod: str, resource: str) -> set[str]:
+        """The devices of a resource that any of a pod's containers holds."""
+        held = (h for h in self._held.values() if (h.pod, h.resource) == (pod, resource))
+        return {each for holding in held for each in holding.ids}
+
     def keep(self, pods: Iterable[str]) -> None:
         """Forget what all other pods hold."""
         kept = set(pods)

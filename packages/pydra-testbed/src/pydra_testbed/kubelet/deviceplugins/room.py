@@ -15,9 +15,10 @@ from pydra_testbed.kubelet.calls import CallObserver
 from pydra_testbed.kubelet.deviceplugins.checkpoint import load
 from pydra_testbed.kubelet.deviceplugins.endpoint import PluginClient
 from pydra_testbed.kubelet.deviceplugins.inventory import GRACE, Amounts, DeviceInventory
-from pydra_testbed.kubelet.deviceplugins.manager import DeviceManager, Topology
+from pydra_testbed.kubelet.deviceplugins.manager import DeviceManager
 from pydra_testbed.kubelet.deviceplugins.model import Holdings, PluginDevice
 from pydra_testbed.kubelet.deviceplugins.server import PluginServer
+from pydra_testbed.kubelet.deviceplugins.topology import Topology
 from pydra_testbed.kubelet.faults import KubeletFaults
 from pydra_testbed.kubelet.unixserver import serve
 from pydra_testbed.kubelet.wakeup import Wakeup
