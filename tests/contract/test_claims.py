@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 
+import grpc
 import pytest
 from driver_world import CARDS, DRIVER, NODE, Claim
 
@@ -358,6 +359,41 @@ async def test_a_prepare_that_was_killed_half_way_is_undone_at_the_next_start(wo
     await driver.prepare(claim)
     await driver.stop(kill=True)
     await world.start(HARDWARE)
+    assert not (world.root / "card-3").exists()
+
+
+NOTING = HARDWARE.replace(
+    "            root.with_name(a.device).write_text(claim.uid)\n",
+    "            await self.note(claim, a.prepared(state={'slot': f'{a.device}-before'}))\n"
+    "            root.with_name(a.device).write_text(claim.uid)\n"
+    '            if a.device == "card-2" and not root.with_name("mended").exists():\n'
+    "                __import__('os').kill(__import__('os').getpid(), 9)\n",
+)
+
+
+async def test_what_a_driver_noted_before_it_was_killed_is_what_it_undoes_with(world):
+    driver = await world.start(NOTING)
+    claim = await world.claim("card-1", "card-2")
+    with pytest.raises(grpc.aio.AioRpcError):
+        await driver.prepare(claim)
+    assert await driver.ended() == -9
+    (world.root / "mended").touch()
+    again = await world.start(NOTING)
+    assert not (world.root / "card-1").exists()
+    assert (world.root / "slot").read_text() == "card-2-before"
+    assert (await again.prepare(claim)).claims[claim.uid].error == ""
+    assert (await again.unprepare(claim)).claims[claim.uid].error == ""
+    assert (world.root / "slot").read_text() == "7"
+
+
+async def test_what_a_driver_noted_of_a_prepare_that_failed_is_undone_before_the_next_try(world):
+    driver = await world.start(NOTING)
+    claim = await world.claim("card-3")
+    assert "half-way" in (await driver.prepare(claim)).claims[claim.uid].error
+    assert not (world.root / "slot").exists()
+    assert "half-way" in (await driver.prepare(claim)).claims[claim.uid].error
+    assert (world.root / "slot").read_text() == "card-3-before"
+    assert (await driver.unprepare(claim)).claims[claim.uid].error == ""
     assert not (world.root / "card-3").exists()
 
 

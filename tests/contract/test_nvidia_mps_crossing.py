@@ -152,8 +152,13 @@ async def test_a_gpu_that_does_not_tell_what_it_has_gets_no_daemon_and_says_so(k
     claim = Claim(ref=ClaimRef(namespace="ns", name="c", uid="uid"), allocations=(one,))
     tenancy = Tenancy(NoDriver(), keeper.folder)
     with pytest.raises(DeviceError, match="NVML tells no multiprocessors or memory of it"):
-        await tenancy.enter(Path("/"), claim, one, Part(gpu), Limits(percent=50))
+        await tenancy.enter(Path("/"), claim, one, Part(gpu), Limits(percent=50), keep)
     assert keeper.asked == []
+
+
+async def keep(changes):
+    """No journal here."""
+    del changes
 
 
 async def test_a_device_has_no_daemon_once_its_last_claim_left_while_the_keeper_was_away(keeper):
@@ -164,7 +169,7 @@ async def test_a_device_has_no_daemon_once_its_last_claim_left_while_the_keeper_
     one = Allocation(request="gpu", pool="n", device="gpu-0-mig")
     claim = Claim(ref=ClaimRef(namespace="ns", name="c", uid="uid"), allocations=(one,))
     tenancy = Tenancy(NoDriver(), keeper.folder)
-    await tenancy.enter(root, claim, one, part, Limits(percent=50))
+    await tenancy.enter(root, claim, one, part, Limits(percent=50), keep)
     assert keeper.tenants["uid"]["tenant"]["percent"] == 50
     assert await tenancy.look() == [("MIG-1", "uid")]
     assert tenancy.verdict(part).healthy

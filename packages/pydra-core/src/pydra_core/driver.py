@@ -55,6 +55,7 @@ class Driver(ABC):
         self.sdk = Shield()
         self._on_rediscover: Callable[[], None] = lambda: None
         self._on_held: Callable[[], Awaitable[tuple[PreparedClaim, ...]]] = _none_held
+        self._on_note: Callable[[Claim, PreparedDevice], Awaitable[None]] = _note_nothing
 
     @abstractmethod
     async def discover(self) -> Inventory:
@@ -77,8 +78,9 @@ class Driver(ABC):
     async def unprepare(self, prepared: PreparedClaim) -> None:  # noqa: B027 (optional on purpose)
         """Undo what `prepare` changed in the hardware. Implement it only if `prepare` changes any.
 
-        Must succeed when the device is gone, and when `prepare` was interrupted half-way: then devices have neither
-        edits nor state, and those that the claim had for administration are left out, which are others' devices.
+        Must succeed when the device is gone, and when `prepare` was interrupted half-way: then devices have no edits,
+        no state but what was noted (`note`), and those that the claim had for administration are left out, which are
+        others' devices.
         """
 
     def changes(self, claim: Claim) -> bool:
@@ -112,6 +114,23 @@ class Driver(ABC):
     def on_held(self, callback: Callable[[], Awaitable[tuple[PreparedClaim, ...]]]) -> None:
         """Set what `held` calls. Called by the framework, once."""
         self._on_held = callback
+
+    async def note(self, claim: Claim, device: PreparedDevice) -> None:
+        """Write down, inside `prepare`, what is about to be changed of a device, so that a kill does not lose it.
+
+        For what cannot be found out once it is changed, such as how the hardware was set before. On disk when it
+        returns: whatever interrupts `prepare` from there on, `unprepare` gets the device with this state, and is called
+        before the claim is prepared again. A later note of the same device takes its place, and so does what `prepare`
+        returns; edits are not kept. Outside of a serving process, and in tests without one, nothing is written.
+
+        Raises:
+            HostError: the journal cannot take it, or another instance took the claim over; change nothing then.
+        """
+        await self._on_note(claim, device)
+
+    def on_note(self, callback: Callable[[Claim, PreparedDevice], Awaitable[None]]) -> None:
+        """Set what `note` calls. Called by the framework, once."""
+        self._on_note = callback
 
     async def watch_health(self) -> AsyncIterator[DeviceHealth]:
         """Yield what is seen of devices' health, for as long as it can be watched. Implement it if it can.
@@ -188,3 +207,7 @@ class Driver(ABC):
 
 async def _none_held() -> tuple[PreparedClaim, ...]:
     return ()
+
+
+async def _note_nothing(claim: Claim, device: PreparedDevice) -> None:
+    del claim, device

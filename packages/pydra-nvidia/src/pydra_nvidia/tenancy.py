@@ -23,7 +23,7 @@ from pydra_nvidia.mps.client import Keeper
 from pydra_nvidia.mps.values import Attached, Capabilities, DaemonState, MpsGpu, Tenant
 from pydra_nvidia.parts import Part
 from pydra_nvidia.sharing import Limits
-from pydra_nvidia.turns import MODE, compute_mode, set_mode
+from pydra_nvidia.turns import MODE, Keep, compute_mode, set_mode
 
 if TYPE_CHECKING:
     from pydra_core.driver import Driver
@@ -65,7 +65,13 @@ class Tenancy:
         return self._able
 
     async def enter(
-        self, root: Path, claim: Claim, allocation: Allocation, part: Part, limits: Limits
+        self,
+        root: Path,
+        claim: Claim,
+        allocation: Allocation,
+        part: Part,
+        limits: Limits,
+        keep: Keep,
     ) -> tuple[ContainerEdits, dict[str, str]]:
         """Bring a claim to the daemon of its GPU.
 
@@ -90,6 +96,8 @@ class Tenancy:
         attached = await self._keeper.attach(
             gpu, tenant
         )  # from here on the mode is known to be changed
+        kept = {MODE: tenant.compute_mode} if tenant.compute_mode else {}
+        await keep(kept)
         if not part.is_mig:
             await set_mode(self._driver, root, gpu.uuid, _ONE)
         self._served.add(gpu.uuid)
@@ -98,7 +106,7 @@ class Tenancy:
             env=[f"{name}={value}" for name, value in attached.env.items()],
             mounts=[Mount(host, inside, _OPTIONS) for host, inside in attached.mounts],
         )
-        return edits, {MODE: tenant.compute_mode} if tenant.compute_mode else {}
+        return edits, kept
 
     async def leave(self, root: Path, uuid: str, claim: str, *, last: bool) -> None:
         """Take a claim off a GPU, and give the GPU back as it was if nobody is left.

@@ -5,9 +5,9 @@ Both can be done again at any time: the driver may be killed between any two ste
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pydra_core import PydraError
 from pydra_core.sdk import Sdk
@@ -28,22 +28,31 @@ _PATIENCE, _LOOK = 10.0, 20.0
 SLICE, MODE = "timeSlice", "computeMode"
 
 
+Keep: TypeAlias = Callable[[Mapping[str, str]], Awaitable[None]]
+"""Writes down what a GPU was before it is changed: nobody can ask it afterwards."""
+
+
 async def take_turns(
-    driver: Driver, root: Path, uuid: str, interval: Interval | None
+    driver: Driver, root: Path, uuid: str, interval: Interval | None, keep: Keep
 ) -> dict[str, str]:
     """Let programs share a GPU in turns of this length, or of the length there is.
 
     Returns:
-        What `end_turns` needs.
+        What `end_turns` needs; `keep` had it before the compute mode was changed.
 
     Raises:
-        PydraError: NVML or `nvidia-smi` refused; the text names the GPU and the call.
+        PydraError: NVML or `nvidia-smi` refused, or `keep` did; the text names the GPU and the call.
     """
     if interval:  # first, so that what it refuses leaves the mode as it was
         await set_time_slice(root, uuid, interval)
-    before = await set_mode(driver, root, uuid, _SEVERAL)
-    kept = {SLICE: interval} if interval else {}
-    return kept | ({MODE: before} if before != _SEVERAL else {})
+    kept: dict[str, str] = {SLICE: interval} if interval else {}
+    before = await compute_mode(driver, root, uuid)
+    if before != _SEVERAL:
+        kept[MODE] = before
+    await keep(kept)
+    if before != _SEVERAL:
+        await set_mode(driver, root, uuid, _SEVERAL)
+    return kept
 
 
 async def end_turns(

@@ -85,10 +85,16 @@ class Using:
         async with self._turn[uuid]:
             kept = await self._neighbours.states(uuid)
             state |= next(({MODE: one[MODE]} for one in kept if MODE in one), {})
+
+            async def keep(more: Mapping[str, str]) -> None:
+                if MODE in (about := {**state, **more}):
+                    await self._driver.note(claim, allocation.prepared(state=about))
+
             if isinstance(use, Limits):
-                edits, more = await self._mps().enter(root, claim, allocation, part, use)
+                mps = self._mps()
+                edits, more = await mps.enter(root, claim, allocation, part, use, keep)
             else:
-                more = await take_turns(self._driver, root, uuid, use.interval)
+                more = await take_turns(self._driver, root, uuid, use.interval, keep)
             state |= more
             self._neighbours.began(claim.uid, state)
         return edits, state

@@ -13,6 +13,7 @@ from pydra_core._state.records import DeviceAnswer, DeviceUse, Intent, Prepared,
 from pydra_core._state.spec_files import SpecFiles
 from pydra_core._values import Claim, PreparedDevice
 from pydra_core.driver import Driver
+from pydra_core.errors import HostError
 
 
 class Entries:
@@ -85,6 +86,33 @@ def given_again(uid: str, boot: str) -> Callable[[Ledger], Sequence[Record]]:
         return [again] if again else []
 
     return note
+
+
+def noted(claim: Claim, device: PreparedDevice, me: int) -> Callable[[Ledger], Sequence[Record]]:
+    """Note what the driver is about to change: as if the claim had been answered with it, so that it is undone.
+
+    Raises, in the journal's thread:
+        HostError: this instance, `me`, is not at work on the claim.
+    """
+
+    def note(ledger: Ledger) -> Sequence[Record]:
+        begun = ledger.intent(claim.uid)
+        if begun is None or begun.instance != me:
+            raise HostError(
+                f"claim {claim.ref}: device {device.device}: this instance of the driver is not at work on it, so nothing"
+                " is noted; the next try begins anew"
+            )
+        known = {(u.pool, u.device, u.share_id): _unanswered(u) for u in begun.uses if not u.admin}
+        known |= {(a.pool, a.device, a.share_id): a for a in begun.answers}
+        key = device.pool, device.device, device.share_id
+        known[key] = DeviceAnswer(device.request, *key, state=dict(device.state))
+        return [msgspec.structs.replace(begun, answers=tuple(known.values()), as_is=False)]
+
+    return note
+
+
+def _unanswered(use: DeviceUse) -> DeviceAnswer:
+    return DeviceAnswer("", use.pool, use.device, use.share_id)
 
 
 def taken_whole(known: Prepared, uses: tuple[DeviceUse, ...]) -> Sequence[Record]:

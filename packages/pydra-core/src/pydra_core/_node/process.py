@@ -25,6 +25,7 @@ from pydra_core._api.rules import is_driver_name
 from pydra_core._legacy.dual import Dual, Parts
 from pydra_core._legacy.mode import Wish, wish_of
 from pydra_core._node.discovery import Discovery
+from pydra_core._node.entries import noted
 from pydra_core._node.health.care import Care
 from pydra_core._node.lifecycle import Stop, background, signals
 from pydra_core._node.prepare import ClaimPath
@@ -40,7 +41,7 @@ from pydra_core._state.journal import Journal
 from pydra_core._state.ledger import Ledger
 from pydra_core._state.spec_files import SpecFiles
 from pydra_core._telemetry.metrics import Metrics
-from pydra_core._values import Pool, PreparedClaim
+from pydra_core._values import Claim, Pool, PreparedClaim, PreparedDevice
 from pydra_core.driver import Driver
 from pydra_core.errors import ConfigError
 from pydra_core.settings import Settings
@@ -198,6 +199,11 @@ async def _claim_path(
     instances = Instances(
         journal.locks, settings.pod_uid or ALONE, read_boot_id(settings.boot_id_file)
     )
+
+    async def note(claim: Claim, device: PreparedDevice) -> None:
+        await journal.transact(noted(claim, device, instances.me), durable=True)
+
+    driver.on_note(note)
     specs = SpecFiles(settings.cdi_dir, driver.name, settings.node_name)
     known = Claims(client, driver.name, driver.config)
     claims = ClaimPath(driver, known, journal, instances, specs, metrics)

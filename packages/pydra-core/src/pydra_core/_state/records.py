@@ -49,7 +49,7 @@ class Intent(msgspec.Struct, frozen=True, tag="intent", tag_field="op", omit_def
     name: str
     uses: tuple[DeviceUse, ...]
     answers: tuple[DeviceAnswer, ...] = ()
-    """What was answered when the claim was prepared; empty if it never was."""
+    """What was answered when the claim was prepared, or what its driver noted of it since it began; else empty."""
     spec: msgspec.Raw = NO_SPEC
     instance: int = 0
     """Which instance is at work on it, see `Instances`."""
