@@ -8,7 +8,7 @@ import time
 import pytest
 
 from pydra_cdi import ContainerEdits
-from pydra_core import Claim, Device, Driver, Inventory, PreparedDevice
+from pydra_core import Claim, ClaimRef, Device, Driver, Inventory, PreparedDevice
 from pydra_core._api.claims import Claims
 from pydra_core._legacy.holding import Holdings
 from pydra_core._legacy.listing import Listing
@@ -19,7 +19,7 @@ from pydra_core._node.entries import Entries
 from pydra_core._node.prepare import ClaimPath
 from pydra_core._state.instances import ALONE, Instances
 from pydra_core._state.journal import Journal
-from pydra_core._state.records import DeviceUse, Prepared
+from pydra_core._state.records import DeviceAnswer, DeviceUse, Intent, Prepared, Released
 from pydra_core._state.spec_files import SpecFiles
 from pydra_core._telemetry.metrics import Metrics
 from pydra_core.errors import DeviceGoneError, HostError
@@ -59,14 +59,26 @@ class Cards(Driver):
         return [a.prepared(ContainerEdits(env=[f"CARD={a.device}"])) for a in claim.allocations]
 
 
+class Switches(Cards):
+    """Changes hardware."""
+
+    def __init__(self):
+        super().__init__()
+        self.lets_go = asyncio.Event()
+
+    async def unprepare(self, prepared):
+        assert prepared.ref
+        await self.lets_go.wait()
+
+
 class Node:
     """One driver's holdings; `again` is what the next process finds."""
 
-    def __init__(self, folder, boot="one"):
+    def __init__(self, folder, boot="one", driver=Cards):
         self.folder, self.latest = folder, self
-        self.driver, self.metrics = Cards(), Metrics("card.acme.example")
+        self.driver, self.metrics = driver(), Metrics("card.acme.example")
         self.journal = Journal(folder / "journal")
-        instances = Instances(self.journal.locks, ALONE, boot)
+        instances = self.instances = Instances(self.journal.locks, ALONE, boot)
         self.specs = SpecFiles(folder / "cdi", self.driver.name, NODE)
         claims = Claims(None, self.driver.name, None)  # the API server is asked for nothing
         self.claims = ClaimPath(
@@ -100,6 +112,13 @@ async def node(tmp_path):
     made = Node(tmp_path)
     yield made
     await made.latest.journal.close()
+
+
+@pytest.fixture
+async def switching(tmp_path):
+    made = Node(tmp_path, driver=Switches)
+    yield made
+    await made.journal.close()
 
 
 def now():
@@ -256,6 +275,100 @@ async def test_a_device_without_edits_that_a_spec_file_did_not_tell_is_nobody_el
     assert node.has() == {"id-0": ["card-0", "card-3"]}
 
 
+def tries_of(node):
+    """Grows with each try to prepare something for a pod."""
+    offered, tries = node.claims.offered, []
+
+    def counted(ref):
+        tries.append(ref.name)
+        return offered(ref)
+
+    node.claims.offered = counted
+    return tries
+
+
+async def more(tries):
+    """Wait until there was another try after a first one."""
+    while len(tries) < 2:  # noqa: ASYNC110 (the claim path's own count)
+        await asyncio.sleep(0)
+
+
+BESIDE = (DeviceUse(NODE, "card-0"),)
+
+
+async def test_a_device_that_somebody_has_is_refused_at_once_for_all_pods_wait_meanwhile(node):
+    claim = Prepared("claim-1", "default", "train", BESIDE, ())
+    await node.journal.transact(lambda _: [claim], durable=False)
+    tries = tries_of(node)
+    with pytest.raises(HostError, match="still in the hands of claim default/train"):
+        await node.allocate("id-0")
+    node.driver.stands_for["id-9"] = ("card-1",)
+    node.offers()
+    await node.allocate("id-1")
+    with pytest.raises(HostError, match="a pod that has it as 'id-1' of resource"):
+        await node.allocate("id-9")
+    assert tries == ["id-0", "id-1", "id-9"]
+
+
+async def test_a_device_that_is_being_unprepared_is_waited_for(switching):
+    node = switching
+    claim = Prepared("claim-1", "default", "train", BESIDE, ())
+    await node.journal.transact(lambda _: [claim], durable=False)
+    tries = tries_of(node)
+    ref = ClaimRef(uid="claim-1", namespace="default", name="train")
+    leaving = asyncio.ensure_future(node.claims.unprepare(ref, time.monotonic() + 10))
+    call = asyncio.ensure_future(node.allocate("id-0"))
+    await more(tries)
+    node.driver.lets_go.set()
+    await call
+    assert (await leaving).error == ""
+    assert node.has() == {"id-0": ["card-0"]}
+
+
+async def begun(node, instance, answers=()):
+    """A claim that an instance is at work on; with answers what was prepared is in question."""
+    claim = ("claim-1", "default", "train", BESIDE, answers)
+    record = Intent(*claim, instance=node.instances.me + instance)
+    await node.journal.transact(lambda _: [record], durable=False)
+    return tries_of(node)
+
+
+ANSWERED = (DeviceAnswer("r", NODE, "card-0", "", ()),)
+
+
+async def test_a_device_that_another_instance_is_unpreparing_is_waited_for(node):
+    tries = await begun(node, 1, ANSWERED)
+    call = asyncio.ensure_future(node.allocate("id-0"))
+    await more(tries)
+    await node.journal.transact(lambda _: [Released("claim-1")], durable=False)
+    await call
+    assert node.has() == {"id-0": ["card-0"]}
+
+
+@pytest.mark.parametrize(("instance", "answers"), [(1, ()), (0, ANSWERED)])
+async def test_a_device_that_is_being_prepared_for_a_claim_is_not_waited_for(
+    node, instance, answers
+):
+    tries = await begun(node, instance, answers)
+    with pytest.raises(HostError, match="still in the hands of claim default/train"):
+        await node.allocate("id-0")
+    assert tries == ["id-0"]
+
+
+async def test_a_device_that_is_just_being_prepared_for_another_is_not_waited_for(node):
+    node.driver.stands_for["id-9"] = ("card-0",)
+    node.driver.slow["card-0"] = asyncio.Event()
+    node.offers()
+    tries = tries_of(node)
+    call = asyncio.ensure_future(node.allocate("id-0"))
+    await settled(node)
+    with pytest.raises(HostError, match="still in the hands of a pod"):
+        await node.allocate("id-9")
+    assert tries == ["id-0", "id-9"]
+    node.driver.slow["card-0"].set()
+    await call
+
+
 async def settled(node):
     """Wait until everything that needs no driver has been done."""
     for _ in range(3):
@@ -302,11 +415,6 @@ async def test_what_was_read_back_is_a_pods_as_soon_as_the_driver_offers_it(node
     for job in jobs:
         job.cancel()
     await asyncio.gather(*jobs, return_exceptions=True)
-
-
-class Switches(Cards):
-    async def unprepare(self, prepared):
-        """Change hardware."""
 
 
 @pytest.mark.parametrize(

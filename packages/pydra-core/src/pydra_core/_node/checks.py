@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pydra_core._api.rules import is_label, is_subdomain
 from pydra_core._state.records import DeviceUse
 from pydra_core._values import Claim, ClaimRef, PreparedDevice
-from pydra_core.errors import ClaimError, DriverFailedError
+from pydra_core.errors import ClaimError, DeviceGoneError, DriverFailedError
 
 _SHOWN = 80
 _UID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
@@ -85,4 +85,11 @@ def uses_of(claim: Claim) -> tuple[DeviceUse, ...]:
             consumed=dict(a.consumed),
         )
         for a in claim.allocations
+    )
+
+
+def offer_nothing(ref: ClaimRef) -> Claim:
+    """Refuse a device ID where there are no extended resources. Raises `DeviceGoneError`."""
+    raise DeviceGoneError(
+        f"claim {ref}: this process offers no extended resources", device=ref.name
     )

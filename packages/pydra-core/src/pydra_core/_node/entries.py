@@ -73,6 +73,13 @@ class Entries:
         """
         return not record.resource or self.changed(record)
 
+    def leaves(self, ledger: Ledger, uid: str) -> bool:
+        """Whether a claim that was in the way holds nothing any more, or another instance is about to undo it."""
+        begun = ledger.intent(uid)
+        if begun is None:
+            return ledger.prepared(uid) is None
+        return bool(begun.answers) and begun.instance != self._instances.me
+
 
 def given_again(uid: str, boot: str) -> Callable[[Ledger], Sequence[Record]]:
     """Note that a container gets what is prepared already: whoever would release it must look anew.

@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
 from pydra_core._api.claims import Claims
-from pydra_core._node.checks import check_answer, check_uid, uses_of
+from pydra_core._node.checks import check_answer, check_uid, offer_nothing, uses_of
 from pydra_core._node.entries import Entries, given_again, taken_whole
-from pydra_core._node.works import Answer, Works, error_text
+from pydra_core._node.works import Answer, Works, error_text, patience
 from pydra_core._state.instances import Instances
 from pydra_core._state.journal import Journal
 from pydra_core._state.ledger import Ledger
@@ -33,13 +33,15 @@ from pydra_core._values import Claim, ClaimRef
 from pydra_core.driver import Driver
 from pydra_core.errors import (
     ClaimInProgressError,
-    DeviceGoneError,
+    DeviceBusyError,
     DriverFailedError,
     HostError,
     PydraError,
 )
 
 _log = logging.getLogger(__name__)
+_ON_ITS_WAY = 2.0
+"""Seconds for which the admission of all pods waits for a device that is being unprepared."""
 _DONE = {"prepare": "claim prepared", "unprepare": "claim unprepared"}
 
 _Devices: TypeAlias = tuple[DeviceAnswer, ...]
@@ -69,7 +71,7 @@ class ClaimPath:
         self.released: Callable[[], None] = lambda: None
         self.check_shared: Callable[[Ledger, Sequence[DeviceUse], str], None] = lambda *_: None
         """Refuses what the other of claims and extended resources has a part of. Called in the journal's thread."""
-        self.offered: Callable[[ClaimRef], Claim] = _offer_nothing
+        self.offered: Callable[[ClaimRef], Claim] = offer_nothing
         """What a device ID of an extended resource stands for: a claim that the API does not know. Raises
         `DeviceError`."""
 
@@ -107,7 +109,8 @@ class ClaimPath:
         started = time.monotonic()
         try:
             check_uid(ref)
-            devices = await self._works.patiently(ref.uid, lambda: step(ref))
+            waits = self._patience if ref.resource else patience
+            devices = await self._works.patiently(ref.uid, lambda: step(ref), waits)
         except PydraError as err:
             return self._failed(kind, ref, err)
         except BaseException as err:
@@ -122,16 +125,22 @@ class ClaimPath:
             return self._failed(kind, ref, failed)
         self._metrics.claim(kind, "")
         self._metrics.prepared.set(len(self._journal.ledger.all_prepared()))
-        _log.info(
-            _DONE[kind],
-            extra={
-                "claim": str(ref),
-                "uid": ref.uid,
-                "devices": ",".join(d.device for d in devices),
-                "ms": round((time.monotonic() - started) * 1000, 2),
-            },
-        )
+        details = {
+            "claim": str(ref),
+            "uid": ref.uid,
+            "devices": ",".join(d.device for d in devices),
+            "ms": round((time.monotonic() - started) * 1000, 2),
+        }
+        _log.info(_DONE[kind], extra=details)
         return Answer(devices=devices)
+
+    def _patience(self, err: PydraError | OSError) -> float:
+        """With one device ID of a pod: all pods of the node wait for it, so only a device on its way out is waited for."""
+        if not isinstance(err, DeviceBusyError):
+            return patience(err)
+        holder = str(err.fields.get("holder"))
+        leaves = self._entries.leaves(self._journal.ledger, holder)
+        return _ON_ITS_WAY if leaves or self._works.is_leaving(holder) else 0.0
 
     def _failed(self, kind: str, ref: ClaimRef, err: PydraError) -> Answer:
         self._metrics.claim(kind, err.reason)
@@ -289,9 +298,3 @@ class ClaimPath:
         except HostError as err:  # the claim keeps its devices until the kubelet comes back
             extra = {"claim": str(ref), "uid": ref.uid, "why": str(err)}
             _log.warning("devices of a failed prepare could not be freed", extra=extra)
-
-
-def _offer_nothing(ref: ClaimRef) -> Claim:
-    raise DeviceGoneError(
-        f"claim {ref}: this process offers no extended resources", device=ref.name
-    )

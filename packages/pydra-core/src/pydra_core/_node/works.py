@@ -68,7 +68,18 @@ class Work:
 
 
 Step: TypeAlias = Callable[[ClaimRef], Awaitable[Answer]]
+Patience: TypeAlias = Callable[[PydraError | OSError], float]
 Refuse: TypeAlias = Callable[[str, ClaimRef, PydraError], Answer]
+
+
+def patience(err: PydraError | OSError) -> float:
+    """Seconds for which repeating makes sense; a mistake in a driver's code does not go away."""
+    if isinstance(err, TerminalError):
+        return 0.0
+    if isinstance(err, PydraError):
+        return err.patience
+    passing = isinstance(err, (TimeoutError, ConnectionError)) or err.errno in _PASSING
+    return _SOON if passing else 0.0
 
 
 class Works:
@@ -115,15 +126,22 @@ class Works:
                 stage=work.stage,
             )
 
-    async def patiently(self, uid: str, call: Callable[[], Awaitable[_T]]) -> _T:
-        """Repeat what passes by itself, within the deadline and the error's own patience."""
+    def is_leaving(self, uid: str) -> bool:
+        """Whether the claim is being unprepared now."""
+        work = self._works.get(uid)
+        return work is not None and work.kind == "unprepare"
+
+    async def patiently(
+        self, uid: str, call: Callable[[], Awaitable[_T]], patience: Patience = patience
+    ) -> _T:
+        """Repeat what passes by itself, within the deadline and the patience with each error, in seconds."""
         started, delay = time.monotonic(), _FIRST_PAUSE
         while True:
             try:
                 return await call()
             except (PydraError, OSError) as err:
                 wait = getattr(err, "retry_after", None) or delay
-                until = min(self._works[uid].deadline, started + _patience(err))
+                until = min(self._works[uid].deadline, started + patience(err))
                 if time.monotonic() + wait >= until:
                     raise
                 why = err.reason if isinstance(err, PydraError) else type(err).__name__
@@ -187,16 +205,6 @@ def error_text(ref: ClaimRef, err: PydraError) -> str:
     heads = ["TerminalError"] if isinstance(err, TerminalError) else []
     heads += [err.reason] if isinstance(err, _OF_THE_SHIELD) else []
     return ": ".join([*heads, text[:_ERROR_LIMIT]])
-
-
-def _patience(err: PydraError | OSError) -> float:
-    """Seconds for which repeating makes sense; a mistake in a driver's code does not go away."""
-    if isinstance(err, TerminalError):
-        return 0.0
-    if isinstance(err, PydraError):
-        return err.patience
-    passing = isinstance(err, (TimeoutError, ConnectionError)) or err.errno in _PASSING
-    return _SOON if passing else 0.0
 
 
 def _loop_time(deadline: float) -> float:
