@@ -132,6 +132,10 @@ class PluginKubelet:
         client = self._inventory.client(resource)
         return client.endpoint if client else ""
 
+    def reads(self, endpoint: str) -> bool:
+        """Whether the kubelet still reads the list of the instance that listens there."""
+        return self._server is not None and self._server.reads(endpoint)
+
     def devices(self, resource: str) -> dict[str, PluginDevice]:
         """The last list of a resource whose plugin is connected."""
         return {d.id: d for d in self._inventory.all(resource)} if self.endpoint(resource) else {}

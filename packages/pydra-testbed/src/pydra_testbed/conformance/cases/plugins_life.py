@@ -26,6 +26,7 @@ async def _outlives_the_other(stand: Stand) -> None:
             "its endpoint is the same for every POD_UID ({pod_uid}): it does no rolling upgrade"
         )
     await old.process.stop(stand.limits.stop)
+    await stand.until(f"the list of {first} ended", lambda: not plugins.reads(first))
     await stand.until(
         f"{name} served by the new instance once the old one is gone",
         lambda: plugins.endpoint(name) == second and bool(plugins.devices(name)),

@@ -48,7 +48,7 @@ class PluginServer:
         self._listed = listed
         self._disconnected = disconnected
         self._clients: dict[str, PluginClient] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], PluginClient] = {}
 
     async def called(self, request: Any, context: Any) -> Any:
         """Answer `Register`; returns once the plugin was dialled back."""
@@ -90,6 +90,10 @@ class PluginServer:
             if resource in {"", name}:
                 await self._let_go(name)
 
+    def reads(self, endpoint: str) -> bool:
+        """Whether a list is still read there, be it that of a plugin whose place another has taken."""
+        return any(client.endpoint == endpoint for client in self._tasks.values())
+
     async def close(self) -> None:
         """Close every connection."""
         clients = list(self._clients.values())
@@ -110,8 +114,8 @@ class PluginServer:
         self._connected(client)
         _log.info("device plugin registered", extra={"resource": resource, "endpoint": endpoint})
         task = asyncio.create_task(self._follow(client))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = client
+        task.add_done_callback(self._tasks.pop)
 
     async def _follow(self, client: PluginClient) -> None:
         extra = {"resource": client.resource, "endpoint": client.endpoint}
