@@ -196,6 +196,34 @@ async def test_what_was_taken_under_other_settings_may_be_all_there_is(nvidia):
     assert await error(driver.prepare, new) == ""
 
 
+async def test_a_claim_keeps_its_part_of_a_gpu_when_the_number_of_shares_changes(nvidia):
+    nvidia.build("t4x1")
+    boot = nvidia.root / "boot"
+    boot.write_text("11111111-1111-4111-8111-111111111111")
+    driver = await nvidia.serve(NVIDIA_SHARES="4", BOOT_ID_FILE=str(boot))
+    old = [await claimed(nvidia, share("gpu-0", n, shares=1)) for n in (1, 2, 3)]
+    for claim in old:
+        assert await error(driver.prepare, claim) == ""
+    await driver.stop(kill=True)
+    driver = await nvidia.serve(NVIDIA_SHARES="8", BOOT_ID_FILE=str(boot))
+    two, one = [await claimed(nvidia, share("gpu-0", 3 + n, shares=n)) for n in (2, 1)]
+    more = await claimed(nvidia, share("gpu-0", 6, shares=1))
+    assert await error(driver.prepare, two) == ""
+    said = await error(driver.prepare, one)
+    assert "1 of 8 shares were given to it, and 8 are still in the hands of default/" in said
+    for claim in old:
+        assert f"default/{claim.name} (1 of 4 shares when NVIDIA_SHARES was 4)" in said
+    assert f"default/{two.name}" in said
+    assert await error(driver.unprepare, old[0]) == ""
+    assert await error(driver.prepare, one) == ""
+    await driver.stop(kill=True)
+    boot.write_text("22222222-2222-4222-8222-222222222222")
+    driver = await nvidia.serve(NVIDIA_SHARES="2", BOOT_ID_FILE=str(boot))
+    for claim in (*old[1:], two, one):  # a reboot takes nobody's part away
+        assert await error(driver.prepare, claim) == ""
+    assert "1 of 2 shares were given to it, and 1.75 are" in await error(driver.prepare, more)
+
+
 async def test_a_share_that_others_have_not_given_back_yet_is_refused_until_they_have(nvidia):
     nvidia.build("t4x1")
     driver = await nvidia.serve(NVIDIA_SHARES="2")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import msgspec
 import pytest
 
@@ -9,9 +11,10 @@ from pydra_core import Allocation, Claim, ClaimConfigError, ClaimRef, PreparedCl
 from pydra_core.errors import ConfigError, DeviceBusyError, DeviceError
 from pydra_nvidia.condition import Condition
 from pydra_nvidia.gpus import Gpu, Memory, MigDevice
-from pydra_nvidia.neighbours import Neighbours, Presence
+from pydra_nvidia.neighbours import Neighbours
 from pydra_nvidia.parameters import API_VERSION, GpuConfig, MigDeviceConfig
 from pydra_nvidia.parts import Part
+from pydra_nvidia.presence import Presence
 from pydra_nvidia.settings import NvidiaSettings
 from pydra_nvidia.shares import MIB, Offer
 from pydra_nvidia.sharing import Limits, Turns, asks, use
@@ -212,6 +215,55 @@ async def test_whoever_is_coming_counts_until_the_journal_forgets_it():
     found.forget("uid-2")
     journal.claims.append(held(3))
     await found.join(claim(uid="uid-3"), "GPU-1", [took(4, "")], FOUR)
+
+
+def under(number, shares, way="turns"):
+    """What is kept of a claim that took shares when there were so many."""
+    return Presence(way, "", {"shares": shares}, number).state() | {"uuid": "GPU-1"}
+
+
+@pytest.mark.parametrize(
+    ("number", "shares", "now", "left"),
+    [
+        (4, 1, 8, 6),
+        (8, 1, 4, 3),
+        (8, 2, 4, 3),
+        (2, 1, 3, 1),
+        (3, 2, 2, 0),
+        (4, 4, 48, 0),
+        (48, 1, 4, 3),
+        (4, 2, 4, 2),
+    ],
+)
+async def test_shares_of_another_number_count_as_the_part_of_the_gpu_they_are(
+    number, shares, now, left
+):
+    divided = Offer(number=now, all_memory=80 * GIB, all_sms=132)
+    found = Neighbours(Journal(held(1, **under(number, shares)), held(2)))
+    with pytest.raises(DeviceBusyError) as refused:
+        await found.join(claim(uid="uid-2"), "GPU-1", [took(left + 1)], divided)
+    was = "" if now == number else f" ({shares} of {number} shares when NVIDIA_SHARES was {number})"
+    assert f"in the hands of ns/c-uid-1{was};" in str(refused.value)
+    if left:
+        await found.join(claim(uid="uid-2"), "GPU-1", [took(left)], divided)
+
+
+async def test_equal_shares_are_that_part_of_the_memory_where_memory_is_asked_for_now():
+    found = Neighbours(Journal(held(1, **under(4, 1)), held(2)))
+    for mine, fits in ((60, True), (61, False)):
+        one = Presence("turns", "", {"memory": mine * GIB, "sms": 96})
+        with contextlib.nullcontext() if fits else pytest.raises(DeviceBusyError, match="memory"):
+            await found.join(claim(uid="uid-2"), "GPU-1", [one], BOTH)
+    one = Presence("turns", "", {"memory": GIB, "sms": 97})
+    with pytest.raises(DeviceBusyError, match=r"97 of 128 sms .* 32 are still"):
+        await found.join(claim(uid="uid-2"), "GPU-1", [one], BOTH)
+
+
+async def test_what_memory_was_taken_may_be_all_where_equal_shares_are_asked_for_now():
+    some = Presence("turns", "", {"memory": GIB}).state() | {"uuid": "GPU-1"}
+    found = Neighbours(Journal(held(1, **some), held(2)))
+    with pytest.raises(DeviceBusyError, match=r"1 of 4 shares .* 4 are still .* ns/c-uid-1;"):
+        await found.join(claim(uid="uid-2"), "GPU-1", [took(1)], FOUR)
 
 
 async def test_ways_of_sharing_must_agree_with_others_and_with_one_s_own():

@@ -37,12 +37,12 @@ from pydra_nvidia.devices import SCHEMA, inventory
 from pydra_nvidia.gpus import Gpu, Snapshot
 from pydra_nvidia.links import links_seen
 from pydra_nvidia.making import Making, is_made, missing
-from pydra_nvidia.neighbours import UUID
 from pydra_nvidia.parameters import Parameters
 from pydra_nvidia.partitions import Cut
 from pydra_nvidia.parts import NO_CUTS, NO_OFFERS, Part, parts
 from pydra_nvidia.places import MADE
 from pydra_nvidia.preferring import preferred
+from pydra_nvidia.presence import UUID
 from pydra_nvidia.resources import resources
 from pydra_nvidia.settings import NvidiaSettings
 from pydra_nvidia.shares import Offer, offer
@@ -94,7 +94,8 @@ class NvidiaDriver(Driver):
         return inventory(found, self._links, self._cuts, self._offers)
 
     async def prepare(self, claim: Claim) -> list[PreparedDevice]:
-        known = [(a, await self._part(a.device)) for a in claim.allocations]
+        there_now = [(a, await self._part(a.device)) for a in claim.allocations]
+        known = await self._using.as_before(claim, there_now)
         mps = self._tenancy is not None
         chosen = [(a, part, use(claim, a, part, mps=mps)) for a, part in known]
         await self._using.check(claim, chosen)

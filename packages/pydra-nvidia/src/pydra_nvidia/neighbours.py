@@ -7,51 +7,15 @@ nothing of how programs share.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pydra_core import Claim, ClaimConfigError, ClaimRef, PreparedClaim
 from pydra_core.errors import DeviceBusyError
+from pydra_nvidia.presence import MPS, TURNS, UUID, WAY, Presence, shown
 from pydra_nvidia.shares import Offer
-from pydra_nvidia.sharing import Limits, Turns, Use
-from pydra_nvidia.turns import SLICE
 
 if TYPE_CHECKING:
     from pydra_core.driver import Driver
-
-UUID, WAY, TOOK = "uuid", "use", "took"
-_MPS, _TURNS = "mps", "turns"
-
-
-@dataclass(frozen=True, slots=True)
-class Presence:
-    """A claim on a GPU: how its programs share (empty: not at all), how long turns are, and what it took."""
-
-    way: str = ""
-    interval: str = ""
-    took: Mapping[str, int] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, use: Use, took: Mapping[str, int]) -> Presence:
-        """Of a claim that is being prepared."""
-        if isinstance(use, Limits):
-            return cls(_MPS, took=took)
-        return cls(_TURNS, use.interval or "", took) if isinstance(use, Turns) else cls(took=took)
-
-    @classmethod
-    def read(cls, state: Mapping[str, Any]) -> Presence:
-        """Of one that was."""
-        took = {str(name): int(amount) for name, amount in state.get(TOOK, {}).items()}
-        return cls(str(state.get(WAY, "")), str(state.get(SLICE, "")), took)
-
-    @property
-    def by_mps(self) -> bool:
-        """Whether its programs run under MPS."""
-        return self.way == _MPS
-
-    def state(self) -> dict[str, Any]:
-        """As JSON values, without the interval, which is kept by whoever set it."""
-        return {k: v for k, v in ((WAY, self.way), (TOOK, {**self.took})) if v}
 
 
 class Neighbours:
@@ -98,6 +62,12 @@ class Neighbours:
                 _check_way(claim, uuid, one, ref, there)
         coming[claim.uid] = (claim.ref, mine)
 
+    async def before(self, claim: Claim) -> Mapping[tuple[str, str], int]:
+        """Into how many equal shares a GPU was divided when the claim got its part, by device and share ID."""
+        own = [h for h in await self._driver.held() if h.ref.uid == claim.uid]
+        devices = (device for held in own for device in held.devices)
+        return {(d.device, d.share_id): Presence.read(d.state).number for d in devices}
+
     def began(self, uid: str, state: Mapping[str, Any]) -> None:
         """Note what will be in the journal of a claim: the next one may come before it is."""
         self._begun.setdefault(uid, []).append(state)
@@ -140,20 +110,19 @@ def _check_sums(
     others: Sequence[tuple[ClaimRef, Presence]],
 ) -> None:
     for name, most in offer.most.items():
-        # what was taken under other settings cannot be told in these: it may be all there is
-        holders = [(str(ref), there.took.get(name, most)) for ref, there in others]
-        taken, asked = sum(amount for _, amount in holders), sum(one.took[name] for one in mine)
+        taken = sum(there.amount(name, offer) for _, there in others)
+        asked = sum(one.took[name] for one in mine)
         if asked + taken > most:
-            who = ", ".join(sorted({ref for ref, _ in holders}))
+            who = ", ".join(sorted({f"{ref}{there.otherwise(offer)}" for ref, there in others}))
             raise DeviceBusyError(
-                f"claim {claim.ref}: GPU {uuid}: {asked} of {most} {name} were given to it, and {taken} are"
+                f"claim {claim.ref}: GPU {uuid}: {asked} of {most} {name} were given to it, and {shown(taken)} are"
                 f" still in the hands of {who}; they are free once those claims' last pods are gone",
                 device=uuid,
             )
 
 
 def _check_way(claim: Claim, uuid: str, mine: Presence, ref: ClaimRef, there: Presence) -> None:
-    words = {_MPS: "by MPS", _TURNS: "in turns"}
+    words = {MPS: "by MPS", TURNS: "in turns"}
     if mine.way and there.way and mine.way != there.way:
         raise ClaimConfigError(
             f"claim {claim.ref}: GPU {uuid}: sharing.strategy: its programs would share {words[mine.way]}, and those of"

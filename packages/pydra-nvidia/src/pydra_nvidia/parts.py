@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from pydra_nvidia.gpus import Gpu, MigDevice, Snapshot
@@ -42,6 +42,14 @@ class Part:
     def uuid(self) -> str | None:
         """Of the MIG device if it is one, else of the GPU."""
         return self.mig.uuid if self.mig else self.gpu.uuid
+
+
+def divided(part: Part, number: int) -> Part:
+    """A shared GPU as one of so many equal shares; as it is if that is 0."""
+    if part.offer is None or number in (0, part.offer.number):
+        return part
+    equal = replace(part.offer, number=number, memory=0, sms=0, unit=1)
+    return replace(part, offer=equal)
 
 
 def parts(

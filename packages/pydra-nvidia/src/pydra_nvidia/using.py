@@ -15,18 +15,19 @@ from pydra_core.metrics import Sample
 from pydra_nvidia.counters import share_samples
 from pydra_nvidia.gpus import Gpu
 from pydra_nvidia.judging import Verdict
-from pydra_nvidia.neighbours import TOOK, UUID, Neighbours, Presence
+from pydra_nvidia.neighbours import Neighbours
+from pydra_nvidia.parts import Part, divided
+from pydra_nvidia.presence import TOOK, UUID, Presence
 from pydra_nvidia.sharing import Limits, Use, share_of
 from pydra_nvidia.tenancy import Tenancy
 from pydra_nvidia.turns import MODE, end_turns, is_gone, take_turns
 
 if TYPE_CHECKING:
     from pydra_core.driver import Driver
-    from pydra_nvidia.parts import Part
     from pydra_nvidia.shares import Offer
 
 _log = logging.getLogger(__name__)
-Chosen: TypeAlias = tuple[Allocation, "Part", Use]
+Chosen: TypeAlias = tuple[Allocation, Part, Use]
 """A device of a claim: as it was allocated, what it is, and how it is to be used."""
 
 
@@ -47,6 +48,13 @@ class Using:
         self._turn: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         """Who comes to a GPU and who leaves it do not change it at the same time, by UUID."""
 
+    async def as_before(
+        self, claim: Claim, known: Sequence[tuple[Allocation, Part]]
+    ) -> list[tuple[Allocation, Part]]:
+        """The claim's devices; one that it has already, as after a reboot, divided as it was then."""
+        before = await self._neighbours.before(claim) if any(a.share_id for a, _ in known) else {}
+        return [(a, divided(part, before.get((a.device, a.share_id), 0))) for a, part in known]
+
     async def check(self, claim: Claim, chosen: Iterable[Chosen]) -> None:
         """See that the claim fits onto its GPUs beside others, before anything is changed.
 
@@ -58,7 +66,7 @@ class Using:
             if part.offer and not allocation.admin_access:
                 took = share_of(claim, allocation, part).of(part.offer)
                 _, all_ = mine.setdefault(part.gpu.uuid or "", (part.offer, []))
-                all_.append(Presence.of(use, took))
+                all_.append(Presence.of(use, took, part.offer.number))
         for uuid, (offer, all_) in mine.items():
             await self._neighbours.join(claim, uuid, all_, offer)
 
@@ -77,7 +85,8 @@ class Using:
         uuid = part.uuid or ""
         state: dict[str, Any] = {UUID: uuid}
         if part.offer and not allocation.admin_access:
-            state |= Presence.of(use, share_of(claim, allocation, part).of(part.offer)).state()
+            took = share_of(claim, allocation, part).of(part.offer)
+            state |= Presence.of(use, took, part.offer.number).state()
         if use is None:
             return ContainerEdits(), state
         self._begun.add(claim.uid)
