@@ -203,6 +203,21 @@ async def test_a_kubelet_that_reads_is_told_once(quick, made, monkeypatch):
         assert place.told == []
 
 
+async def test_a_kubelet_that_was_not_there_for_somebody_else_in_this_process_is_called_at_once(
+    quick, made
+):
+    """gRPC lets calls to one address share a connection, and with it the pause after one that failed."""
+    del quick
+    async with made() as place:
+        socket = place.kubelet.folder / "kubelet.sock"
+        async with grpc.aio.insecure_channel(f"unix:{socket}") as other:
+            with pytest.raises(grpc.aio.AioRpcError, match="failed to connect"):
+                await other.unary_unary("/v1beta1.Registration/Register")(b"")
+            await place.kubelet.start()
+            await place.kubelet.plugin(CARD)
+        assert not [text for text in place.told if "refused" in text]
+
+
 async def test_a_new_kubelet_is_not_made_to_wait_for_what_another_refused(quick, made):
     del quick
     async with made() as place:

@@ -105,3 +105,12 @@ async def test_a_socket_that_comes_and_goes_with_the_kubelet_is_found_again(path
             assert (await asked.list()).pods == {("default", name)}
         with pytest.raises(HostError):
             await asked.list()
+
+
+async def test_a_kubelet_that_was_away_is_asked_at_once_when_it_is_there_again(path):
+    """gRPC lets questions to one address share a connection, and with it the pause after one that failed."""
+    asked = PodResources(path)
+    failed = await asyncio.gather(asked.list(), asked.list(), return_exceptions=True)
+    assert [type(err) for err in failed] == [HostError, HostError]
+    async with kubelet(path, pb.ListPodResourcesResponse(pod_resources=[pod("a")])):
+        assert (await asked.list()).pods == {("default", "a")}

@@ -287,6 +287,20 @@ def test_what_a_pod_has_and_nobody_held_is_held_from_then_on(play):
     assert play(story).released == ["card-0"]
 
 
+def test_being_listed_before_and_after_a_time_without_the_kubelet_is_no_proof_either(play):
+    async def story(node, look):
+        node.pods["default", "old"] = ["card-0"]
+        await look.look()
+        node.away = "restarting"
+        await passed(LONG)
+        node.away = ""
+        await look.look()
+        assert node.given == {}
+        await passed(SOON)
+
+    assert set(play(story).given) == {"card-0"}
+
+
 def test_a_device_in_two_hands_is_an_error_told_once(play, caplog):
     async def story(node, _):
         node.busy = frozenset({"card-0"})
@@ -351,6 +365,54 @@ def test_what_is_missing_is_looked_for_again_as_soon_as_that_can_tell(play):
 
     assert 2 * APART < EVERY
     play(story)
+
+
+def test_the_kubelet_is_asked_seldom_also_after_it_was_asked_for_once(play):
+    async def story(node, look):
+        await has_been_given(node, "card-0")
+        look.look_again()
+        await passed(EVERY)
+        asked = node.asked
+        await passed(10 * EVERY)
+        assert 5 <= node.asked - asked <= 10
+
+    play(story)
+
+
+def test_many_devices_that_are_given_within_a_moment_are_few_questions(play):
+    async def story(node, look):
+        await has_been_given(node, "card-0")
+        asked = node.asked
+        for _ in range(100):
+            look.look_again()
+            await passed(0.01)
+        assert 1 <= node.asked - asked <= 3
+
+    play(story)
+
+
+def test_a_node_that_was_empty_before_and_after_a_time_without_the_kubelet_was_not_empty_for_long(
+    play,
+):
+    async def story(node, look):
+        await has_been_given(node, "card-0")
+        for away in ("", "restarting", ""):
+            node.pods, node.away = {}, away
+            await look.look()
+            await passed(EMPTY - 2 * EVERY)
+        assert node.released == []
+        await passed(EMPTY)
+
+    assert play(story, in_pod=False).released == ["card-0"]
+
+
+def test_a_node_that_is_empty_from_the_beginning_is_believed_after_a_while(play):
+    async def story(node, _):
+        node.pods = {}
+        node.give("card-0")
+        await passed(GRACE + EMPTY + SOON)
+
+    assert play(story, in_pod=False).released == ["card-0"]
 
 
 def test_a_device_that_is_in_two_hands_again_is_an_error_again(play, caplog):

@@ -10,15 +10,20 @@ import pytest
 from pydra_cdi import ContainerEdits
 from pydra_core import Claim, ClaimRef, Device, Driver, Inventory, PreparedDevice
 from pydra_core._api.claims import Claims
+from pydra_core._legacy.dual import Dual, Parts
 from pydra_core._legacy.holding import Holdings
 from pydra_core._legacy.listing import Listing
 from pydra_core._legacy.marks import Silicon
+from pydra_core._legacy.mode import Wish
 from pydra_core._legacy.side import LegacySide
 from pydra_core._legacy.units import Offer, Offering
 from pydra_core._node.entries import Entries
+from pydra_core._node.health.care import Care
 from pydra_core._node.prepare import ClaimPath
+from pydra_core._node.registration import Registration
 from pydra_core._state.instances import ALONE, Instances
 from pydra_core._state.journal import Journal
+from pydra_core._state.locks import LockFile
 from pydra_core._state.records import DeviceAnswer, DeviceUse, Intent, Prepared, Released
 from pydra_core._state.spec_files import SpecFiles
 from pydra_core._telemetry.metrics import Metrics
@@ -382,6 +387,37 @@ def side_of(node):
     return LegacySide(
         node.driver, settings, node.claims, node.journal, "one", listing, node.metrics
     )
+
+
+def dual_of(node):
+    """Both sides of a process on these parts, of which the operator wants the older API alone."""
+    registration = Registration(node.driver.name, "/dra.sock", node.metrics)
+    ledger = node.journal.ledger
+    care = Care(node.driver, NODE, lambda: ledger, None, node.metrics, node.folder)
+    settings = load(None, {"NODE_NAME": NODE, "KUBELET_ROOT": str(node.folder)}, {})
+    known = (node.claims, node.journal, node.instances, care)
+    parts = Parts(node.driver, settings, None, registration, *known)
+    return Dual(Wish(dra=False, legacy=True), parts, lambda: 0.0)
+
+
+def told(side):
+    """How an instance tells the others that the kubelet knows it on this side."""
+    if side == "claims":
+        return lambda younger, known: younger.set_registered(registered=known)
+    return lambda younger, known: younger.set_gives(gives=known)
+
+
+@pytest.mark.parametrize("side", ["pods", "claims"])
+async def test_in_an_upgrade_releases_are_left_to_the_younger_that_the_kubelet_knows(node, side):
+    """Also where claims are not served at all."""
+    dual, locks, tell = dual_of(node), LockFile(node.folder / "journal.lock"), told(side)
+    younger = Instances(locks, "younger", "one")
+    leads = [dual.leads()]
+    for known in (True, False):
+        tell(younger, known)
+        leads.append(dual.leads())
+    locks.close()
+    assert leads == [True, False, True]
 
 
 async def test_a_mistake_in_what_the_driver_offers_is_shown_until_it_is_mended(node):

@@ -36,6 +36,8 @@ _LASTING = 30.0
 """Seconds after which a registration counts as one that lasts: the next is tried without a pause again."""
 _NO_WAY = {grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.PERMISSION_DENIED}
 """Answers after which the other way is taken."""
+_OWN = (("grpc.use_local_subchannel_pool", 1),)
+"""Else a kubelet that was not there for one resource's call is not tried for another's for a while."""
 _UNREAD = 10.0
 """Seconds a kubelet that took it up has to begin to read the list; it does so at once, or never."""
 _REGISTRY_PAUSE = 2.0
@@ -193,7 +195,7 @@ class Endpoint:
             resource_name=self._resource,
             options=self._service.options,
         )
-        async with grpc.aio.insecure_channel(f"unix:{kubelet}") as channel:
+        async with grpc.aio.insecure_channel(f"unix:{kubelet}", options=_OWN) as channel:
             method = channel.unary_unary(
                 "/v1beta1.Registration/Register",
                 request_serializer=pb.RegisterRequest.SerializeToString,
