@@ -20,6 +20,7 @@ from .driverdouble import Driver
 from .pluginprocess import Plugin
 
 QUICK = KubeletSettings(reconcile_period=0.01)
+OPEN = "device plugins can register"
 
 
 class SteppedClock(ManualClock):
@@ -126,8 +127,11 @@ class Node:
         self._kubelet = None
 
     async def start(self, settings=None):
-        """Run the kubelet and wait until its node is ready."""
+        """Run the kubelet and wait until its node is ready; of a node that was ready before, until it takes plugins."""
+        while OPEN in self.journal.messages:
+            await self.journal.saw(OPEN)
         self.begin(settings)
+        await self.journal.saw(OPEN)
         await self.until("nodes", self.name, lambda node: node.get("status", {}).get("conditions"))
 
     def begin(self, settings=None):

@@ -2,7 +2,7 @@
 
 Run as `python deviceplugin.py SOCKET RESOURCE`: it serves v1beta1 on SOCKET and prints one JSON line for each thing that
 happens (`heard`, `ended`, `registered`), so that a test reads what a real plugin would see. Commands: `register SOCKET
-[VERSION]`, `list JSON`, `answer METHOD JSON`, `fail METHOD`, `heal METHOD`, `end`, `rebind`, `quit`. `watched SOCKET` also
+[VERSION]`, `list JSON`, `answer METHOD JSON`, `fail METHOD`, `heal METHOD`, `silent`, `end`, `rebind`, `quit`. `watched SOCKET` also
 serves the registration of plugins_registry there. Run as `python deviceplugin.py --alone RESOURCE ID…` it registers by itself.
 """
 
@@ -47,6 +47,8 @@ class Plugin:
         self.devices = messages.ListAndWatchResponse()
         self.changed = asyncio.Event()
         self.ended = False
+        self.silent = False
+        self.bound = 0
         self.answers = {}
         self.failures = set()
         self.has_cdi = True
@@ -62,8 +64,12 @@ class Plugin:
         )
         service = grpc.method_handlers_generic_handler("v1beta1.DevicePlugin", handlers)
         self.server.add_generic_rpc_handlers((service,))
-        self.server.add_insecure_port(f"unix:{self.socket}")
+        # On a name of its own: a server that stops takes its file away at some time, and it may be the next one's by then.
+        self.bound += 1
+        behind = self.socket.with_name(f".{self.bound}-{self.socket.name}")
+        self.server.add_insecure_port(f"unix:{behind}")
         await self.server.start()
+        behind.rename(self.socket)
 
     def unary(self, name):
         async def answer(request, context):
@@ -116,7 +122,8 @@ class Plugin:
         context.add_done_callback(lambda _context: say(ended="ListAndWatch"))
         while not self.ended:
             self.changed.clear()
-            yield self.devices
+            if not self.silent:
+                yield self.devices
             await self.changed.wait()
 
     async def register(self, socket, version="v1beta1", endpoint="", resource=""):
@@ -184,6 +191,8 @@ class Plugin:
             self.failures.add(rest)
         elif word == "heal":
             self.failures.discard(rest)
+        elif word == "silent":
+            self.silent = True
         elif word == "end":
             self.ended = True
             self.changed.set()

@@ -142,7 +142,7 @@ class Kubelet:
         plugins.sick = pods.devices_changed
         closing.push_async_callback(plugins.close)
         await plugins.open()
-        held = PodResources(self.clock, plugins.manager, context.dra, pods.active)
+        held = PodResources(self.clock, plugins.manager, context.dra, pods.known, pods.active)
         closing.push_async_callback(held.close)
         await held.open(paths.pod_resources)
 

@@ -45,9 +45,14 @@ class PodManager:
         for uid in pods & self._workers.keys():
             self._tasks.create_task(self._workers[uid].sync())
 
+    def known(self) -> list[KubeObject]:
+        """The pods of this node that are in the API."""
+        return [worker.pod for worker in self._workers.values() if not worker.gone]
+
     def active(self) -> list[KubeObject]:
-        """The pods of this node that are not over."""
-        return [worker.pod for worker in self._workers.values() if not worker.over]
+        """Those that are not over. A pod that was deleted by force is none of them while its processes still end."""
+        there = (worker for worker in self._workers.values() if not worker.gone)
+        return [worker.pod for worker in there if not worker.over]
 
     def _changed(self, pod: KubeObject) -> None:
         uid = uid_of(pod)

@@ -27,19 +27,21 @@ _BURST = 10.0
 
 
 class PodResources:
-    """Serves one node; `pods` are those that are not over."""
+    """Serves one node: List tells of the pods that are `active`, Get of each that is `known`, over or not."""
 
     def __init__(
         self,
         clock: Clock,
         devices: DeviceManager,
         dra: DraManager,
-        pods: Callable[[], Iterable[KubeObject]],
+        known: Callable[[], Iterable[KubeObject]],
+        active: Callable[[], Iterable[KubeObject]],
     ) -> None:
         self._clock = clock
         self._devices = devices
         self._dra = dra
-        self._pods = pods
+        self._known = known
+        self._active = active
         self._left = _BURST
         self._asked = clock.monotonic()
         self._server: grpc.aio.Server | None = None
@@ -64,13 +66,13 @@ class PodResources:
     async def _list(self, _request: Any, context: Any) -> Any:
         await self._limit(context)
         self._devices.release()
-        pods = [self._pod(pod) for pod in self._pods()]
+        pods = [self._pod(pod) for pod in self._active()]
         return messages.ListPodResourcesResponse(pod_resources=pods)
 
     async def _get(self, request: Any, context: Any) -> Any:
         await self._limit(context)
         wanted = (request.pod_namespace, request.pod_name)
-        for pod in self._pods():
+        for pod in self._known():
             if (namespace_of(pod), name_of(pod)) == wanted:
                 return messages.GetPodResourcesResponse(pod_resources=self._pod(pod))
         text = f"pod {request.pod_name} in namespace {request.pod_namespace} not found"

@@ -2,7 +2,7 @@
 
 Filled by the plugin server, read by node status, allocation and the pod-resources API. A resource outlives its plugin
 by five minutes: its devices are unhealthy then, counted in the capacity and not allocatable, and a plugin that comes
-back finds them. After that the node has none of it.
+back finds them. After that the node has none of it; what was said of a device last is remembered for those that hold it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ class _Resource:
     client: PluginClient | None = None
     stopped_at: float | None = None
     listed: bool = False
-    devices: dict[str, PluginDevice] = field(default_factory=dict)
     healthy: set[str] = field(default_factory=set)
     unhealthy: set[str] = field(default_factory=set)
 
@@ -48,6 +47,7 @@ class DeviceInventory:
         self._changed = changed
         now = clock.monotonic()
         self._resources = {name: _Resource(stopped_at=now, listed=True) for name in known}
+        self._devices: dict[str, dict[str, PluginDevice]] = {}
         self._gone: set[str] = set()
 
     def connected(self, client: PluginClient) -> None:
@@ -68,15 +68,16 @@ class DeviceInventory:
     def listed(self, resource: str, devices: Iterable[PluginDevice]) -> set[str]:
         """Take in a full list; returns the devices that are new or of other health than before."""
         known = self._resources.setdefault(resource, _Resource())
-        before, known.devices = known.devices, {device.id: device for device in devices}
-        known.healthy = {d.id for d in known.devices.values() if d.health == HEALTHY}
-        known.unhealthy = known.devices.keys() - known.healthy
+        before = self._devices.get(resource, {})
+        now = self._devices[resource] = {device.id: device for device in devices}
+        known.healthy = {each.id for each in now.values() if each.health == HEALTHY}
+        known.unhealthy = now.keys() - known.healthy
         known.listed = True
         self._gone.discard(resource)
         self._changed(resource)
         return {
             device.id
-            for device in known.devices.values()
+            for device in now.values()
             if device.id not in before or before[device.id].health != device.health
         }
 
@@ -110,6 +111,16 @@ class DeviceInventory:
         """Whether the resource is one of plugins."""
         return resource in self._resources and self._resources[resource].listed
 
+    def is_served(self, resource: str) -> bool:
+        """Whether a plugin stands behind the resource, or did so within the last five minutes."""
+        return resource in self._resources
+
+    def announces(self, resource: str) -> bool:
+        """Whether the plugin that stands or stood behind the resource wants to hear of each start."""
+        known = self._resources.get(resource)
+        client = known.client if known else None
+        return client is not None and client.options.pre_start_required
+
     def client(self, resource: str) -> PluginClient | None:
         """Whom to ask about a resource; None when its plugin is gone."""
         known = self._resources.get(resource)
@@ -122,10 +133,8 @@ class DeviceInventory:
 
     def all(self, resource: str) -> list[PluginDevice]:
         """All devices as their plugin listed them last."""
-        known = self._resources.get(resource)
-        return list(known.devices.values()) if known else []
+        return list(self._devices.get(resource, {}).values())
 
     def device(self, resource: str, name: str) -> PluginDevice | None:
-        """A device as its plugin listed it last."""
-        known = self._resources.get(resource)
-        return known.devices.get(name) if known else None
+        """A device as its plugin listed it last; None of one that was not in that list."""
+        return self._devices.get(resource, {}).get(name)

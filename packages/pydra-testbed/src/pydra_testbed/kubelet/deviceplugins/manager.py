@@ -13,7 +13,6 @@ import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pydra_core.quantity import parse
 from pydra_testbed.kubelet.deviceplugins.alignment import Aligner, Choice
 from pydra_testbed.kubelet.deviceplugins.answers import CombinedAnswer, combined
 from pydra_testbed.kubelet.deviceplugins.checkpoint import store
@@ -26,7 +25,7 @@ from pydra_testbed.kubelet.faults import KubeletFaults
 from pydra_testbed.kubelet.podclaims import served_by_claim
 from pydra_testbed.kubelet.rpc import RpcError
 from pydra_testbed.objects import KubeObject, uid_of
-from pydra_testbed.podlimits import pod_limits
+from pydra_testbed.podlimits import limits, pod_limits
 
 _log = logging.getLogger(__name__)
 
@@ -80,10 +79,19 @@ class DeviceManager:
                     reusable.get(holding.resource, set()).difference_update(holding.ids)
 
     async def start(self, pod: KubeObject, container: KubeObject) -> CombinedAnswer:
-        """What the container is started with; asks plugins that want to be asked before. Raises `DeviceError`."""
+        """What the container is started with; asks plugins that want to be asked before. Raises `DeviceError`.
+
+        What it should hold and does not, because the kubelet's file was lost, is allocated now.
+        """
         uid, name = uid_of(pod), str(container["name"])
-        for resource in self._asked_for(pod, container):
-            await self._pre_start(uid, name, resource)
+        is_missing = False
+        for resource, count in self._counts(pod, container).items():
+            if count:
+                await self._pre_start(uid, name, resource)
+                is_missing |= self._holdings.get(uid, name, resource) is None
+        if is_missing and self._is_active(uid):
+            async with self._admitting:
+                await self._allocate(pod, container, {}, (None, True))
         return combined(self._holdings.of_container(uid, name))
 
     def devices(self, pod: str, container: str) -> Iterator[tuple[str, PluginDevice]]:
@@ -108,14 +116,21 @@ class DeviceManager:
             self._holdings.keep(active)
 
     def save(self) -> None:
-        """Write the file; a disk that is full is logged, as the devices are given all the same."""
-        healthy = {name: self._inventory.healthy(name) for name in self._inventory.names()}
+        """Write the file; a disk that is full is logged, as nothing depends on the write."""
         try:
-            self._faults.check_disk()
-            store(self._file, self._holdings, healthy)
+            self._store()
         except OSError as error:
             extra = {"file": str(self._file), "error": str(error)}
             _log.warning("device allocations not stored", extra=extra)
+
+    def _store(self) -> None:
+        names = filter(self._inventory.has, self._inventory.names())
+        self._faults.check_disk()
+        store(self._file, self._holdings, {name: self._inventory.healthy(name) for name in names})
+
+    def _is_active(self, pod: str) -> bool:
+        active = self.active()
+        return active is None or pod in active
 
     def _asked_for(self, pod: KubeObject, container: KubeObject) -> Iterator[str]:
         """The resources of plugins among the container's limits; claims serve the others."""
@@ -125,6 +140,10 @@ class DeviceManager:
             if known and not served_by_claim(pod, container, resource):
                 yield resource
 
+    def _counts(self, pod: KubeObject, container: KubeObject) -> dict[str, int]:
+        asked = limits(container)
+        return {name: asked[name].value() for name in self._asked_for(pod, container)}
+
     async def _allocate(
         self,
         pod: KubeObject,
@@ -132,21 +151,27 @@ class DeviceManager:
         reusable: dict[str, set[str]],
         shared: Choice | None,
     ) -> list[Holding]:
-        """What the container holds now, new or from before; `shared` are the NUMA nodes of the whole pod."""
+        """What the container holds now, new or from before; `shared` are the NUMA nodes of the whole pod.
+
+        It is written down once it is complete; a container that fails half way leaves that to the next list.
+        """
         uid, name = uid_of(pod), str(container["name"])
-        counts = {
-            resource: parse(str(container["resources"]["limits"][resource])).value()
-            for resource in self._asked_for(pod, container)
-        }
+        counts = self._counts(pod, container)
         self.release()
         nodes = _good(shared or self._aligner.of_container(uid, name, counts, reusable))
+        is_new = False
         for resource, count in counts.items():
-            self.release()
             wanted = Wanted(uid, name, resource, count, nodes)
             try:
-                await self._allocate_one(wanted, reusable.get(resource, set()))
+                is_new |= await self._allocate_one(wanted, reusable.get(resource, set()))
             except (PluginError, RpcError) as error:
                 raise DeviceError(str(error)) from error
+        if is_new:
+            try:
+                self._store()
+            except OSError as error:
+                file = f'"{self._file.name}"'
+                raise DeviceError(f"failed to write checkpoint file {file}: {error}") from error
         return self._holdings.of_container(uid, name)
 
     def _aligned_pod(self, pod: KubeObject) -> Choice:
@@ -159,12 +184,13 @@ class DeviceManager:
         _good(choice)
         return choice
 
-    async def _allocate_one(self, wanted: Wanted, reusable: set[str]) -> None:
+    async def _allocate_one(self, wanted: Wanted, reusable: set[str]) -> bool:
+        """Returns whether the container holds something new."""
         held = self._holdings.get(wanted.pod, wanted.container, wanted.resource)
         in_use = self._holdings.in_use(wanted.resource)
         names = await self._chooser.choose(wanted, held, in_use, reusable)
         if not names:
-            return
+            return False
         answer = await self._client(wanted.resource).allocate(self._chooser.shuffled(names))
         known = (self._inventory.device(wanted.resource, device) for device in names)
         devices = tuple(
@@ -173,7 +199,7 @@ class DeviceManager:
         )
         raw = answer.SerializeToString(deterministic=True)
         self._holdings.add(Holding(wanted.pod, wanted.container, wanted.resource, devices, raw))
-        self.save()
+        return True
 
     def _client(self, resource: str) -> PluginClient:
         client = self._inventory.client(resource)
@@ -182,8 +208,9 @@ class DeviceManager:
         return client
 
     async def _pre_start(self, pod: str, container: str, resource: str) -> None:
-        client = self._inventory.client(resource)
-        if client is None or not client.options.pre_start_required:
+        if not self._inventory.is_served(resource):
+            raise DeviceError(f"endpoint not found in cache for a registered resource: {resource}")
+        if not self._inventory.announces(resource):
             return
         holding = self._holdings.get(pod, container, resource)
         if holding is None:
@@ -192,8 +219,8 @@ class DeviceManager:
                 f"resource {resource}"
             )
         try:
-            await client.pre_start(self._chooser.shuffled(holding.ids))
-        except RpcError as error:
+            await self._client(resource).pre_start(self._chooser.shuffled(holding.ids))
+        except (PluginError, RpcError) as error:
             raise DeviceError(
                 f"device plugin PreStartContainer rpc failed with err: {error}"
             ) from error

@@ -74,6 +74,7 @@ class DevicePlugins:
         (self._folder / "DEPRECATION").write_text(_NOTE, encoding="utf-8")
         register = {"Register": (self.handler.called, messages.RegisterRequest.FromString)}
         self._server = await serve(_SERVICE, register, self._folder / "kubelet.sock")
+        _log.info("device plugins can register", extra={"folder": str(self._folder)})
         if self._inventory.names():
             self._ring_after_grace()
 

@@ -1,0 +1,197 @@
+"""What kubelet 1.36's device manager does at the edges: read in its `devicemanager` and `podresources`, not recorded."""
+
+import json
+
+import grpc
+import pytest
+
+from pydra_testbed.kubelet import KubeletSettings
+from pydra_testbed.objects import ObjectRef
+
+from .pluginprocess import FOUR, RESOURCE, amounts, pod
+from .test_kubelet_deviceplugins import QUICK, STILL, ask
+
+OTHER = "probe.example.com/other"
+RESTARTS = KubeletSettings(reconcile_period=0.01, node_update_period=0.01, crash_backoff=0.01)
+
+
+def checkpoint(node):
+    return node.root / "device-plugins" / "kubelet_internal_checkpoint"
+
+
+def in_file(node):
+    data = json.loads(checkpoint(node).read_text())["Data"]
+    held = [
+        (each["ResourceName"], each["ContainerName"]) for each in data["PodDeviceEntries"] or ()
+    ]
+    return held, sorted(data["RegisteredDevices"])
+
+
+async def test_none_of_a_resource_is_asked_for_and_no_start_announced(node, plugins):
+    await node.start(QUICK)
+    plugin = await plugins(node)
+    await amounts(node, 4, 4)
+    await pod(node, "p", 0)
+    await node.until_phase("Running")
+    await plugin.tell("end")
+    assert not {"Allocate", "PreStartContainer"} & set(plugin.heard())
+
+
+async def test_a_container_does_not_start_again_once_its_plugin_is_gone_for_good(stepped, plugins):
+    """Within five minutes a start that has to be announced fails for that; after them every start does."""
+    await stepped.start(STILL)
+    stepped.define(*FOUR)
+    plugin = await plugins(stepped)
+    await stepped.clock.asked(7.0)
+    await stepped.clock.advance(7.0)
+    await amounts(stepped, 4, 4)
+    await pod(stepped, "p", 1, ("sh", "-c", f"cat {stepped.fifo}"))
+    await stepped.until_phase("Running")
+    await plugin.tell("end")
+    await stepped.journal.saw("device plugin let go")
+    stepped.fifo.write_text("")
+    waiting = await stepped.until_waiting("CreateContainerConfigError")
+    assert waiting["message"].startswith("device plugin PreStartContainer rpc failed with err: ")
+    assert waiting["message"].endswith("has been stopped")
+    await stepped.clock.advance(308.0)
+    await amounts(stepped, 0, 0)
+    await stepped.annotate("p")
+
+    def says_so(found):
+        (status,) = found["status"]["containerStatuses"]
+        missing = f"endpoint not found in cache for a registered resource: {RESOURCE}"
+        return status["state"].get("waiting", {}).get("message") == missing
+
+    await stepped.until("pods", "p", says_so, "default")
+
+
+async def test_a_container_whose_devices_the_kubelet_forgot_is_given_some_at_its_next_start(
+    node, plugins
+):
+    """A lost file: the pod runs on, and its next start is allocated for like a new one."""
+    await node.start(RESTARTS)
+    node.define(*FOUR)
+    plugin = await plugins(node, register=False)
+    await plugin.tell(f"answer GetDevicePluginOptions {json.dumps({})}")
+    assert (await plugin.register())["registered"]
+    await amounts(node, 4, 4)
+    await pod(node, "p", 1, ("sh", "-c", f"cat {node.fifo}"))
+    await plugin.says("heard", "Allocate")
+    await node.until_phase("Running")
+    await node.stop()
+    checkpoint(node).unlink()
+    await node.start(RESTARTS)
+    await plugin.tell("rebind")
+    assert (await plugin.register())["registered"]
+    await amounts(node, 4, 4)
+    node.fifo.write_text("")
+    await plugin.says("heard", "Allocate")
+    await node.restarted("p", 1)
+    assert in_file(node)[0] == [(RESOURCE, "main")]
+
+
+async def test_what_a_container_got_is_in_the_file_once_it_got_everything(node, plugins):
+    """The file is written once for a container; what is left of one that failed comes with the next list."""
+    await node.start(QUICK)
+    first = await plugins(node)
+    second = await plugins(node, "x", name="other.sock", resource=OTHER)
+    await amounts(node, 4, 4)
+    await amounts(node, 1, 1, OTHER)
+    await second.tell("fail Allocate")
+    limits = {RESOURCE: "1", OTHER: "1"}
+    both = {"resources": {"limits": limits, "requests": limits}}
+    await node.pod("p", container=both)
+    await first.says("heard", "Allocate")
+    await second.says("heard", "Allocate")
+    await node.until_phase("Failed")
+    assert in_file(node) == ([], sorted([RESOURCE, OTHER]))
+
+
+async def test_a_pod_whose_devices_cannot_be_written_down_is_refused(node, plugins):
+    await node.start(QUICK)
+    plugin = await plugins(node)
+    await amounts(node, 4, 4)
+    node.faults.fill_disk()
+    await pod(node, "p")
+    failed = await node.until_phase("Failed")
+    assert failed["status"]["reason"] == "UnexpectedAdmissionError"
+    assert (
+        'failed to write checkpoint file "kubelet_internal_checkpoint": [Errno 28]'
+        in failed["status"]["message"]
+    )
+    await plugin.says("heard", "Allocate")
+
+
+async def test_a_plugin_that_has_listed_nothing_is_not_in_the_file(node, plugins):
+    await node.start(QUICK)
+    await plugins(node)
+    await amounts(node, 4, 4)
+    silent = await plugins(node, "x", name="other.sock", resource=OTHER, register=False)
+    await silent.tell("silent")
+    assert (await silent.register())["registered"]
+    await silent.says("heard", "ListAndWatch")
+    node.define(*FOUR)
+    await pod(node, "p")
+    await node.until_phase("Running")
+    assert in_file(node) == ([(RESOURCE, "main")], [RESOURCE])
+
+
+async def test_pod_resources_name_a_pod_that_is_over_to_who_asks_for_it_alone(node, plugins):
+    await node.start(QUICK)
+    node.define(*FOUR)
+    await plugins(node)
+    await amounts(node, 4, 4)
+    await pod(node, "p", 1, ("true",), restartPolicy="Never")
+    await node.until_phase("Succeeded")
+    found = (await ask(node, "Get", pod_name="p", pod_namespace="default"))["pod_resources"]
+    assert [each["device_ids"] for each in found["containers"][0]["devices"]] == [["pd-3"]]
+    assert await ask(node, "List") == {}
+    found = (await ask(node, "Get", pod_name="p", pod_namespace="default"))["pod_resources"]
+    assert found["containers"] == [{"name": "main"}]
+
+
+async def test_a_pod_that_was_deleted_by_force_holds_nothing_while_its_processes_still_end(
+    node, plugins
+):
+    """kubernetes/kubernetes#104824: what it has is given again although it is still in use."""
+    await node.start(QUICK)
+    node.define(*FOUR)
+    plugin = await plugins(node, "a")
+    node.define("a")
+    await amounts(node, 1, 1)
+    script = f"trap 'cat {node.fifo}; exit' TERM; echo ready; while :; do sleep 0.01; done"
+    await pod(node, "p", 1, ("sh", "-c", script))
+    await node.until_phase("Running")
+    assert await node.first_of_log("p", "main") == "ready"
+    await plugin.says("heard", "Allocate")
+    await node.api.delete(ObjectRef("pods", "p", "default"), 0)
+    assert await node.event("Killing")
+    assert await ask(node, "List") == {}
+    with pytest.raises(grpc.aio.AioRpcError, match="pod p in namespace default not found"):
+        await ask(node, "Get", pod_name="p", pod_namespace="default")
+    await pod(node, "q")
+    await plugin.says("heard", "Allocate")
+    await node.until_phase("Running", "q")
+
+
+async def test_a_device_that_its_plugin_no_longer_lists_counts_as_healthy(node, plugins):
+    """What the kubelet does not know of a device it takes for well."""
+    await node.start(QUICK)
+    node.define(*FOUR)
+    plugin = await plugins(node)
+    await amounts(node, 4, 4)
+    await pod(node, "p")
+    await node.until_phase("Running")
+
+    def says(health):
+        entry = {"name": RESOURCE, "resources": [{"resourceID": "pd-3", "health": health}]}
+        return lambda found: (
+            found["status"]["containerStatuses"][0].get("allocatedResourcesStatus") == [entry]
+        )
+
+    await plugin.list(*FOUR, sick=["pd-3"])
+    await node.until("pods", "p", says("Unhealthy"), "default")
+    await plugin.list("pd-0")
+    await amounts(node, 1, 1)
+    await node.annotate("p")
+    await node.until("pods", "p", says("Healthy"), "default")
