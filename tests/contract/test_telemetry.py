@@ -17,7 +17,7 @@ from pydra_nvidia.driver import NvidiaDriver
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 CODE = ROOT / "packages/pydra-core/src/pydra_core"
-LABELS = {"driver", "method", "operation", "reason", "health", "result", "sdk"}
+LABELS = {"driver", "method", "operation", "reason", "health", "result", "sdk", "api", "resource"}
 METHODS = {"debug", "info", "warning", "error", "exception", "log"}
 SAYS_ALL = {
     "calls of the driver hang in threads; leaving them behind",
@@ -92,11 +92,11 @@ def test_alerts_and_panels_ask_for_metrics_and_labels_that_exist(name, expressio
     used = set(re.findall(r"pydra_\w+", expression))
     assert used
     assert used <= set(series), name
-    labels = set(re.findall(r'(\w+)!?="', expression))
-    for group in re.findall(r"by \(([^)]*)\)", expression):
-        labels |= set(re.split(r",\s*", group)) - {"instance"}
-    for metric in used:
-        assert labels <= series[metric], name
+    for metric, chosen in re.findall(r"(pydra_\w+)\{([^}]*)\}", expression):
+        assert set(re.findall(r'(\w+)!?="', chosen)) <= series[metric], name
+    for group in re.findall(r"(?:by|on) \(([^)]*)\)", expression):
+        labels = set(re.split(r",\s*", group)) - {"instance"}
+        assert all(labels <= series[metric] for metric in used), name
 
 
 def log_calls():

@@ -72,6 +72,7 @@ class Dual:
         node = parts.settings.node_name
         self._deciding = Deciding(wish, parts.client, node, parts.registration)
         parts.registration.on_change = self._dra_known
+        self._count(self._deciding.mode)
         self._side = self._made(grace) if parts.driver.serves_resources else None
         self._releasing = self._releases(self._side) if self._side else None
 
@@ -161,9 +162,13 @@ class Dual:
     def _decided(self, mode: Mode) -> None:
         parts = self._parts
         mode_file.write(locate(parts.settings, parts.driver.name).data_dir, mode)
+        self._count(mode)
         self._tell_left_out()
         if self._side:
             self._side.wake()
+
+    def _count(self, mode: Mode) -> None:
+        self._parts.care.metrics.set_mode(dra=mode.dra, device_plugin=mode.legacy)
 
     def _dra_known(self, known: bool) -> None:  # noqa: FBT001 (the kubelet's word)
         self._parts.instances.set_registered(registered=known)

@@ -207,11 +207,13 @@ class LegacySide:
         endpoint.on_kubelet = self._kubelet_changed
         task = asyncio.get_running_loop().create_task(endpoint.run(self.grace))
         self._endpoints[name] = endpoint, task
+        self._metrics.set_resource(name, registered=False)
 
     async def _stop(self, name: str) -> None:
         _, task = self._endpoints.pop(name)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+        self._metrics.set_resource(name, registered=None)
         self._changed()
 
     def _kubelet_changed(self) -> None:
@@ -219,5 +221,7 @@ class LegacySide:
             tell()
 
     def _changed(self) -> None:
+        for name, (endpoint, _) in self._endpoints.items():
+            self._metrics.set_resource(name, registered=endpoint.registered)
         for tell in self.on_change:
             tell()

@@ -42,7 +42,18 @@ class Metrics:
         self._publishes = self._counted(
             "pydra_publishes", "1 while this instance publishes the pools of the cluster.", ()
         )
+        self._add_modes()
         self._add_health()
+
+    def _add_modes(self) -> None:
+        self._modes = self._counted(
+            "pydra_mode", "1 while pods of this node are served by this API.", ("api",)
+        )
+        self._resources = self._counted(
+            "pydra_resource_registered",
+            "1 while the kubelet gets this extended resource from this process.",
+            ("resource",),
+        )
 
     def _add_health(self) -> None:
         self.device_health = self._counted(
@@ -71,6 +82,18 @@ class Metrics:
         for name in ("pydra_registered", "pydra_prepared_claims", "pydra_health_streams"):
             self._gauges[name].remove(self._driver)
         self._publishes.labels(self._driver).set_function(leads)
+
+    def set_mode(self, *, dra: bool, device_plugin: bool) -> None:
+        """Set which APIs are served on this node."""
+        for api, is_served in (("dra", dra), ("device-plugin", device_plugin)):
+            self._modes.labels(self._driver, api).set(int(is_served))
+
+    def set_resource(self, resource: str, *, registered: bool | None) -> None:
+        """Set whether the kubelet knows a resource; None if it is not served any more."""
+        if registered is None:
+            self._resources.remove(self._driver, resource)
+        else:
+            self._resources.labels(self._driver, resource).set(int(registered))
 
     def add_own(self, driver: Driver) -> None:
         """Tell the driver's own metrics as well."""
