@@ -30,6 +30,7 @@ class Answering:
         self.asked = []
         self.tenants = {}
         self.before_daemons = None
+        self.refuses = ""
         self.over = asyncio.Event()
         self.slowly = asyncio.Event()
         self.slowly.set()
@@ -47,6 +48,8 @@ class Answering:
         if ask["do"] == "capabilities":
             await self.slowly.wait()
             return {"refusal": {"reason": "HostError", "text": "has no tool"}}
+        if ask["do"] == self.refuses:
+            return {"refusal": {"reason": "VendorError", "text": "says nothing"}}
         return {"answer": await getattr(self, ask["do"])(ask)}
 
     async def news(self, ask):
@@ -128,6 +131,30 @@ async def test_a_keeper_that_knows_nothing_of_a_gpu_is_not_one_that_is_away(keep
     (device,) = slice_["spec"]["devices"]
     assert device["attributes"]["smEnforcement"] == {"string": "none"}
     assert "sms" not in device["capacity"]
+
+
+async def test_a_lost_gpu_gives_back_its_mig_devices_too_and_is_told_as_a_device_that_is_gone(
+    keeper, nvidia
+):
+    host = nvidia.build("mixed-mig")
+    driver = await nvidia.serve(NVIDIA_MPS="on", NVIDIA_MPS_DIR=str(keeper.folder))
+    wanted = {"apiVersion": API, "kind": "MigDeviceConfig", "sharing": {"strategy": "MPS"}}
+    one, two, three = [
+        await nvidia.gpus(device, parameters=wanted)
+        for device in ("gpu-2-mig-3g40gb-9-4", "gpu-1-mig-1g10gb-19-0", "gpu-1-mig-1g10gb-19-1")
+    ]
+    assert await error(driver.prepare, one) == ""
+    assert await error(driver.prepare, two) == ""
+    keeper.refuses = "detach"
+    assert "says nothing" in await error(driver.unprepare, two)  # its GPU is there
+    host.lose(2)
+    assert await error(driver.unprepare, one) == ""
+    assert "a GPU that is gone is not set back" in driver.logged()
+    keeper.refuses = "attach"
+    host.lose(1)
+    said = await error(driver.prepare, three)
+    assert f"GPU {host.gpus[1].uuid} is lost" in said
+    assert "reason=DeviceGone" in driver.logged()
 
 
 class NoDriver:

@@ -51,6 +51,24 @@ async def test_a_partition_in_use_is_kept_until_its_programs_have_ended(world):
     assert len(world.partitions()) == 1
 
 
+async def test_who_leaves_is_let_go_also_when_the_tool_fails_and_what_was_his_is_free_for_the_next(
+    world,
+):
+    for number, sms in ((1, 64), (2, 32), (3, 32)):
+        await world.keeper.attach(world.gpu(), tenant(number, sms=sms))
+    world.host.mps.refuse("lspart", "an internal error 15")
+    world.host.mps.refuse("sm_partition rm", "an internal error 15")
+    assert not (await world.keeper.detach(world.uuid, "uid-1")).empty
+    world.host.mps.mend()
+    broken = world.host.mps.tool
+    broken.rename(broken.with_name("away"))
+    assert not (await world.keeper.detach(world.uuid, "uid-2")).empty
+    broken.with_name("away").rename(broken)
+    assert [m["tenant"]["claim"] for m in world.roster()["members"]] == ["uid-3"]
+    assert (await world.keeper.attach(world.gpu(), tenant(4, sms=96))).sms == 96
+    assert len(world.partitions()) == 2
+
+
 @pytest.mark.parametrize(("asked", "why"), [({"sms": 20}, "a multiple of 8"), ({"sms": 4}, "a multiple of 8"), ({"percent": 50.0}, "asks for none gets none")])  # fmt: skip
 async def test_what_partitions_cannot_give_is_refused_and_changes_nothing(world, asked, why):
     await world.keeper.attach(world.gpu(), tenant(1, sms=64))

@@ -14,7 +14,7 @@ from pydra_nvidia.shares import Offer
 from pydra_nvidia.sharing import Limits, Turns, Use
 from pydra_nvidia.turns import SLICE
 
-UUID, WAY, TOOK, NUMBER = "uuid", "use", "took", "of"
+UUID, GPU, WAY, TOOK, NUMBER = "uuid", "gpu", "use", "took", "of"
 MPS, TURNS = "mps", "turns"
 _SHARES = "shares"
 

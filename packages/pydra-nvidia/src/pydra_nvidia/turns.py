@@ -104,7 +104,7 @@ async def compute_mode(driver: Driver, root: Path, uuid: str) -> str:
 
 
 async def is_gone(driver: Driver, root: Path, uuid: str) -> bool:
-    """Whether a GPU is lost: it forgets by itself, and holds no pod back. Not told of MIG devices."""
+    """Whether a GPU is lost: it forgets by itself, and holds no pod back. A MIG device has the UUID of none."""
     if not uuid.startswith("GPU-"):
         return False
     try:

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pydra_cdi import ContainerEdits
-from pydra_core import Allocation, Claim, HostError, PreparedDevice, PydraError
+from pydra_core import Allocation, Claim, DeviceGoneError, HostError, PreparedDevice, PydraError
 from pydra_core.metrics import Sample
 from pydra_nvidia.counters import share_samples
 from pydra_nvidia.gpus import Gpu
 from pydra_nvidia.judging import Verdict
 from pydra_nvidia.neighbours import Neighbours
 from pydra_nvidia.parts import Part, divided
-from pydra_nvidia.presence import TOOK, UUID, Presence
+from pydra_nvidia.presence import GPU, TOOK, UUID, Presence
 from pydra_nvidia.sharing import Limits, Use, share_of
 from pydra_nvidia.tenancy import Tenancy
 from pydra_nvidia.turns import MODE, end_turns, is_gone, take_turns
@@ -83,7 +83,7 @@ class Using:
         """
         allocation, part, use = chosen
         uuid = part.uuid or ""
-        state: dict[str, Any] = {UUID: uuid}
+        state: dict[str, Any] = {UUID: uuid} | ({GPU: part.gpu.uuid} if part.is_mig else {})
         if part.offer and not allocation.admin_access:
             took = share_of(claim, allocation, part).of(part.offer)
             state |= Presence.of(use, took, part.offer.number).state()
@@ -99,11 +99,15 @@ class Using:
                 if MODE in (about := {**state, **more}):
                     await self._driver.note(claim, allocation.prepared(state=about))
 
-            if isinstance(use, Limits):
-                mps = self._mps()
-                edits, more = await mps.enter(root, claim, allocation, part, use, keep)
-            else:
-                more = await take_turns(self._driver, root, uuid, use.interval, keep)
+            try:
+                if isinstance(use, Limits):
+                    mps = self._mps()
+                    edits, more = await mps.enter(root, claim, allocation, part, use, keep)
+                else:
+                    more = await take_turns(self._driver, root, uuid, use.interval, keep)
+            except HostError as err:
+                await self._see_gone(root, part.gpu.uuid or "", err)
+                raise
             state |= more
             self._neighbours.began(claim.uid, state)
         return edits, state
@@ -125,7 +129,7 @@ class Using:
                 state = device.state or self._neighbours.begun(claim, uuid)
                 await self._end(root, claim, uuid, state)
             except PydraError as err:
-                if not await is_gone(self._driver, root, uuid):
+                if not await is_gone(self._driver, root, str(device.state.get(GPU, uuid))):
                     raise
                 extra = {"gpu": uuid, "reason": err.reason, "why": str(err)}
                 _log.warning("a GPU that is gone is not set back", extra=extra)
@@ -181,6 +185,14 @@ class Using:
         async with self._turn[uuid]:
             if self._tenancy and claim not in {held.ref.uid for held in await self._driver.held()}:
                 await self._tenancy.evict(root, uuid, claim)
+
+    async def _see_gone(self, root: Path, uuid: str, err: HostError) -> None:
+        """Say of a tool that fails because the GPU is lost that it is: that is no trouble of the node's."""
+        if await is_gone(self._driver, root, uuid):
+            raise DeviceGoneError(
+                f"GPU {uuid} is lost: {err}; delete the pod, and its next claim gets another",
+                device=uuid,
+            ) from err
 
     def _mps(self) -> Tenancy:
         if self._tenancy is None:

@@ -13,12 +13,12 @@ from contextlib import suppress
 
 import msgspec
 
-from pydra_core.errors import DeviceError, HostError, PydraError, VendorError
+from pydra_core.errors import ClaimError, DeviceError, HostError, PydraError, VendorError
 from pydra_nvidia.mps import daemon, probing, roster, running
 from pydra_nvidia.mps.control import Control
 from pydra_nvidia.mps.daemon import Daemon
 from pydra_nvidia.mps.enforcing.choosing import rung_for, rung_of
-from pydra_nvidia.mps.enforcing.rung import Rung
+from pydra_nvidia.mps.enforcing.rung import Rung, kept_going
 from pydra_nvidia.mps.files import UnreadableError
 from pydra_nvidia.mps.folders import GpuFolder
 from pydra_nvidia.mps.looking import Use, look
@@ -175,19 +175,24 @@ class SharedGpu:
         control = self._control()
         rung.check(now.gpu, tenant)
         try:
-            member = await rung.admit(control, now.gpu, tenant)
+            member = await self._admit(rung, control, now, tenant)
             joined = now.joined(member)
             await rung.hold(control, joined)
             roster.write(self._folder.roster, joined)
         except BaseException:
             if now.members:
-                with suppress(
-                    PydraError
-                ):  # what stays is nobody's, and undone by whoever comes next
+                with suppress(PydraError):  # what stays is undone by whoever comes next
                     await rung.hold(control, now)
             raise
         self._roster = joined
         return member
+
+    async def _admit(self, rung: Rung, control: Control, now: Roster, tenant: Tenant) -> Member:
+        try:
+            return await rung.admit(control, now.gpu, tenant)
+        except ClaimError:  # what a tenant that left has left behind may be in the way
+            await rung.hold(control, now)
+            return await rung.admit(control, now.gpu, tenant)
 
     async def _leave(self, gone: tuple[Member, ...]) -> None:
         """Let members go: what is theirs first, so that a kill leaves them in the roster, and they are let go again."""
@@ -196,9 +201,7 @@ class SharedGpu:
             return
         left = now.without(gone)
         if gone and left.members and self._alive:
-            rung, control = await self._at(now, now.gpu)
-            for member in gone:
-                await rung.release(control, member)
+            await self._release(now, gone)
         if gone:
             roster.write(self._folder.roster, left)
             self._roster = left
@@ -209,14 +212,18 @@ class SharedGpu:
         elif gone and self._alive:
             await self._tighten(left)
 
+    async def _release(self, now: Roster, gone: tuple[Member, ...]) -> None:
+        """Undo what is theirs alone. Raises `DeviceBusyError`; where the tool fails, it is left for whoever comes next."""
+        with kept_going(self._folder.uuid, "what was a tenant's own is not undone yet"):
+            rung, control = await self._at(now, now.gpu)
+            for member in gone:
+                await rung.release(control, member)
+
     async def _tighten(self, left: Roster) -> None:
-        """Lower what holds for all; who leaves is not kept for it."""
-        try:
+        """Lower what holds for all."""
+        with kept_going(self._folder.uuid, "limits are not lowered"):
             rung, control = await self._at(left, left.gpu)
             await rung.hold(control, left)
-        except HostError as err:
-            extra = {"gpu": self._folder.uuid, "reason": err.reason, "why": str(err)}
-            _log.warning("limits are not lowered", extra=extra)
 
     async def _start(self, flags: tuple[str, ...]) -> None:
         if self._alive:

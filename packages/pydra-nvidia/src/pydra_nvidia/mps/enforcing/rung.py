@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from pydra_core.errors import ClaimError, VendorError
+from pydra_core.errors import ClaimError, HostError, VendorError
 from pydra_nvidia.mps import texts
 from pydra_nvidia.mps.control import Control
 from pydra_nvidia.mps.roster import Member, Roster
 from pydra_nvidia.mps.values import Attached, Enforcement, MpsGpu, Tenant
 
+_log = logging.getLogger(__name__)
 _DEVICE = "0"
 """The daemon's only GPU, as its commands and its clients count."""
 _WHOLE = 100.0
@@ -57,6 +60,20 @@ class Rung(Protocol):
 
     def attached(self, control: Control, gpu: MpsGpu, member: Member) -> Attached:
         """What the member's containers need."""
+
+
+@contextmanager
+def kept_going(uuid: str, what: str) -> Iterator[None]:
+    """Only say it when the tool fails, as it does on a GPU that is lost: who leaves is not kept for it.
+
+    Args:
+        uuid: the GPU's.
+        what: what is not done then; the next who comes or leaves has it done.
+    """
+    try:
+        yield
+    except HostError as err:
+        _log.warning(what, extra={"gpu": uuid, "reason": err.reason, "why": str(err)})
 
 
 def percent_of(gpu: MpsGpu, tenant: Tenant) -> float | None:
