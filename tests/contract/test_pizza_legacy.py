@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from legacy_pods import (
+    HASTY,
     allocated,
     claiming,
     containers,
@@ -21,18 +22,6 @@ PIZZA = "kitchen.pizza.example/pizza"
 ONLY = {"ENABLE_DRA": "false", "ENABLE_DEVICE_PLUGIN": "true"}
 BOTH = {"ENABLE_DRA": "true", "ENABLE_DEVICE_PLUGIN": "true"}
 COMMAND = [sys.executable, "-m", "pydra_pizza", "run"]
-HASTY = [
-    sys.executable,
-    "-c",
-    """
-from pydra_core._legacy import releasing
-from pydra_pizza import main
-releasing.GRACE, releasing.APART, releasing.EMPTY, releasing.EVERY = 0.5, 0.2, 0.5, 0.5
-main()
-""",
-    "run",
-]
-"""The driver, which gives pods less time to be listed: half a minute is too long for a test."""
 CLASS = {
     "apiVersion": "resource.k8s.io/v1",
     "kind": "DeviceClass",

@@ -58,6 +58,7 @@ def pod(name, order, *, by_template=False, eats="echo $PIZZA"):
                 {
                     "name": "table",
                     "image": "busybox",
+                    "imagePullPolicy": "IfNotPresent",
                     "command": ["sh", "-c", eats],
                     "resources": {"claims": [{"name": "pizza"}]},
                 }

@@ -92,16 +92,13 @@ class Cluster:
             await driver.end(signal.SIGTERM)
             await reading
         if self.testbed is None:
-            for body in await self.list(f"{DRA}/resourceslices", f"spec.nodeName={self.node}"):
-                if _is_pizza(body):
-                    await self.client.send(
-                        "DELETE", f"{DRA}/resourceslices/{body['metadata']['name']}"
-                    )
+            for body in await self.slices():
+                await self.client.send("DELETE", f"{DRA}/resourceslices/{body['metadata']['name']}")
 
-    async def start_driver(self, *, published=True):
-        """Run the driver on the node, and wait until its slices are there."""
+    async def start_driver(self, command=COMMAND, *, published=True, **environ):
+        """Run the driver on the node, and wait until its slices are there; `environ` are more settings of it."""
         process = await asyncio.create_subprocess_exec(
-            *COMMAND, env=os.environ | self.environ, stderr=asyncio.subprocess.PIPE
+            *command, env=os.environ | self.environ | environ, stderr=asyncio.subprocess.PIPE
         )
         driver = Driver(process)
         self._drivers.append((driver, asyncio.create_task(driver.read())))
@@ -137,6 +134,19 @@ class Cluster:
                     await asyncio.sleep(_PAUSE)
         except TimeoutError:
             pytest.fail(f"{path} {selector}: not there after {self.patience} s; last {last}")
+
+    async def offered(self, resource, count):
+        """Wait until the node has so many of an extended resource for pods."""
+
+        def has(node):
+            return int(node["status"].get("allocatable", {}).get(resource, 0)) == count
+
+        await self.until("/api/v1/nodes", f"metadata.name={self.node}", has)
+
+    async def slices(self):
+        """The driver's slices of the node."""
+        found = await self.list(f"{DRA}/resourceslices", f"spec.nodeName={self.node}")
+        return [body for body in found if _is_pizza(body)]
 
     async def delete(self, kind, name):
         """Delete an object and wait until it is gone."""

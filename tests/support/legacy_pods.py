@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import legacy_world
 
 from pydra_core._legacy.podresources import PodResources
 
+HASTY = [
+    sys.executable,
+    "-c",
+    """
+from pydra_core._legacy import releasing
+from pydra_pizza import main
+releasing.GRACE, releasing.APART, releasing.EMPTY, releasing.EVERY = 0.5, 0.2, 0.5, 0.5
+main()
+""",
+    "run",
+]
+"""The driver, which gives pods less time to be listed: half a minute is too long for a test."""
 SAY = "env | sort; exec sleep 600"
 
 
