@@ -1,13 +1,17 @@
 """What kubelet 1.36's device manager does at the edges: read in its `devicemanager` and `podresources`, not recorded."""
 
+import asyncio
+import gc
 import json
 
 import grpc
 import pytest
 
+from pydra_testbed.clock import RealClock
 from pydra_testbed.kubelet import KubeletSettings
 from pydra_testbed.objects import ObjectRef
 
+from .conftest import Node
 from .pluginprocess import FOUR, RESOURCE, amounts, pod
 from .test_kubelet_deviceplugins import QUICK, STILL, ask
 
@@ -195,3 +199,47 @@ async def test_a_device_that_its_plugin_no_longer_lists_counts_as_healthy(node, 
     await amounts(node, 1, 1)
     await node.annotate("p")
     await node.until("pods", "p", says("Healthy"), "default")
+
+
+class LingeringClock(RealClock):
+    """Whoever sleeps when he is cancelled takes his time, until `go`."""
+
+    def __init__(self):
+        self.lingers, self.go = asyncio.Event(), asyncio.Event()
+
+    async def sleep(self, seconds):
+        try:
+            await super().sleep(seconds)
+        except asyncio.CancelledError:
+            if self.go.is_set():
+                raise
+            self.lingers.set()
+            await self.go.wait()
+            raise
+
+
+async def test_news_of_a_device_that_come_while_the_kubelet_ends_are_no_error(base, plugins):
+    errors = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, what: errors.append(what))
+    node = Node(base, LingeringClock())
+    try:
+        node.clock.go.set()
+        await node.start(QUICK)
+        node.define(*FOUR)
+        plugin = await plugins(node)
+        await amounts(node, 4, 4)
+        await pod(node, "p")
+        await node.until_phase("Running")
+        node.clock.go.clear()
+        stopping = asyncio.create_task(node.stop())
+        await node.clock.lingers.wait()
+        node.faults.fill_disk()
+        await plugin.list(*FOUR, sick=["pd-3"])
+        await node.journal.saw("device allocations not stored")
+        node.clock.go.set()
+        await stopping
+        gc.collect()
+        assert errors == []
+    finally:
+        node.clock.go.set()
+        await node.close()

@@ -116,6 +116,7 @@ class Kubelet:
         )
         tasks.create_task(watched.run())
         tasks.create_task(pods.sweep(watched.synced))
+        tasks.create_task(pods.follow(plugins.changed))
 
     def _drivers(
         self, tasks: asyncio.TaskGroup, wiper: SliceWiper, health: HealthCache
@@ -139,7 +140,6 @@ class Kubelet:
     ) -> None:
         """Serve device plugins, and whoever asks what pods hold."""
         paths = KubeletPaths(self.root)
-        plugins.sick = pods.devices_changed
         closing.push_async_callback(plugins.close)
         await plugins.open()
         held = PodResources(self.clock, plugins.manager, context.dra, pods.known, pods.active)

@@ -11,6 +11,7 @@ import logging
 from pydra_testbed.kubelet.context import NodeContext
 from pydra_testbed.kubelet.dra import DraError
 from pydra_testbed.kubelet.health import DeviceKey
+from pydra_testbed.kubelet.wakeup import Gathered
 from pydra_testbed.kubelet.worker import PodWorker
 from pydra_testbed.objects import KubeObject, key_of, uid_of
 from pydra_testbed.reflector import Change
@@ -40,10 +41,11 @@ class PodManager:
             if self._node.dra.uses(uid, devices):
                 self._tasks.create_task(worker.sync())
 
-    def devices_changed(self, pods: set[str]) -> None:
-        """Devices that these pods have from plugins are of another health: the pods are synced."""
-        for uid in pods & self._workers.keys():
-            self._tasks.create_task(self._workers[uid].sync())
+    async def follow(self, changed: Gathered) -> None:
+        """Sync the pods that hold devices of plugins which are of another health now, until cancelled."""
+        while True:
+            for uid in await changed.take() & self._workers.keys():
+                self._tasks.create_task(self._workers[uid].sync())
 
     def known(self) -> list[KubeObject]:
         """The pods of this node that are in the API."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 
 class Wakeup:
@@ -19,3 +20,24 @@ class Wakeup:
         """Wake everyone who holds a ticket."""
         self._ticket.set()
         self._ticket = asyncio.Event()
+
+
+class Gathered:
+    """Names that one side puts in, one after another, and another takes out together."""
+
+    def __init__(self) -> None:
+        self._names: set[str] = set()
+        self._there = asyncio.Event()
+
+    def put(self, names: Iterable[str]) -> None:
+        """Add names; nobody is waited for."""
+        self._names.update(names)
+        if self._names:
+            self._there.set()
+
+    async def take(self) -> set[str]:
+        """All that were put in since the last time; waits until there are some."""
+        await self._there.wait()
+        self._there.clear()
+        names, self._names = self._names, set()
+        return names

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from pydra_testbed.kubelet.deviceplugins.server import PluginServer
 from pydra_testbed.kubelet.deviceplugins.topology import Topology
 from pydra_testbed.kubelet.faults import KubeletFaults
 from pydra_testbed.kubelet.unixserver import serve
-from pydra_testbed.kubelet.wakeup import Wakeup
+from pydra_testbed.kubelet.wakeup import Gathered, Wakeup
 from pydra_testbed.runtime.waiting import cancel_all
 
 _log = logging.getLogger(__name__)
@@ -32,8 +31,8 @@ _NOTE = "Device plugins may register through ../plugins_registry instead of kube
 class DevicePlugins:
     """Below `folder` (`device-plugins` in the kubelet's root).
 
-    `news` rings when the node has more or less of a resource; `sick` is called with the pods whose devices are of
-    another health than before.
+    `news` rings when the node has more or less of a resource; `changed` gathers the pods whose devices are of another
+    health than before.
     """
 
     def __init__(
@@ -47,7 +46,7 @@ class DevicePlugins:
     ) -> None:
         left = load(folder / "kubelet_internal_checkpoint")
         self.news = Wakeup()
-        self.sick: Callable[[set[str]], None] = lambda _pods: None
+        self.changed = Gathered()
         self._folder = folder
         self._clock = clock
         self._inventory = DeviceInventory(clock, left.resources, self._changed)
@@ -94,8 +93,7 @@ class DevicePlugins:
     def _listed(self, resource: str, devices: tuple[PluginDevice, ...]) -> None:
         different = self._inventory.listed(resource, devices)
         self.manager.save()
-        if pods := self._holdings.pods_with(resource, different):
-            self.sick(pods)
+        self.changed.put(self._holdings.pods_with(resource, different))
 
     def _changed(self, resource: str) -> None:
         self.news.ring()
