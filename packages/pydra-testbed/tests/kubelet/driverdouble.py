@@ -4,6 +4,7 @@ It keeps every request with its bytes, path, authority and deadline, and answers
 """
 
 import asyncio
+import itertools
 import socket
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ V1 = "k8s.io.kubelet.pkg.apis.dra.v1.DRAPlugin"
 V1BETA1 = "k8s.io.kubelet.pkg.apis.dra.v1beta1.DRAPlugin"
 MESSAGES = {V1: dra_v1_pb2, V1BETA1: dra_v1beta1_pb2}
 RECEIVED = registration.RegistrationStatusResponse()
+_NUMBERS = itertools.count()
 ADVERTISED = ("v1.DRAPlugin", "v1beta1.DRAPlugin")
 
 
@@ -89,8 +91,11 @@ class Driver:
         path.parent.mkdir(parents=True, exist_ok=True)
         server = grpc.aio.server()
         server.add_generic_rpc_handlers(handlers)
-        server.add_insecure_port(f"unix:{path}")
+        # On a name of its own: a server that stops takes its file away at some time, and it may be the next one's by then.
+        behind = path.with_name(f".{next(_NUMBERS)}-{path.name}")
+        server.add_insecure_port(f"unix:{behind}")
         await server.start()
+        behind.rename(path)
         self._servers.append((path, server))
 
     async def stop(self, *paths):

@@ -356,7 +356,7 @@ async def test_pod_resources_tell_who_has_which_device_and_what_there_is(node, p
     there = await ask(node, "GetAllocatableResources")
     assert [entry["device_ids"] for entry in there["devices"]] == [[name] for name in FOUR]
     await node.delete("p")
-    await node.until_gone("pods", "p")
+    await node.journal.saw("pod left the node")
     assert await ask(node, "List") == {}
     with pytest.raises(grpc.aio.AioRpcError, match="pod p in namespace default not found"):
         await ask(node, "Get", pod_name="p", pod_namespace="default")

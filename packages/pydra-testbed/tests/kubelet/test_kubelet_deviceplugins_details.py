@@ -3,12 +3,18 @@
 import asyncio
 import gc
 import json
+from pathlib import Path
+from types import SimpleNamespace
 
 import grpc
 import pytest
 
 from pydra_testbed.clock import RealClock
-from pydra_testbed.kubelet import KubeletSettings
+from pydra_testbed.kubelet import KubeletFaults, KubeletSettings
+from pydra_testbed.kubelet.calls import ignore_call
+from pydra_testbed.kubelet.deviceplugins.endpoint import PluginClient
+from pydra_testbed.kubelet.deviceplugins.server import PluginServer
+from pydra_testbed.kubelet.drivers import RegistrationError
 from pydra_testbed.objects import ObjectRef
 
 from .conftest import Node
@@ -243,3 +249,48 @@ async def test_news_of_a_device_that_come_while_the_kubelet_ends_are_no_error(ba
     finally:
         node.clock.go.set()
         await node.close()
+
+
+async def test_a_plugin_that_is_let_go_as_soon_as_it_answered_is_not_taken_for_connected(
+    base, plugins
+):
+    """The end of an earlier one of its name comes between its answer and whoever waits for that."""
+
+    class LetGo(PluginClient):
+        async def connect(self):
+            await super().connect()
+            await server.drop("")
+
+    told = []
+    server = PluginServer(
+        base,
+        lambda name, socket: LetGo(name, socket, RealClock(), ignore_call, KubeletFaults()),
+        lambda client: told.append(("connected", client.resource)),
+        lambda resource, _devices: told.append(("listed", resource)),
+        lambda resource: told.append(("disconnected", resource)),
+    )
+    plugin = await plugins(SimpleNamespace(root=base), register=False)
+    with pytest.raises(RegistrationError, match="context canceled"):
+        await server.register(RESOURCE, str(plugin.socket), ["v1beta1"])
+    await server.close()
+    assert told == [("disconnected", RESOURCE)]
+
+
+async def test_a_socket_that_its_plugin_removes_while_the_kubelet_does_is_no_error(
+    node, monkeypatch
+):
+    there = Path.is_socket
+
+    def gone_after(path):
+        found = there(path)
+        if found:
+            path.unlink()
+        return found
+
+    folder = node.root / "device-plugins"
+    folder.mkdir(parents=True)
+    left = await asyncio.start_unix_server(lambda *_: None, folder / "left.sock")
+    monkeypatch.setattr(Path, "is_socket", gone_after)
+    await node.start(QUICK)
+    assert not (folder / "left.sock").exists()
+    left.close()

@@ -284,3 +284,25 @@ async def test_a_pod_object_that_is_gone_leaves_no_claim_behind_after_a_restart_
     await stepped.clock.asked(60.0)
     await stepped.clock.advance(60)
     assert (await driver.next(UNPREPARE)).names == ["c"]
+
+
+class Garbage:
+    """Bytes that are no message at all, for whom a message is expected."""
+
+    @staticmethod
+    def SerializeToString():  # noqa: N802 - as protobuf calls it
+        return b"\xff\xff"
+
+
+async def test_bytes_that_are_no_answer_fail_the_call_and_nothing_else(node):
+    await node.start()
+    driver = await node.connected_driver()
+    node.define("c")
+    driver.fail(PREPARE, lambda _heard: Garbage)
+    driver.reports.put_nowait(Garbage)
+    await node.claiming_pod("p", "c")
+    words = await node.event("FailedPrepareDynamicResources")
+    assert "code = Internal desc = grpc: failed to unmarshal the received message" in words
+    await node.journal.saw("health stream not open")
+    await node.annotate("p")
+    await node.until_phase("Running")

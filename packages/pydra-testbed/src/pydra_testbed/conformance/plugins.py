@@ -87,7 +87,7 @@ class PluginKubelet:
         """A kubelet starts: every socket in the folder goes, and a new kubelet.sock comes."""
         for entry in self._folder.iterdir():
             if entry.is_socket():
-                entry.unlink()
+                entry.unlink(missing_ok=True)
         self._inventory = DeviceInventory(self.clock, self._inventory.names(), _ignore)
         self._server = PluginServer(
             self._folder,

@@ -120,7 +120,7 @@ async def server_stream(
         pending = invoke(request)
         try:
             async for message in pending:
-                yield message
+                yield _parsed(message)
         except asyncio.CancelledError:
             _raise_if_cancelled()
             raise _closing() from None
@@ -143,7 +143,7 @@ async def cut_off(clock: Clock, after: float, call: Coroutine[Any, Any, Any]) ->
 async def _finish(pending: Any) -> Any:
     """The answer; a call that ends because its channel was closed must not look like a cancelled task."""
     try:
-        return await pending
+        return _parsed(await pending)
     except asyncio.CancelledError:
         _raise_if_cancelled()
         raise _closing() from None
@@ -156,6 +156,13 @@ def _raise_if_cancelled() -> None:
     task = asyncio.current_task()
     if task is None or task.cancelling():
         raise asyncio.CancelledError
+
+
+def _parsed(message: Any) -> Any:
+    """What came: gRPC passes None on for bytes that are no such message. Raises `RpcError`."""
+    if message is None:
+        raise RpcError("Internal", "grpc: failed to unmarshal the received message")
+    return message
 
 
 def _closing() -> RpcError:

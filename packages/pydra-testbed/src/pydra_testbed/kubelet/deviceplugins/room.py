@@ -69,7 +69,7 @@ class DevicePlugins:
         """Remove every socket an earlier kubelet or plugin left, and take registrations from now on."""
         for entry in self._folder.iterdir():
             if entry.is_socket():
-                entry.unlink()
+                entry.unlink(missing_ok=True)
         (self._folder / "DEPRECATION").write_text(_NOTE, encoding="utf-8")
         register = {"Register": (self.handler.called, messages.RegisterRequest.FromString)}
         self._server = await serve(_SERVICE, register, self._folder / "kubelet.sock")

@@ -111,6 +111,9 @@ class PluginServer:
                 del self._clients[resource]
             await client.close()
             raise RegistrationError(str(error)) from error
+        if resource not in self._clients:  # let go, by name, before anybody got to know of it
+            await client.close()
+            raise RegistrationError("failed to dial device plugin: context canceled")
         self._connected(client)
         _log.info("device plugin registered", extra={"resource": resource, "endpoint": endpoint})
         task = asyncio.create_task(self._follow(client))
