@@ -70,6 +70,32 @@ async def test_what_is_wrong_with_the_driver_is_found(node, name, answer, check,
     assert fix in done.fix(check)
 
 
+async def test_what_a_driver_needs_beside_itself_is_in_the_table_as_it_says(node):
+    driver = """
+        from pydra_core import Driver, Inventory, main
+        from pydra_core.needs import Need
+
+        class D(Driver):
+            name = "card.acme.example"
+            async def discover(self): return Inventory()
+            async def prepare(self, claim): return []
+            async def needs(self): NEEDS
+
+        main(D)
+        """
+    said = 'return [Need("helper", "runs"), Need("clock", "is late", "wind it up")]'
+    node.program(driver.replace("NEEDS", said))
+    done = await node.doctor()
+    assert done.row("driver: helper")["seen"] == "runs"
+    assert done.row("driver: helper")["state"] == "ok"
+    assert done.row("driver: clock")["finding"] == "driver-needs"
+    assert done.fix("driver: clock") == "wind it up"
+    node.program(driver.replace("NEEDS", "1 / 0"))
+    done = await node.doctor()
+    assert "raised ZeroDivisionError" in done.row("driver: needs")["seen"]
+    assert done.fix("driver: needs") == "correct the driver"
+
+
 async def test_a_driver_that_cannot_be_loaded_exits_2_and_says_why(tmp_path):
     info = tmp_path / "broken-1.dist-info"
     info.mkdir()

@@ -13,23 +13,28 @@ from pydra_core.driver import Driver
 from pydra_core.errors import ConfigError, PydraError
 
 
-def main(driver: type[Driver] | None = None, argv: Sequence[str] | None = None) -> None:
+def main(
+    driver: type[Driver] | None = None,
+    argv: Sequence[str] | None = None,
+    more: Sequence[Command] = (),
+) -> None:
     """Run the command line and exit: 0 fine, 1 a finding, 2 usage or configuration.
 
     Args:
         driver: preset by a driver's own program, `main(AcmeDriver)`; None for `pydra` itself.
         argv: arguments without the program's name; None takes the process's.
+        more: commands that only this program has, such as one that keeps a vendor's daemons.
     """
-    sys.exit(_main(driver, argv))
+    sys.exit(_main(driver, argv, more))
 
 
-def _main(driver: type[Driver] | None, argv: Sequence[str] | None) -> int:
+def _main(driver: type[Driver] | None, argv: Sequence[str] | None, more: Sequence[Command]) -> int:
     if driver and not isinstance(getattr(driver, "name", None), str):
         sys.stderr.write(
             f"driver {driver.__qualname__}: has no name; give the class one, like 'card.acme.example'\n"
         )
         return USAGE
-    parser = _parser(driver, _commands(driver))
+    parser = _parser(driver, sorted((*_commands(driver), *more), key=lambda c: c.name))
     arguments = parser.parse_args(argv)
     try:
         code: int = arguments.command.run(arguments)

@@ -13,6 +13,7 @@ from pydra_core._values import Claim, Inventory, Pool, PreparedClaim, PreparedDe
 from pydra_core.attributes import Schema
 from pydra_core.health import DeviceHealth, HealthPolicy
 from pydra_core.metrics import Metric, Sample
+from pydra_core.needs import Need
 from pydra_core.resources import Resource
 
 
@@ -169,6 +170,14 @@ class Driver(ABC):
 
     def samples(self) -> Iterable[Sample]:
         """What `metrics` count now, asked at each scrape: from what was read last, without reading anything."""
+        return ()
+
+    async def needs(self) -> Sequence[Need]:
+        """Say how that stands which this driver needs beside what every driver does, for `pydra doctor`.
+
+        Implement it if there is such a thing, as another program of the node. Called once, in a process that serves
+        nothing; it changes nothing. Whatever it raises is a finding.
+        """
         return ()
 
     def rediscover(self) -> None:

@@ -25,6 +25,7 @@ from pydra_core import (
     PydraError,
 )
 from pydra_core.metrics import Sample
+from pydra_core.needs import Need
 from pydra_core.resources import Resource
 from pydra_core.sdk import MIB, Sdk
 from pydra_nvidia import reading
@@ -37,6 +38,7 @@ from pydra_nvidia.devices import SCHEMA, inventory
 from pydra_nvidia.gpus import Gpu, Snapshot
 from pydra_nvidia.links import links_seen
 from pydra_nvidia.making import Making, is_made, missing
+from pydra_nvidia.needs import KEEPER, held_needs, keeper_needs
 from pydra_nvidia.parameters import Parameters
 from pydra_nvidia.partitions import Cut
 from pydra_nvidia.parts import NO_CUTS, NO_OFFERS, Part, parts
@@ -132,6 +134,15 @@ class NvidiaDriver(Driver):
         """Read every ten seconds, and at once when a GPU reports something."""
         async for health in self._watching.run(str(self._root().seen)):
             yield health
+
+    async def needs(self) -> Sequence[Need]:
+        if self._tenancy is None:
+            return ()
+        found = await keeper_needs(self._settings.mps_dir)
+        if any(need.fix for need in found if need.name == KEEPER):
+            return found
+        gpus = (await self._look()).gpus
+        return (*found, *held_needs(gpus, self._settings, self._tenancy.told))
 
     def samples(self) -> Iterable[Sample]:
         gpus = self._snapshot.gpus if self._snapshot else ()

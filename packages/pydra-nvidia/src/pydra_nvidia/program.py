@@ -7,14 +7,14 @@ import math
 import os
 import signal
 import sys
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from pydra_core import main
-from pydra_core.command import FINE, USAGE
+from pydra_core.command import FINE, USAGE, Command
 from pydra_core.errors import ConfigError
 from pydra_core.program import log_as_told
 from pydra_nvidia.mps import control, serving, tool
@@ -23,6 +23,7 @@ from pydra_nvidia.mps.tool import Tool
 from pydra_nvidia.settings import NvidiaSettings
 
 KEEPER = "mps-keeper"
+_WHAT = "keep the MPS daemons of a node, beside its driver, until SIGTERM"
 
 
 def run() -> None:
@@ -31,7 +32,7 @@ def run() -> None:
         sys.exit(keep(sys.argv[2:]))
     from pydra_nvidia.driver import NvidiaDriver  # noqa: PLC0415 (the keeper stays small)
 
-    main(NvidiaDriver)
+    main(NvidiaDriver, more=(_COMMAND,))
 
 
 def keep(argv: Sequence[str]) -> int:
@@ -43,7 +44,16 @@ def keep(argv: Sequence[str]) -> int:
     Returns:
         The exit code: 0 after a stop that was asked for, 2 for a configuration that cannot be.
     """
-    parser = ArgumentParser(f"pydra-nvidia {KEEPER}", description="Keep the MPS daemons of a node.")
+    parser = ArgumentParser(f"pydra-nvidia {KEEPER}", description=_WHAT)
+    _configure(parser)
+    try:
+        return _run(parser.parse_args(argv))
+    except ConfigError as err:
+        sys.stderr.write(f"{parser.prog}: {err}\n")
+        return USAGE
+
+
+def _configure(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--patience",
         type=_seconds,
@@ -51,13 +61,11 @@ def keep(argv: Sequence[str]) -> int:
         metavar="SECONDS",
         help="how long NVIDIA's program may take for one command (default %(default)g)",
     )
-    arguments = parser.parse_args(argv)
-    try:
-        log_as_told(os.environ)
-        asyncio.run(_keep(NvidiaSettings.of(os.environ), arguments.patience))
-    except ConfigError as err:
-        sys.stderr.write(f"{parser.prog}: {err}\n")
-        return USAGE
+
+
+def _run(arguments: Namespace) -> int:
+    log_as_told(os.environ)
+    asyncio.run(_keep(NvidiaSettings.of(os.environ), arguments.patience))
     return FINE
 
 
@@ -81,3 +89,6 @@ async def _keep(chosen: NvidiaSettings, patience: float) -> None:
 def _find(chosen: NvidiaSettings, host: Path, *, private: bool) -> Tool:
     """Asked anew each time: the driver may come, go and be replaced with its container."""
     return tool.find(chosen.root(host), host, private=private)
+
+
+_COMMAND = Command(KEEPER, _WHAT, _configure, _run)

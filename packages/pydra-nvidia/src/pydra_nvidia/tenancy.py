@@ -64,6 +64,11 @@ class Tenancy:
         await asyncio.gather(*map(self._ask, known))
         return self._able
 
+    @property
+    def told(self) -> Mapping[str, Capabilities | str]:
+        """The same by what was asked last; of a GPU the keeper cannot tell it of, why."""
+        return {**self._able, **self._unknown}
+
     async def enter(
         self,
         root: Path,

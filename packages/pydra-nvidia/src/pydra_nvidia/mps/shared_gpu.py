@@ -105,7 +105,7 @@ class SharedGpu:
         return DaemonState(
             gpu=self._folder.uuid,
             alive=alive,
-            why=use.trouble or self._why,
+            why=use.trouble or self._why if alive else self._why,
             pid=self._daemon.pid if self._daemon and alive else None,
             enforcement=self._roster.enforcement if self._roster else "none",
             clients=use.clients,

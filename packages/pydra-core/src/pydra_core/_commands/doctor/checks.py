@@ -26,6 +26,7 @@ OF_THE_DRIVER = (
     Check("driver: name", driver.look_at_name),
     Check("driver: SDK", driver.look_at_libraries, driver.LATE),
     Check("driver: discover", driver.look_at_inventory, driver.LATE),
+    Check("driver: needs", driver.look_at_needs, driver.LATE_NEEDS),
 )
 OF_THE_NODE = (
     runner.local("kubelet", kubelet.look),

@@ -15,10 +15,12 @@ from pydra_core._shield.shield import Shield
 from pydra_core._values import Inventory
 from pydra_core.driver import Driver
 from pydra_core.errors import InventoryError, PydraError
+from pydra_core.needs import Need
 from pydra_core.sdk import SdkSpec, named
 
 _ALONE = "`pydra discover` shows it alone"
 _LIBRARY = "install the vendor's library where this container finds it, in a version that fits its kernel driver"
+LATE_NEEDS = "what it needs beside itself does not answer; look at that program's log"
 LATE = "let `discover` only read, with a time limit for whatever can hang; `pydra discover` shows it alone"
 
 
@@ -55,6 +57,36 @@ async def look_at_inventory(subject: Subject) -> Sequence[Result]:
         ok(check, f"{devices} devices"),
         ok("driver: inventory", "fits the limits of resource.k8s.io/v1"),
     ]
+
+
+async def look_at_needs(subject: Subject) -> Sequence[Result]:
+    """Ask the driver for what else it needs; most need nothing."""
+    if subject.driver.needs is Driver.needs:
+        return []
+    needs, problem = await aside(lambda: _needs(subject))
+    if problem:
+        seen = f"raised {type(problem).__name__}: {problem}"
+        return [finding(Finding.DRIVER_NEEDS, "driver: needs", seen, "correct the driver")]
+    return [
+        finding(Finding.DRIVER_NEEDS, f"driver: {need.name}", need.seen, need.fix)
+        if need.fix
+        else ok(f"driver: {need.name}", need.seen)
+        for need in needs
+    ]
+
+
+async def _needs(subject: Subject) -> tuple[Sequence[Need], BaseException | None]:
+    """What the driver returned, and what it raised, which may be anything."""
+
+    async def asked() -> tuple[Need, ...]:
+        driver = subject.driver()
+        try:
+            return tuple(await driver.needs())
+        finally:
+            await driver.sdk.close()
+
+    (outcome,) = await asyncio.gather(asked(), return_exceptions=True)
+    return ((), outcome) if isinstance(outcome, BaseException) else (outcome, None)
 
 
 async def look_at_libraries(subject: Subject) -> Sequence[Result]:

@@ -18,6 +18,7 @@ class Finding(StrEnum):
     DRIVER_SDK = "driver-sdk"
     DRIVER_DISCOVER = "driver-discover"
     DRIVER_INVENTORY = "driver-inventory"
+    DRIVER_NEEDS = "driver-needs"
     KUBELET_ROOT = "kubelet-root"
     KUBELET_DIRECTORY = "kubelet-directory"
     MODE_SETTINGS = "mode-settings"
@@ -62,6 +63,7 @@ MEANINGS: Mapping[Finding, str] = {
     Finding.DRIVER_SDK: "an SDK module of the driver, or the vendor's library, cannot be loaded in its worker",
     Finding.DRIVER_DISCOVER: "`discover` raises",
     Finding.DRIVER_INVENTORY: "what `discover` returns breaks a limit of resource.k8s.io/v1",
+    Finding.DRIVER_NEEDS: "what this driver needs beside itself, as another program of the node, is missing or in trouble",
     Finding.KUBELET_ROOT: "the kubelet's root directory is not where the settings say, or not mounted",
     Finding.KUBELET_DIRECTORY: "a directory of the kubelet is missing, cannot be written, or can be by everybody",
     Finding.MODE_SETTINGS: "the settings ask for neither DRA nor extended resources, or for what the driver has not",
