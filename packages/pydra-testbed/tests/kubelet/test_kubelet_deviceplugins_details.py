@@ -18,7 +18,7 @@ from pydra_testbed.kubelet.drivers import RegistrationError
 from pydra_testbed.objects import ObjectRef
 
 from .conftest import Node
-from .pluginprocess import FOUR, RESOURCE, amounts, pod
+from .pluginprocess import FOUR, RESOURCE, amounts, asks, pod
 from .test_kubelet_deviceplugins import QUICK, STILL, ask
 
 OTHER = "probe.example.com/other"
@@ -294,3 +294,25 @@ async def test_a_socket_that_its_plugin_removes_while_the_kubelet_does_is_no_err
     await node.start(QUICK)
     assert not (folder / "left.sock").exists()
     left.close()
+
+
+async def test_a_sidecar_keeps_its_devices_and_is_named_among_pod_resources(node, plugins):
+    """It takes over what an init container before it had; what it has is not used again behind it."""
+    await node.start(QUICK)
+    node.define("a", "b")
+    plugin = await plugins(node, "a", "b")
+    await amounts(node, 2, 2)
+    first = {"name": "first", "image": "none", "command": ["true"], **asks(1)}
+    side = {"name": "side", "image": "none", "command": ["sleep", "1000"], **asks(1)}
+    await pod(node, "p", 1, initContainers=[first, side | {"restartPolicy": "Always"}])
+    await node.until_phase("Running")
+    given = []
+    for _ in range(3):
+        (asked,) = (await plugin.says("heard", "Allocate"))["request"]["container_requests"]
+        given += asked["devices_ids"]
+    assert given == ["b", "b", "a"]
+    (listed,) = (await ask(node, "List"))["pod_resources"]
+    assert [(each["name"], each["devices"][0]["device_ids"]) for each in listed["containers"]] == [
+        ("side", ["b"]),
+        ("main", ["a"]),
+    ]

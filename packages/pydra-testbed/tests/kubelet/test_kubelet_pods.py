@@ -228,13 +228,88 @@ async def test_finished_pods_leave_room_for_others(node):
     await node.until_phase("Running", "second")
 
 
-async def test_a_sidecar_is_rejected_by_name(node):
+def noting(name, file, last="while :; do sleep 0.01; done"):
+    """A container that notes its start and, on SIGTERM, its end."""
+    script = f"trap 'echo -{name} >> {file}; exit 0' TERM; echo +{name} >> {file}; {last}"
+    return {"name": name, "image": "none", "command": ["sh", "-c", script]}
+
+
+def sidecar(name, file):
+    return noting(name, file) | {"restartPolicy": "Always"}
+
+
+async def noted(file, count):
+    """What is in the file, once there are that many words; containers write it."""
+    while len(found := file.read_text().split() if file.exists() else []) < count:  # noqa: ASYNC110 (another process writes it)
+        await asyncio.sleep(0.01)
+    return found
+
+
+async def test_sidecars_start_in_their_turn_run_beside_the_others_and_end_last_in_opposite_order(
+    node, tmp_path
+):
     await node.start()
-    side = {"name": "side", "image": "none", "command": ["true"], "restartPolicy": "Always"}
-    await node.pod(initContainers=[side])
-    pod = await node.until_phase("Failed")
-    assert pod["status"]["reason"] == "NotInTestbed"
-    assert '"side"' in pod["status"]["message"]
+    file = tmp_path / "order"
+    passing = noting("passing", file, last="true")
+    init = [sidecar("one", file), passing, sidecar("two", file)]
+    main = [noting("main", file)]
+    await node.pod(initContainers=init, containers=main, terminationGracePeriodSeconds=600)
+    pod = await node.until_phase("Running")
+    assert sorted(await noted(file, 4)) == ["+main", "+one", "+passing", "+two"]
+    statuses = {s["name"]: s for s in pod["status"]["initContainerStatuses"]}
+    assert {name: set(s["state"]) for name, s in statuses.items()} == {
+        "one": {"running"}, "passing": {"terminated"}, "two": {"running"},
+    }  # fmt: skip
+    assert all(s["ready"] for s in statuses.values())
+    assert set(conditions(pod).values()) == {"True"}
+    await node.delete("p")
+    await node.until_gone("pods", "p")
+    assert file.read_text().split()[4:] == ["-main", "-two", "-one"]
+
+
+async def test_a_pod_succeeds_when_all_but_its_sidecars_have_ended(node, tmp_path):
+    await node.start()
+    file = tmp_path / "order"
+    waits = f"until grep -q one {file}; do sleep 0.01; done"
+    more = {"restartPolicy": "Never", "terminationGracePeriodSeconds": 600}
+    await node.pod(command=("sh", "-c", waits), initContainers=[sidecar("one", file)], **more)
+    pod = await node.until_phase("Succeeded")
+    assert file.read_text().split() == ["+one", "-one"]
+    (status,) = pod["status"]["initContainerStatuses"]
+    assert status["state"]["terminated"]["exitCode"] == 0
+
+
+async def test_the_next_kubelet_takes_sidecars_over_and_ends_them_with_their_pod(node, tmp_path):
+    await node.start()
+    file = tmp_path / "order"
+    waits = f"until grep -q done {file}; do sleep 0.01; done"
+    more = {"restartPolicy": "Never", "terminationGracePeriodSeconds": 600}
+    await node.pod(command=("sh", "-c", waits), initContainers=[sidecar("one", file)], **more)
+    await node.until_phase("Running")
+    await noted(file, 1)
+    await node.stop()
+    await node.start()
+    await node.pod("later")
+    await node.until_phase("Running", "later")
+    with file.open("a") as notes:
+        notes.write("done\n")
+    await node.until_phase("Succeeded")
+    assert file.read_text().split() == ["+one", "done", "-one"]
+
+
+async def test_a_sidecar_that_ends_is_started_again_whatever_the_pod_s_policy(node, tmp_path):
+    await node.start()
+    file = tmp_path / "runs"
+    again = noting("one", file, last=f"test $(wc -l < {file}) -gt 1 && sleep 1000")
+    await node.pod(initContainers=[again | {"restartPolicy": "Always"}], restartPolicy="Never")
+
+    def runs_again(pod):
+        (status,) = pod["status"].get("initContainerStatuses") or [{"state": {}}]
+        return status.get("restartCount") == 1 and "running" in status["state"]
+
+    pod = await node.until("pods", "p", runs_again, "default")
+    assert pod["status"]["phase"] in {"Pending", "Running"}
+    assert conditions(await node.until_phase("Running"))["Initialized"] == "True"
 
 
 async def test_conditions_of_others_survive_the_kubelet_s_writes(node):

@@ -1,7 +1,6 @@
 """Whether this node takes a pod that was bound to it, asked once when the pod arrives.
 
-A refused pod is Failed and stays so, as with the real kubelet. Besides the kubelet's own checks this
-refuses what the testbed would otherwise silently not do.
+A refused pod is Failed and stays so, as with the real kubelet.
 """
 
 from __future__ import annotations
@@ -23,11 +22,6 @@ def rejection(
     if pods_here >= max_pods:
         numbers = f"requested: 1, used: {pods_here}, capacity: {max_pods}"
         return _rejected("OutOfpods", f"Node didn't have enough resource: pods, {numbers}")
-    for container in pod["spec"].get("initContainers") or ():
-        if container.get("restartPolicy"):
-            where = f'init container "{container["name"]}"'
-            remedy = "the testbed runs no sidecars; move it to spec.containers"
-            return _rejected("NotInTestbed", f"{where} has a restartPolicy: {remedy}")
     return None
 
 

@@ -7,6 +7,7 @@ kubelet's do: at once, then 10 s doubling to 5 min, from the start again after 1
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ from pydra_testbed.kubelet.states import (
 )
 from pydra_testbed.kubelet.wakeup import Wakeup
 from pydra_testbed.objects import KubeObject, name_of, namespace_of, uid_of
+from pydra_testbed.podlimits import is_sidecar
 from pydra_testbed.runtime import Container, ContainerError, ContainerRequest, StartError
 from pydra_testbed.runtime.waiting import first_of
 
@@ -34,7 +36,7 @@ class PodSide:
 
 
 class ContainerRunner:
-    """Runs one container; `record` is what the pod's status says about it."""
+    """Runs one container; `record` is what the pod's status says about it, `begun` is set once it ran."""
 
     def __init__(
         self, spec: KubeObject, status: KubeObject | None, side: PodSide, node: NodeContext
@@ -42,6 +44,10 @@ class ContainerRunner:
         running = container_id_of(status)
         adopted = node.runtime.running(running) if running else None
         self.record = restored(spec["name"], status, node.clock.now(), runs=adopted is not None)
+        self.is_sidecar = is_sidecar(spec)
+        self.begun = asyncio.Event()
+        if adopted is not None:
+            self.begun.set()
         self._spec = spec
         self._side = side
         self._node = node
@@ -125,6 +131,7 @@ class ContainerRunner:
         )
         self._container = await self._node.runtime.start(request)
         self.record = self.record.runs(self._container.id, self._container.started_at)
+        self.begun.set()
 
     async def _not_created(self, error: ContainerError | DraError | DeviceError) -> None:
         reason = error.reason if isinstance(error, ContainerError) else "CreateContainerConfigError"

@@ -2,8 +2,8 @@
 
 `pydra_testbed.cluster` runs one per node. It behaves towards drivers as kubelet 1.36 does (recordings
 in the tests). It leaves out: images, probes and life-cycle hooks (a running container is ready),
-sidecars (refused), volumes (recorded only), pod networks (pods share the host's address) and resource
-limits. Of what the topology manager aligns there are device plugins alone, container by container.
+volumes (recorded only), pod networks (pods share the host's address) and resource limits. Of what the
+topology manager aligns there are device plugins alone.
 Containers outlive the kubelet; the next one on the same root takes them over.
 """
 

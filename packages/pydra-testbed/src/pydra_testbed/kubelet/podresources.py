@@ -20,6 +20,7 @@ from pydra_testbed.kubelet.deviceplugins.model import PluginDevice
 from pydra_testbed.kubelet.dra import DraManager
 from pydra_testbed.kubelet.unixserver import serve
 from pydra_testbed.objects import KubeObject, name_of, namespace_of, uid_of
+from pydra_testbed.podlimits import is_sidecar
 
 _SERVICE = "v1.PodResourcesLister"
 _PER_SECOND = 100.0
@@ -92,10 +93,14 @@ class PodResources:
         self._left -= 1
 
     def _pod(self, pod: KubeObject) -> messages.PodResources:
+        """Sidecars and containers; what an init container holds that ends is told of nobody."""
+        sidecars = filter(is_sidecar, pod["spec"].get("initContainers") or ())
         return messages.PodResources(
             name=name_of(pod),
             namespace=namespace_of(pod),
-            containers=[self._container(pod, each) for each in pod["spec"]["containers"]],
+            containers=[
+                self._container(pod, each) for each in (*sidecars, *pod["spec"]["containers"])
+            ],
         )
 
     def _container(self, pod: KubeObject, container: KubeObject) -> messages.ContainerResources:

@@ -27,7 +27,7 @@ class PodSituation:
 
     `prepared` once claims are prepared and containers may start; `over` when nothing runs any more and
     all claims are unprepared: only then a phase is final; `resources` holds what each container's status says of
-    its devices.
+    its devices; `sidecars` are the names of init containers that keep running.
     """
 
     init: tuple[ContainerRecord, ...]
@@ -36,6 +36,17 @@ class PodSituation:
     over: bool = False
     rejected: tuple[str, str] | None = None
     resources: Mapping[str, Sequence[KubeObject]] = field(default_factory=dict)
+    sidecars: frozenset[str] = frozenset()
+
+    @property
+    def uninitialized(self) -> list[str]:
+        """The init containers that have not ended well, and the sidecars that have not begun."""
+        return [record.name for record in self.init if not self._is_initialized(record)]
+
+    def _is_initialized(self, record: ContainerRecord) -> bool:
+        if record.name in self.sidecars:
+            return bool(record.last) or not isinstance(record.state, Waiting)
+        return _succeeded(record)
 
 
 def pod_status(pod: KubeObject, situation: PodSituation, address: str, now: str) -> KubeObject:
@@ -52,14 +63,12 @@ def pod_status(pod: KubeObject, situation: PodSituation, address: str, now: str)
         "hostIP": address,
         "hostIPs": [{"ip": address}],
         "startTime": old.get("startTime") or now,
-        "containerStatuses": _statuses(pod, "containers", situation.main, situation.resources),
+        "containerStatuses": _statuses(pod, "containers", situation),
     }
     if situation.prepared and not situation.over:
         status |= {"podIP": address, "podIPs": [{"ip": address}]}
     if situation.init:
-        status["initContainerStatuses"] = _statuses(
-            pod, "initContainers", situation.init, situation.resources
-        )
+        status["initContainerStatuses"] = _statuses(pod, "initContainers", situation)
     return status
 
 
@@ -68,9 +77,10 @@ def pod_phase(policy: str, situation: PodSituation) -> str:
 
     While the pod is not over, a phase that would be final is held back as Running.
     """
-    if any(_failed(record) and policy == "Never" for record in situation.init):
+    passing = (record for record in situation.init if record.name not in situation.sidecars)
+    if any(_failed(record) and policy == "Never" for record in passing):
         return "Failed" if situation.over else "Pending"
-    if not situation.over and not all(_succeeded(record) for record in situation.init):
+    if not situation.over and situation.uninitialized:
         return "Pending"
     if not situation.over:
         untouched = [r for r in situation.main if isinstance(r.state, Waiting) and not r.last]
@@ -88,34 +98,29 @@ def _failed(record: ContainerRecord) -> bool:
     return isinstance(record.state, Terminated) and record.state.exit_code != 0
 
 
-def _statuses(
-    pod: KubeObject,
-    name: str,
-    records: Sequence[ContainerRecord],
-    resources: Mapping[str, Sequence[KubeObject]],
-) -> list[KubeObject]:
+def _statuses(pod: KubeObject, name: str, situation: PodSituation) -> list[KubeObject]:
     images = {c["name"]: str(c.get("image", "")) for c in pod["spec"].get(name) or ()}
     statuses = []
-    for record in records:
-        image = images.get(record.name, "")
-        status = container_status(record, image, init=name == "initContainers")
-        if held := resources.get(record.name):
+    for record in situation.main if name == "containers" else situation.init:
+        passes = name == "initContainers" and record.name not in situation.sidecars
+        status = container_status(record, images.get(record.name, ""), init=passes)
+        if held := situation.resources.get(record.name):
             status["allocatedResourcesStatus"] = list(held)
         statuses.append(status)
     return statuses
 
 
 def _conditions(situation: PodSituation, phase: str) -> dict[str, KubeObject]:
-    unready = [r.name for r in situation.main if not isinstance(r.state, Running)]
+    lasting = [r for r in situation.init if r.name in situation.sidecars]
+    unready = [r.name for r in (*lasting, *situation.main) if not isinstance(r.state, Running)]
     ready = _all_done(unready, "ContainersNotReady", "unready")
     if phase == "Succeeded":
         ready = {"status": "False", "reason": "PodCompleted"}
     elif phase == "Failed":
         ready = {"status": "False", "reason": "PodFailed"}
-    unfinished = [r.name for r in situation.init if not _succeeded(r)]
     return {
         "PodReadyToStartContainers": {"status": str(situation.prepared and not situation.over)},
-        "Initialized": _all_done(unfinished, "ContainersNotInitialized", "incomplete"),
+        "Initialized": _all_done(situation.uninitialized, "ContainersNotInitialized", "incomplete"),
         "Ready": ready,
         "ContainersReady": ready,
         "PodScheduled": {"status": "True"},

@@ -1,8 +1,8 @@
 """The life of one pod on this node, from admission to its removal from the API.
 
 One worker per pod UID, run as a task by `PodManager`. Its story is told in order: admit, prepare
-claims, init containers, containers with restarts; at the end, or as soon as the pod is to be deleted,
-stop, unprepare, report, remove. Cancelling the worker (the kubelet stops) leaves its containers, the API and
+claims, init containers, containers with restarts, sidecars beside them (KEP-753); at the end, or as soon as the pod is
+to be deleted, stop, unprepare, report, remove. Cancelling the worker (the kubelet stops) leaves its containers, the API and
 the claims as they are, for the next kubelet.
 """
 
@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from functools import partial
 
 from pydra_testbed.clock import rfc3339
 from pydra_testbed.kubelet.admission import rejection, unallocated
@@ -111,14 +112,30 @@ class PodWorker:
         await self._run_containers()
 
     async def _run_containers(self) -> None:
+        """Until all but the sidecars have ended for good."""
         policy = str(self.pod["spec"].get("restartPolicy", "Always"))
+        async with asyncio.TaskGroup() as beside:
+            sidecars: list[asyncio.Task[None]] = []
+            if await self._run_init(policy, lambda work: sidecars.append(beside.create_task(work))):
+                async with asyncio.TaskGroup() as containers:
+                    for runner in self._main:
+                        containers.create_task(runner.run(policy))
+            for task in sidecars:
+                task.cancel()
+
+    async def _run_init(
+        self, policy: str, beside: Callable[[Coroutine[None, None, None]], None]
+    ) -> bool:
+        """One after the other; a sidecar is waited for until it has begun. Returns whether all went well."""
         for runner in self._init:
+            if runner.is_sidecar:
+                beside(runner.run("Always"))
+                await runner.begun.wait()
+                continue
             await runner.run("Never" if policy == "Never" else "OnFailure")
             if not runner.succeeded:
-                return
-        async with asyncio.TaskGroup() as containers:
-            for runner in self._main:
-                containers.create_task(runner.run(policy))
+                return False
+        return True
 
     async def _prepare(self) -> None:
         """Prepare the pod's claims; after a failure again at the resync, or when the pod is touched."""
@@ -139,8 +156,19 @@ class PodWorker:
             await first_of(self._node.clock.sleep(pause), ticket.wait())
 
     async def _stop(self) -> None:
-        runners = (*self._main, *self._init)
-        await asyncio.gather(*(runner.stop(self._grace) for runner in runners))
+        """Sidecars last, in the opposite order, in what is left of the grace period."""
+        clock = self._node.clock
+        began = clock.monotonic()
+        everything = (*self._main, *self._init)
+        passing = (runner for runner in everything if not runner.is_sidecar)
+        await asyncio.gather(*(runner.stop(self._grace) for runner in passing))
+        for runner in reversed(self._init):
+            if runner.is_sidecar:
+                spent = clock.monotonic() - began
+                await runner.stop(partial(self._rest, spent))
+
+    def _rest(self, spent: float) -> float:
+        return max(self._grace() - spent, _LEAST_GRACE)
 
     async def _unprepare(self) -> None:
         """Until this succeeds the pod stays, and with it the claim's reservation."""
@@ -174,6 +202,7 @@ class PodWorker:
             over=self.over,
             rejected=self._rejected,
             resources=self._resources(),
+            sidecars=frozenset(r.record.name for r in self._init if r.is_sidecar),
         )
         return pod_status(pod, situation, self._node.address, rfc3339(self._node.clock.now()))
 

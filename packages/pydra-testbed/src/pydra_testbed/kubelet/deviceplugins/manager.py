@@ -25,7 +25,7 @@ from pydra_testbed.kubelet.faults import KubeletFaults
 from pydra_testbed.kubelet.podclaims import served_by_claim
 from pydra_testbed.kubelet.rpc import RpcError
 from pydra_testbed.objects import KubeObject, uid_of
-from pydra_testbed.podlimits import limits, pod_limits
+from pydra_testbed.podlimits import is_sidecar, limits, pod_limits
 
 _log = logging.getLogger(__name__)
 
@@ -73,7 +73,11 @@ class DeviceManager:
             shared = self._aligned_pod(pod) if self._aligner.is_by_pod else None
             for container in pod["spec"].get("initContainers") or ():
                 for holding in await self._allocate(pod, container, reusable, shared):
-                    reusable.setdefault(holding.resource, set()).update(holding.ids)
+                    left = reusable.setdefault(holding.resource, set())
+                    if is_sidecar(container):
+                        left.difference_update(holding.ids)
+                    else:
+                        left.update(holding.ids)
             for container in pod["spec"]["containers"]:
                 for holding in await self._allocate(pod, container, reusable, shared):
                     reusable.get(holding.resource, set()).difference_update(holding.ids)
