@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import resource
+import threading
 
 import pytest
 
@@ -62,6 +64,98 @@ async def test_many_transactions_at_once_all_survive(tmp_path):
     )
     await journal.close()
     assert len(await uids(tmp_path / "journal")) == 200
+
+
+def at_once(journal, change):
+    """Whether a quick transaction is done before anybody else gets a turn of the event loop."""
+    step = journal.transact(change, durable=False, quick=True)
+    try:
+        step.send(None)
+    except StopIteration:
+        return True
+    step.close()
+    return False
+
+
+async def test_a_quick_transaction_is_done_at_once_and_told_like_any_other(tmp_path):
+    journal = Journal(tmp_path / "journal")
+    told = []
+    journal.changed.append(lambda: told.append(len(journal.ledger.all_prepared())))
+    assert at_once(journal, lambda _: [prepared("a")])
+    assert told == [1]
+    with pytest.raises(DeviceBusyError):
+        at_once(journal, lambda ledger: ledger.check_free("b", [DeviceUse("node", "card-0")]))
+    await journal.transact(lambda _: [prepared("b", "card-1")], durable=True)
+    await journal.close()
+    assert await uids(tmp_path / "journal") == ["a", "b"]
+
+
+async def test_a_quick_transaction_waits_for_those_before_it(tmp_path):
+    journal = Journal(tmp_path / "journal")
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def slow(_):
+        begun.set()
+        goes_on.wait()
+        return [prepared("a")]
+
+    first = asyncio.ensure_future(journal.transact(slow, durable=False))
+    asyncio.get_running_loop().call_soon(lambda: asked.append(at_once(journal, lambda _: [])))
+    asked: list[bool] = []  # while the turn is about to begin
+    while not begun.is_set():  # noqa: ASYNC110 (the journal's thread)
+        await asyncio.sleep(0)
+    asked.append(at_once(journal, lambda _: []))
+    goes_on.set()
+    await first
+    assert asked == [False, False]
+    await journal.close()
+
+
+async def idle(journal):
+    """Wait until the thread has nothing to do."""
+    while journal._busy or journal._called:  # noqa: ASYNC110 (whoever asked is told before)
+        await asyncio.sleep(0)
+
+
+async def test_a_quick_transaction_waits_in_the_thread_for_another_instance(tmp_path):
+    ours, theirs = Journal(tmp_path / "journal"), Journal(tmp_path / "journal")
+    await ours.refresh()
+    await idle(ours)
+    with theirs.locks.holding(0, 1.0):
+        assert not at_once(ours, lambda _: [prepared("a")])
+    await idle(ours)
+    assert at_once(ours, lambda _: [prepared("b", "card-1")])
+    await theirs.transact(lambda _: [prepared("c", "card-2")], durable=False, quick=True)
+    assert len(theirs.ledger.all_prepared()) == 3
+    for journal in (ours, theirs):
+        await journal.close()
+
+
+async def test_nothing_is_appended_at_once_to_a_file_that_must_be_mended(tmp_path):
+    path = tmp_path / "journal"
+    journal = Journal(path)
+    await journal.transact(lambda _: [prepared("a")], durable=True)
+    path.unlink()
+    await journal.transact(lambda _: [prepared("b", "card-1")], durable=False, quick=True)
+    await journal.close()
+    assert await uids(path) == ["a", "b"]
+
+
+async def test_after_a_sync_that_failed_the_file_is_written_anew_in_the_thread(
+    tmp_path, monkeypatch
+):
+    journal = Journal(tmp_path / "journal")
+
+    def fails(_fd):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fdatasync", fails)
+        with pytest.raises(HostError):
+            await journal.transact(lambda _: [prepared("a")], durable=True)
+    await idle(journal)
+    assert not at_once(journal, lambda _: [prepared("b")])
+    await journal.close()
 
 
 async def test_a_torn_last_record_is_dropped_and_the_rest_kept(tmp_path):

@@ -158,7 +158,7 @@ class ClaimPath:
             self._specs.ensure(prepared)
             if ref.resource:
                 again = given_again(ref.uid, self._instances.boot)
-                await self._journal.transact(again, durable=False)
+                await self._journal.transact(again, durable=False, quick=True)
             return prepared.answers
         begun = ledger.intent(ref.uid)
         if begun and (begun.answers or begun.instance != self._instances.me):
@@ -173,9 +173,8 @@ class ClaimPath:
             check_answer(self._driver.name, claim, devices)
             record = self._entries.prepared(claim, devices)
             self._works.at(ref.uid, "the disk")
-            await self._journal.transact(
-                self._commit(record), durable=self._entries.must_last(record)
-            )
+            lasts, quick = self._entries.must_last(record), bool(ref.resource)
+            await self._journal.transact(self._commit(record), durable=lasts, quick=quick)
         except BaseException as err:
             if prepared is None and not self._works.gives_up(
                 err
@@ -262,7 +261,7 @@ class ClaimPath:
             return [] if begun == intent else [intent]
 
         self._works.at(claim.uid, "the disk")
-        await self._journal.transact(reserve, durable=changes)
+        await self._journal.transact(reserve, durable=changes, quick=bool(claim.ref.resource))
 
     def _commit(self, record: Prepared) -> Callable[[Ledger], Sequence[Record]]:
         def commit(ledger: Ledger) -> Sequence[Record]:

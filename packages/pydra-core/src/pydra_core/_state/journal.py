@@ -24,7 +24,7 @@ from pydra_core.errors import HostError, PydraError
 _log = logging.getLogger(__name__)
 
 Change: TypeAlias = Callable[[Ledger], Sequence[Record]]
-"""Runs in the journal's thread: may raise (nothing is written then), returns the records to append."""
+"""May raise (nothing is written then), returns the records to append. Runs in the journal's thread, or at once."""
 
 _COMPACT_ABOVE = 1 << 20
 
@@ -78,12 +78,17 @@ class Journal:
         if self._file.moved:
             await self.transact(lambda _: [], durable=False)
 
-    async def transact(self, change: Change, *, durable: bool) -> None:
+    async def transact(self, change: Change, *, durable: bool, quick: bool = False) -> None:
         """Run `change` and append what it returns; with `durable`, return only once that is on disk.
+
+        With `quick` it is done in the event loop if it need not last and nothing is to be waited for: on a busy node
+        the way to the thread and back takes longer than the rest.
 
         Raises whatever `change` raises, and `HostError` if the file cannot be written or synced: then the
         ledger is as before, except for a reservation.
         """
+        if quick and not durable and self._done_at_once(change):
+            return
         loop = asyncio.get_running_loop()
         transaction = _Transaction(change, durable, loop.create_future())
         self._waiting.append(transaction)
@@ -120,6 +125,20 @@ class Journal:
         self._busy = None
         if self._waiting:
             self._next_turn(loop)
+        self._look_at_ledger()
+
+    def _done_at_once(self, change: Change) -> bool:
+        """Do it here, unless the thread is at work, another instance is, or the file needs more than an append."""
+        if self._busy is not None or self._called or not self._file.take_calm():
+            return False
+        try:
+            self._file.append(change(self._file.ledger), durable=False)
+        finally:
+            self._file.let_go()
+        self._look_at_ledger()
+        return True
+
+    def _look_at_ledger(self) -> None:
         seen = (id(self.ledger), self.ledger.version)
         if seen != self._seen:
             self._seen = seen

@@ -1,4 +1,4 @@
-"""The journal's file: open and repair, follow others, append, sync, rewrite. Called from one thread only.
+"""The journal's file: open and repair, follow others, append, sync, rewrite. Never called by two threads at once.
 
 Everything here assumes `kill -9` or a power cut between any two lines, and a disk that may fail at any of
 them. Two rules follow. The ledger learns that a claim is prepared or released only once that is on disk, so
@@ -77,6 +77,18 @@ class LogFile:
             with disk.host_errors(self.path, "cannot be read"):
                 self._follow()
             yield
+
+    def take_calm(self) -> bool:
+        """Keep others from the file, if that can be had at once and an append would be all there is to do."""
+        if self._distrusted or not self._locks.take(_WRITER):
+            return False
+        if moved := self.moved:
+            self.let_go()
+        return not moved
+
+    def let_go(self) -> None:
+        """End what `take_calm` began."""
+        self._locks.release(_WRITER)
 
     @property
     def unsynced(self) -> bool:
@@ -159,9 +171,8 @@ class LogFile:
             raise
         os.close(self._fd)
         self._fd, self.size, self._distrusted = fd, len(image), True
-        os.fsync(
-            self._directory
-        )  # until then, what is synced into the new file could be lost by name
+        # until then, what is synced into the new file could be lost by name
+        os.fsync(self._directory)
         self._distrusted = False
 
     def _load(self) -> None:
