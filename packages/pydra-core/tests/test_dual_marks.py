@@ -70,6 +70,17 @@ def test_one_of_several_shares_taints_the_device_until_the_last_is_gone(silicon)
     assert tainted(*records, Released("uid-gpu-2::0"), silicon=silicon) == {"gpu-2"}
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_taint_of_a_device_in_shares_of_several_resources_stays_the_same(silicon, order):
+    """Whichever was given last: each change of a taint writes a slice."""
+    records = [
+        Prepared(f"uid-{kind}", "", kind, uses("gpu-2", share=kind), (), resource=f"{GPU}.{kind}")
+        for kind in ("large", "small")
+    ]
+    ((taint,),) = legacy_taints("card.acme.example", ledger(*records[::order]), silicon).values()
+    assert taint.value == "gpu.large"
+
+
 def test_devices_that_draw_on_the_same_counters_are_tainted_together(silicon):
     assert tainted(pod_has("a", "part-0a"), silicon=silicon) == {"gpu-0", "part-0a", "part-0b"}
 

@@ -75,12 +75,15 @@ class Silicon:
 
 
 def legacy_taints(driver: str, ledger: Ledger, silicon: Silicon) -> Mapping[Key, tuple[Taint, ...]]:
-    """The taints for what pods have: key `<driver>/device-plugin`, value the resource's name without its domain."""
+    """The taints for what pods have: key `<driver>/device-plugin`, value the resource's name without its domain.
+
+    Where pods have shares of a device as several resources, the first of them by name.
+    """
+    held = {(r.resource, (u.pool, u.device)) for r in ledger.legacy() for u in r.uses}
     return {
-        key: (Taint(key=f"{driver}/device-plugin", value=record.resource.rpartition("/")[2]),)
-        for record in ledger.legacy()
-        for use in record.uses
-        for key in silicon.touched((use.pool, use.device))
+        other: (Taint(key=f"{driver}/device-plugin", value=resource.rpartition("/")[2]),)
+        for resource, key in sorted(held, reverse=True)
+        for other in silicon.touched(key)
     }
 
 
