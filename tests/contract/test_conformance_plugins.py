@@ -109,11 +109,12 @@ async def test_each_mistake_fails_its_case_beside_others_that_pass(mistakes):
     ("modes", "outcome"),
     [
         (["splits"], Passed),
+        (["shares-one"], Passed),
         (["splits", "splits-names-alone"], Failed),
         (["splits", "hides-its-nodes"], Skipped),
         (["shows-nothing-to-pods", "hides-its-nodes"], Failed),
     ],
-    ids=["splits", "says-it-splits", "hides", "does-not-split"],
+    ids=["splits", "in-part", "says-it-splits", "hides", "does-not-split"],
 )
 async def test_a_driver_that_splits_its_devices_for_good_is_told_from_one_that_gives_them_twice(
     modes, outcome

@@ -1,7 +1,7 @@
 """A device plugin on plain gRPC, none of our framework: what the conformance kit sees of a stranger's, in Go or anything else.
 
 `python raw_plugin.py` serves three cards as extended resource and nothing else; `dual` among the arguments makes it `raw_driver`
-as well, unless ENABLE_DRA is false, and with `splits` the last card is the plugin's alone and the others are for claims. Every
+as well, unless ENABLE_DRA is false, and with `splits` the last card is the plugin's alone and the others are for claims (`shares-one`: all are). Every
 other argument is a mistake made on purpose. A card is sick while there is a file `sick-CARD` in the kubelet's root.
 """
 
@@ -47,14 +47,14 @@ MISTAKES = {
     "renames-its-cards",
     "splits-names-alone",
 }
-MODES = {"dual", "splits", "hides-its-nodes"}
+MODES = {"dual", "splits", "shares-one", "hides-its-nodes"}
 MADE = set(sys.argv[1:])
 assert MISTAKES | MODES >= MADE, MADE - MISTAKES
 RESOURCE = "raw.example.com/card"
 CARDS = ("card-0", "card-1", "card-2")
 IS_SPLIT = "splits" in MADE
 CLAIMED = CARDS[:2] if IS_SPLIT else CARDS
-COUNTED = CARDS[2:] if IS_SPLIT else CARDS
+COUNTED = CARDS[2:] if IS_SPLIT or "shares-one" in MADE else CARDS
 FOLDER = dra.ROOT / "device-plugins"
 KUBELET = FOLDER / "kubelet.sock"
 PODS = dra.ROOT / "pod-resources" / "kubelet.sock"

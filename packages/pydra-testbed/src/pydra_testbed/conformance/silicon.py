@@ -46,9 +46,9 @@ class Marks:
 
 
 def own(all_marks: Sequence[Marks]) -> list[Marks]:
-    """What each has that not all of them have; all of it where there is but one."""
-    if len(all_marks) == 1:
-        return list(all_marks)
+    """What each has that not all of them have; nodes and names alone say something where there is but one."""
+    if len(all_marks) <= 1:
+        return [Marks(each.nodes, frozenset(), each.names) for each in all_marks]
     common = Marks(
         frozenset.intersection(*(each.nodes for each in all_marks)),
         frozenset.intersection(*(each.settings for each in all_marks)),
@@ -58,12 +58,20 @@ def own(all_marks: Sequence[Marks]) -> list[Marks]:
 
 
 def compared(device: Marks, plugged: Marks) -> Verdict:
-    """Of a published device and of an ID, both without what is common to all on their side."""
+    """Of a published device, by what is its own, and of an ID, by all that a container gets with it.
+
+    IDs may well be several uses of one device, so that nothing need be an ID's own.
+    """
     if device.nodes and plugged.nodes:
         return Verdict.SAME if device.nodes <= plugged.nodes else Verdict.DIFFERENT
     if (device.settings | device.names) & (plugged.settings | plugged.names):
         return Verdict.SAME
-    return Verdict.DIFFERENT if device.settings and plugged.settings else Verdict.UNKNOWN
+    is_told = _variables(device.settings) & _variables(plugged.settings)
+    return Verdict.DIFFERENT if is_told else Verdict.UNKNOWN
+
+
+def _variables(settings: Iterable[str]) -> set[str]:
+    return {name for name, equals, _ in (each.partition("=") for each in settings) if equals}
 
 
 def of_claim(stand: Stand, name: str, answer: ClaimAnswer) -> Marks:
