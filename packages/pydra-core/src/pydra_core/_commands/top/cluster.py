@@ -11,6 +11,7 @@ from urllib.parse import quote
 from pydra_core._api import access
 from pydra_core._api.client import KubeClient, decode_object
 from pydra_core._commands.top.left import with_free
+from pydra_core._commands.top.pods import by_requests
 from pydra_core._commands.top.uses import Use
 from pydra_core.errors import ApiError
 
@@ -19,9 +20,21 @@ _NOT_FOUND = 404
 
 
 async def joined(
-    held: Sequence[Use], kubeconfig: str, environ: Mapping[str, str], node: str
+    held: Sequence[Use],
+    kubeconfig: str,
+    environ: Mapping[str, str],
+    node: str,
+    *,
+    kubelet_tells: bool = True,
 ) -> tuple[list[Use], list[str]]:
     """The uses with their pods and what they leave, the free devices of the node behind them, and what is odd.
+
+    Args:
+        held: with the pods that need no claims, if the kubelet told them.
+        kubeconfig: where API access is described, if not in `environ`.
+        environ: the environment.
+        node: this node.
+        kubelet_tells: else pods that ask for the same are looked for.
 
     Raises:
         ConfigError: API access is not configured.
@@ -34,6 +47,8 @@ async def joined(
             *(_claim(client, namespace, name) for namespace, name, _ in refs)
         )
         slices = await _slices(client, node)
+        if not kubelet_tells:
+            held = await by_requests(held, client, node)
     finally:
         await client.close()
     pods, odd = {}, []
@@ -45,7 +60,9 @@ async def joined(
             )
         else:
             pods[uid] = _pods(body)
-    return with_free([dataclasses.replace(u, pods=pods.get(u.uid, ())) for u in held], slices), odd
+    return with_free(
+        [dataclasses.replace(u, pods=pods.get(u.uid, u.pods)) for u in held], slices
+    ), odd
 
 
 async def _slices(client: KubeClient, node: str) -> list[dict[str, Any]]:

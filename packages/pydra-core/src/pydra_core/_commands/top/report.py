@@ -69,6 +69,7 @@ def _row(use: Use) -> dict[str, Any]:
         "left": dict(use.left),
         "since": use.since.isoformat().replace("+00:00", "Z") if use.since else "",
         "pods": list(use.pods),
+        "podsPerhaps": list(use.perhaps),
     }
     return row | {name: value for name, value in optional.items() if value}
 
@@ -80,9 +81,11 @@ def _table(report: Report) -> None:
 
     console = Console(highlight=False)
     columns = ["DRIVER", "DEVICE", "STATE", "CLAIM", "REQUEST", "SHARE", "CONSUMED", "SINCE"]
+    with_pods = report.with_api or any(use.pods for use in report.uses)
     table = Table(
         *columns,
-        *(["LEFT", "POD"] if report.with_api else []),
+        *(["LEFT"] if report.with_api else []),
+        *(["POD"] if with_pods else []),
         box=None,
         pad_edge=False,
         header_style="dim",
@@ -98,7 +101,8 @@ def _table(report: Report) -> None:
             _amounts((name, amount) for name, amount in use.consumed if amount != "0"),
             _age(use, report.now),
         ]
-        table.add_row(*row, *([_amounts(use.left), ", ".join(use.pods)] if report.with_api else []))
+        row += [_amounts(use.left)] if report.with_api else []
+        table.add_row(*row, *([_pods(use)] if with_pods else []))
     if report.uses:
         console.print(table)
     else:
@@ -117,6 +121,11 @@ def _device(use: Use, node: str) -> str:
 def _amounts(of: Iterable[tuple[str, str]]) -> str:
     """Without domains. What a share takes none of is in the documents alone."""
     return " ".join(f"{name.rpartition('/')[2]}={amount}" for name, amount in of)
+
+
+def _pods(use: Use) -> str:
+    """Those that may be it end in a question mark."""
+    return ", ".join((*use.pods, *(f"{name}?" for name in use.perhaps)))
 
 
 def _claim(use: Use) -> str:

@@ -28,7 +28,8 @@ class Use:
 
     `consumed` is what a share takes, `left` what all of them leave (of `State.FREE`). `since` is when the claim's spec file was written: after a reboot, that is the start of the driver. None where the
     claim has no spec file. With a `resource`, a pod without a claim has it: `claim` is the ID it has of that extended
-    resource.
+    resource, and if the kubelet does not tell the pod, `perhaps` are those that ask for some. These are named with their
+    namespaces.
     """
 
     driver: str
@@ -46,6 +47,7 @@ class Use:
     left: tuple[tuple[str, str], ...] = ()
     since: datetime | None = None
     pods: tuple[str, ...] = ()
+    perhaps: tuple[str, ...] = ()
 
 
 def uses(surveys: Iterable[Survey], cdi_dir: Path) -> Iterator[Use]:
