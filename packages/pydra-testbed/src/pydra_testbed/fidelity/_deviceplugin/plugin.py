@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,7 @@ _KINDS: Mapping[str, tuple[Any, Any]] = {
     "PreStartContainer": (messages.PreStartContainerRequest, messages.PreStartContainerResponse),
 }
 _ENDLESS = 1e9
+_ROUNDING = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class Plugin:
     before_answer: Callable[[str], Awaitable[None]] | None = None
     is_stopped: bool = False
     _server: Any = None
+    _bound: int = 0
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _ended: bool = False
 
@@ -66,8 +69,12 @@ class Plugin:
             response_serializer=lambda message: message.SerializeToString(),
         )
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, handlers),))
-        server.add_insecure_port(f"unix:{self.socket}")
+        # On a name of its own: a server that stops takes its file away at some time, and it may be the next one's by then.
+        self._bound += 1
+        behind = self.socket.with_name(f".{self._bound}-{self.socket.name}")
+        server.add_insecure_port(f"unix:{behind}")
         await server.start()
+        behind.rename(self.socket)
         self._server = server
 
     async def rebind(self) -> None:
@@ -80,6 +87,7 @@ class Plugin:
         if not self.is_stopped:
             self.is_stopped = True
             await self._server.stop(None)
+            self.socket.unlink(missing_ok=True)
 
     def list(self, devices: Any) -> None:
         """Send this list from now on."""
@@ -139,8 +147,8 @@ class Plugin:
 
 
 def whole(seconds: float | None) -> float | None:
-    """A deadline in whole seconds; None for one that never comes."""
-    return None if seconds is None or seconds > _ENDLESS else round(seconds)
+    """A deadline in whole seconds, of which some is spent on the way; None for one that never comes."""
+    return None if seconds is None or seconds > _ENDLESS else math.ceil(seconds - _ROUNDING)
 
 
 def in_order(body: Any) -> Any:
