@@ -8,6 +8,7 @@ import pytest
 from mps_keeper_world import GIB, MIB, fake_host, keeper_world, killed, tenant
 
 from pydra_core.errors import DeviceBusyError, VendorError
+from pydra_nvidia.mps.client import Keeper
 
 __all__ = ["fake_host", "keeper_world"]
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a server for all users is root's")
@@ -79,3 +80,71 @@ async def test_limits_that_are_not_read_back_are_not_believed(world):
         await world.keeper.attach(world.gpu(), tenant(2, sms=33, memory=20 * GIB))
     assert len(spaces(world)) == 2
     assert [t.claim for t in (await world.state()).tenants] == ["uid-1"]
+
+
+UNHEARD_OF = {
+    "no rows": ("server list", "uid_0 is running as 4711", 0),
+    "a refusal of what is only asked": ("server list", "Error: no servers", 1),
+    "other columns": ("server list", "uid_0,Ready,0,/run,-,-", 0),
+    "a header all the same": ("namespace list", "name,server\ndefault,uid_0\nprobing,uid_0", 0),
+    "names with their server": ("namespace list", "uid_0/default,uid_0", 0),
+    "nothing": ("namespace list", "", 0),
+    "percent with a sign": ("namespace get probing uid_0 active-thread-percentage", "50 %", 0),
+    "another unit": ("namespace get probing uid_0 pinned-memory-limit", "1610612736", 0),
+    "a field that is called otherwise": ("namespace get", "Error: no such field", 1),
+    "a namespace that stays": ("namespace delete", "Error: unknown verb", 1),
+    "a verb that is called otherwise": ("namespace create", "Error: unknown verb", 1),
+}
+
+
+@pytest.mark.parametrize(("command", "says", "status"), UNHEARD_OF.values(), ids=UNHEARD_OF)
+async def test_words_nobody_expected_end_in_less_enforcement_that_is_said_and_not_in_a_failure(
+    keeper_world, command, says, status
+):
+    world = keeper_world("615.20.01")
+    world.host.mps.can(static=False)
+    world.host.mps.refuse(command, says, status)
+    await world.start("--patience", "2")
+    found = await world.keeper.capabilities(world.gpu())
+    assert found.enforcement == "mps-percent"
+    assert found.why.startswith("mps-v3-namespace: ")
+    one = await world.keeper.attach(world.gpu(), tenant(1, sms=66, memory=10 * GIB))
+    assert (one.enforcement, one.percent) == ("mps-percent", 50)
+    assert (await world.sees(one.env))["sms"] == 66
+
+
+async def test_what_went_well_on_trial_and_fails_for_the_first_tenant_ends_in_less_enforcement(
+    world,
+):
+    world.host.mps.can(static=False)
+    assert (await world.keeper.capabilities(world.gpu())).enforcement == "mps-v3-namespace"
+    world.host.mps.refuse("namespace set", "Error: not today", 1)
+    one = await world.keeper.attach(world.gpu(), tenant(1, sms=66))
+    assert (one.enforcement, one.percent) == ("mps-percent", 50)
+    assert (await world.sees(one.env))["sms"] == 66
+    found = await world.keeper.capabilities(world.gpu())
+    assert found.enforcement == "mps-percent"
+    assert "mps-v3-namespace: " in found.why
+    assert "not today" in found.why
+    world.host.mps.mend()
+    two = await world.keeper.attach(world.gpu(), tenant(2, sms=66))
+    assert two.enforcement == "mps-percent"
+
+
+async def test_where_paths_are_too_long_for_sockets_of_namespaces_there_are_none(keeper_world):
+    world = keeper_world("615.20.01")
+    world.host.mps.can(static=False)
+    long = world.folder / ("f" * (35 - len(str(world.folder)) - 1))
+    await world.start(NVIDIA_MPS_DIR=str(long))
+    one = await Keeper(long).attach(world.gpu(), tenant(1, sms=66))
+    assert one.enforcement == "mps-percent"
+
+
+async def test_clients_that_cannot_be_counted_are_not_none(world):
+    one = await world.keeper.attach(world.gpu(), tenant(1, sms=66))
+    await world.program(one.env)
+    world.host.mps.refuse("client list", "PID 4711 of server uid_0")
+    state = await world.state()
+    assert state.clients is None
+    assert "PID 4711 of server uid_0" in state.why
+    assert state.alive

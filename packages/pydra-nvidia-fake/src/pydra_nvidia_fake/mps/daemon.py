@@ -163,7 +163,7 @@ class Daemon:
         if met and met.kind == trouble.DELAY:
             time.sleep(met.value)
         if met and met.kind == trouble.REFUSE:
-            return {"text": met.says, "exit": 0}
+            return {"text": met.says, "exit": int(met.value)}
         if line == "quit" or line.startswith("quit "):
             return self._quit(line.split()[1:])
         with self._service.changed:

@@ -49,9 +49,11 @@ class FakeMps:
         noted = json.loads(self._beside(features.SUFFIX).read_text(encoding="utf-8"))
         features.write(self.tool, noted["driver"], noted["said"] | said)
 
-    def refuse(self, command: str, says: str = "", *, times: int | None = None) -> None:
-        """Let a command do nothing and answer with a text; it exits 0, as the real one's do."""
-        self._add(command, trouble.REFUSE, says=says, times=times)
+    def refuse(
+        self, command: str, says: str = "", status: int = 0, *, times: int | None = None
+    ) -> None:
+        """Let a command do nothing and answer with a text; it exits 0, as the real one's do, unless `status` is said."""
+        self._add(command, trouble.REFUSE, says=says, value=status, times=times)
 
     def hang(self, command: str, *, times: int | None = None) -> None:
         """Let a command never be answered."""

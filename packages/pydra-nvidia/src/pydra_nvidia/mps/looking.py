@@ -48,5 +48,7 @@ async def _newer(control: Control) -> Use:
     shape = "--format=csv,noheader"
     servers = texts.table(await control.verb("server", "list", shape))
     clients = texts.table(await control.verb("client", "list", "--all", shape))
+    if odd := [",".join(row) for row in clients if not row[0].isdigit()]:
+        return Use(None, f"programs cannot be counted: 'client list' answers {odd[0]!r}")
     faulty = any("FAULT" in (cell.upper() for cell in row) for row in servers)
-    return Use(sum(row[0].isdigit() for row in clients), _FAULT if faulty else "")
+    return Use(len(clients), _FAULT if faulty else "")

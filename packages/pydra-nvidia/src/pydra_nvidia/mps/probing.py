@@ -30,7 +30,8 @@ _PAIR = 2
 """Multiprocessors of a TPC, the least that percentages are rounded to since Volta."""
 _TRIED = 50.0
 _TRIED_MIB = 512
-_PROBE = "probe"
+_PROBE = "probing"
+"""Long enough that no tenant's namespace has a longer path."""
 _DOUBT = 600.0
 """Seconds after which a rung that a GPU fell off is tried again."""
 
@@ -103,6 +104,27 @@ async def probe(tool: Tool, folder: GpuFolder, gpu: MpsGpu, patience: float) -> 
     return rungs
 
 
+def fell_off(
+    folder: GpuFolder, gpu: MpsGpu, found: Rungs, name: Enforcement, err: BaseException
+) -> bool:
+    """Note that a rung that went well on trial fails for tenants, until it is tried again.
+
+    Returns:
+        Whether there is another rung for them: that on which nothing is made. A tool that hangs tells of none.
+    """
+    lowest: Enforcement = "mps-percent"
+    odd = isinstance(err, VendorError) and not isinstance(err, VendorTimeoutError)
+    if not odd or name == lowest or lowest not in found.flags:
+        return False
+    why = str(err)
+    told = f"{name}: {why.removeprefix(f'GPU {gpu.uuid}: ')}"
+    best = _best(gpu, {lowest: _Stood(found.flags[lowest], 0, 0)}, told)
+    flags = {lowest: found.flags[lowest]}
+    files.write(folder.capabilities, Rungs(found.identity, best, flags, time.monotonic() + _DOUBT))
+    _log.warning("GPU falls off a rung", extra={"gpu": gpu.uuid, "enforcement": name, "why": why})
+    return True
+
+
 def is_newer(flags: Sequence[str]) -> bool:
     """Whether a daemon with these flags speaks the newer protocol."""
     return _PROTOCOL in flags
@@ -139,7 +161,8 @@ async def _stand(control: Control, own: Sequence[str], trial: _Trial) -> _Stood:
         except VendorTimeoutError:
             raise
         except VendorError as err:
-            first = first or err
+            doubtful = isinstance(err, running.RefusedError)
+            first = first or (_TrialFailedError(str(err)) if doubtful else err)
             continue
         try:
             return _Stood(flags, *await trial(alike))
@@ -160,11 +183,16 @@ def _for_all_users(own: Sequence[str]) -> Sequence[tuple[str, ...]]:
 
 
 async def _try_namespaces(control: Control) -> tuple[int, int]:
-    """Make one with a limit, and undo it."""
+    """Make one, give it limits that are told in either unit, and undo it: all that is done for a tenant."""
     server = await namespaces.server_of(control)
-    await control.verb("namespace", "create", _PROBE, f"--server={server}")
-    await namespaces.limit(control, server, _PROBE, round(_TRIED), _TRIED_MIB)
+    await namespaces.create(control, server, _PROBE)
+    for mib in (_TRIED_MIB, 3 * _TRIED_MIB):
+        await namespaces.limit(control, server, _PROBE, round(_TRIED), mib)
     await namespaces.remove(control, server, _PROBE)
+    if odd := set(await namespaces.namespaces(control, server)) - {namespaces.DEFAULT}:
+        raise VendorError(
+            f"GPU {control.folder.uuid}: namespaces are listed that nobody made: {odd}"
+        )
     return 0, 0
 
 

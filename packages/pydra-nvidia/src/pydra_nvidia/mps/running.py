@@ -24,6 +24,10 @@ _LOGS = (daemon.OUTPUT, "control.log", "server.log")
 _MOST_LOG = 1 << 20
 
 
+class RefusedError(VendorError):
+    """A daemon stays and takes no command: it is slow, or not spoken to as it expects."""
+
+
 async def start(control: Control, flags: Sequence[str]) -> Daemon:
     """Start a daemon for one GPU, until it takes commands.
 
@@ -40,18 +44,12 @@ async def start(control: Control, flags: Sequence[str]) -> Daemon:
     started = daemon.start(control.tool.daemon(folder, flags, env), folder)
     started.flags = tuple(flags)
     try:
-        async with asyncio.timeout(control.patience):
-            await _ready(control, started, flags)
+        await _ready(control, started, flags)
         folder.make()  # the daemon gives its folder to everybody, to remove in it what is another's too
-    except BaseException as err:
+    except BaseException:
         started.signal(signal.SIGKILL)
         await started.wait(control.patience)
         daemon.end_leftovers(folder)
-        if isinstance(err, TimeoutError):
-            raise VendorTimeoutError(
-                f"GPU {folder.uuid}: its MPS daemon takes no command within {control.patience:g} s; see its logs in"
-                f" {folder.log}"
-            ) from None
         raise
     details = {"gpu": folder.uuid, "pid": started.pid, "flags": " ".join(flags)}
     _log.debug("MPS daemon started", extra=details)
@@ -87,22 +85,36 @@ async def end(control: Control | None, running: Daemon, folder: GpuFolder) -> No
 
 
 async def _ready(control: Control, started: Daemon, flags: Sequence[str]) -> None:
-    while True:
-        if not started.alive:
-            said = daemon.last_words(control.folder) or "it says nothing"
-            raise VendorError(
-                f"GPU {control.folder.uuid}: its MPS daemon, started with {' '.join(('-f', *flags))}, does not stay:"
-                f" {started.why}: {said}"
-            )
-        try:
-            await control.hello()
-        except VendorTimeoutError:
-            raise
-        except VendorError:
-            await started.wait(_LOOK)
-        else:
-            if started.alive:
-                return
+    """Wait until it takes a command: one that hangs tells nothing, one that says no speaks another language."""
+    refusals: list[str] = []
+    try:
+        async with asyncio.timeout(control.patience):
+            while (said := await _refused(control, started, flags)) or not started.alive:
+                refusals = [said]
+                await started.wait(_LOOK)
+    except TimeoutError:
+        kind = RefusedError if any(refusals) else VendorTimeoutError
+        raise kind(
+            f"GPU {control.folder.uuid}: its MPS daemon takes no command within {control.patience:g} s; see its logs in"
+            f" {': '.join((str(control.folder.log), *refusals))}"
+        ) from None
+
+
+async def _refused(control: Control, started: Daemon, flags: Sequence[str]) -> str:
+    """What it says to the first command; empty if it takes it."""
+    if not started.alive:
+        said = daemon.last_words(control.folder) or "it says nothing"
+        raise VendorError(
+            f"GPU {control.folder.uuid}: its MPS daemon, started with {' '.join(('-f', *flags))}, does not stay:"
+            f" {started.why}: {said}"
+        )
+    try:
+        await control.hello()
+    except VendorTimeoutError:
+        raise
+    except VendorError as err:
+        return str(err)
+    return ""
 
 
 def trim(folder: GpuFolder) -> None:

@@ -76,7 +76,7 @@ class SharedGpu:
             if old is None or self._roster is None:
                 return await self._join(gpu, tenant)
             rung, control = await self._at(self._roster, gpu)
-            if _limits(old.tenant) == _limits(tenant) and await rung.has(control, old):
+            if old.tenant.limits == tenant.limits and await rung.has(control, old):
                 await rung.hold(control, self._roster)
                 self._why = ""
                 return rung.attached(control, gpu, old)
@@ -163,9 +163,11 @@ class SharedGpu:
             await self._start(rungs.flags[rung.name])
         try:
             member = await self._let_in(rung, now or Roster(gpu, rung.name), tenant)
-        except BaseException:
+        except BaseException as err:
             if now is None:
                 await self._end()
+                if probing.fell_off(self._folder, gpu, rungs, rung.name, err):
+                    return await self._join(gpu, tenant)
             raise
         extra = {"gpu": gpu.uuid, "claim": tenant.name, "enforcement": rung.name}
         _log.info("tenant attached", extra=extra)
@@ -293,7 +295,3 @@ class SharedGpu:
     @property
     def _alive(self) -> bool:
         return self._daemon is not None and self._daemon.alive
-
-
-def _limits(tenant: Tenant) -> tuple[int | None, float | None, int | None]:
-    return tenant.sms, tenant.percent, tenant.memory

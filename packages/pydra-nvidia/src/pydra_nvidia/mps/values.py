@@ -58,6 +58,11 @@ class Tenant(_Value, frozen=True):
         """What makes it one tenant, whatever its limits are."""
         return self.claim, self.device, self.share_id
 
+    @property
+    def limits(self) -> tuple[int | None, float | None, int | None]:
+        """What it is held to."""
+        return self.sms, self.percent, self.memory
+
 
 class Attached(_Value, frozen=True):
     """What a tenant's containers need, and the limits as they were read back, not as they were asked for.

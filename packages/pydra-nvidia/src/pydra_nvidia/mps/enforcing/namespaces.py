@@ -26,6 +26,8 @@ from pydra_nvidia.mps.enforcing.rung import (
 from pydra_nvidia.mps.roster import Member, Roster
 from pydra_nvidia.mps.values import Attached, Enforcement, MpsGpu, Tenant
 
+DEFAULT = "default"
+"""Every server has one, and nobody is given it."""
 _CSV = "--format=csv,noheader"
 _NAME_BYTES = 6
 
@@ -44,9 +46,7 @@ class Namespaces:
         """Create a namespace, and see that it has its limits. Raises `VendorError`."""
         name = _name(tenant)
         server = await server_of(control)
-        said = await control.verb("namespace", "create", name, f"--server={server}")
-        if name not in await namespaces(control, server):
-            raise _refused(control, f"namespace {name} was created, and there is none", said)
+        await create(control, server, name)
         bound, mib = percent_of(gpu, tenant), mib_of(gpu, tenant)
         await limit(control, server, name, None if bound is None else math.ceil(bound), mib)
         return Member(tenant, f"{server}/{name}")
@@ -54,7 +54,7 @@ class Namespaces:
     async def hold(self, control: Control, roster: Roster) -> None:
         """Delete what nobody in the roster has. Raises `VendorError`."""
         server = await server_of(control)
-        kept = {_own(m) for m in roster.members} | {"default"}
+        kept = {_own(m) for m in roster.members} | {DEFAULT}
         for name in await namespaces(control, server):
             if name not in kept:
                 await remove(control, server, name)
@@ -97,6 +97,19 @@ async def namespaces(control: Control, server: str) -> list[str]:
     """The names of all there are. Raises `VendorError`."""
     rows = texts.table(await control.verb("namespace", "list", f"--server={server}", _CSV))
     return [row[0] for row in rows if len(row) > 1]
+
+
+async def create(control: Control, server: str, name: str) -> None:
+    """Create a namespace that is listed, and whose folder can be given to a container.
+
+    Raises:
+        VendorError: it is not there afterwards; the tool's own words are in the text.
+    """
+    said = await control.verb("namespace", "create", name, f"--server={server}")
+    if name not in await namespaces(control, server):
+        raise _refused(control, f"namespace {name} was created, and there is none", said)
+    if not (folder := control.folder.pipe / server / name).is_dir():
+        raise _refused(control, f"namespace {name} was created, and {folder} is no folder", said)
 
 
 async def limit(
