@@ -316,3 +316,25 @@ async def test_a_sidecar_keeps_its_devices_and_is_named_among_pod_resources(node
         ("side", ["b"]),
         ("main", ["a"]),
     ]
+
+
+async def test_a_topology_without_nodes_hides_a_device_from_who_asks_what_there_is(node, plugins):
+    """And from nobody else: it is counted, given to pods and told of them."""
+    await node.start(QUICK)
+    node.define("odd")
+    plugin = await plugins(node)
+    odd = {"ID": "odd", "health": "Healthy", "topology": {}}
+    plain = {"ID": "plain", "health": "Unhealthy"}
+    await plugin.tell(f"list {json.dumps([odd, plain])}")
+    await amounts(node, 2, 1)
+    assert await ask(node, "GetAllocatableResources") == {}
+    await pod(node, "p")
+    await node.until_phase("Running")
+    (listed,) = (await ask(node, "List"))["pod_resources"]
+    assert listed["containers"][0]["devices"] == [
+        {"resource_name": RESOURCE, "device_ids": ["odd"]}
+    ]
+    await plugin.tell(f"list {json.dumps([odd, plain | {'health': 'Healthy'}])}")
+    await amounts(node, 2, 2)
+    (there,) = (await ask(node, "GetAllocatableResources"))["devices"]
+    assert there == {"resource_name": RESOURCE, "device_ids": ["plain"]}

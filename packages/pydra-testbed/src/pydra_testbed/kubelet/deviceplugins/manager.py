@@ -107,10 +107,14 @@ class DeviceManager:
                 yield holding.resource, PluginDevice(device.id, health, device.nodes)
 
     def allocatable(self) -> Iterator[tuple[str, PluginDevice]]:
-        """Resource and device of all that can be given to pods, given or not."""
+        """Resource and device of all that can be given to pods, given or not.
+
+        As kubelet 1.36 tells them: once for each NUMA node of a topology, so not at all for a topology without nodes.
+        """
         for resource in self._inventory.names():
             for name in sorted(self._inventory.healthy(resource)):
-                if (device := self._inventory.device(resource, name)) is not None:
+                device = self._inventory.device(resource, name)
+                if device is not None and (device.nodes or not device.has_topology):
                     yield resource, device
 
     def release(self) -> None:

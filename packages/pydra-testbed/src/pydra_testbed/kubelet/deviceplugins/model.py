@@ -12,11 +12,15 @@ UNHEALTHY = "Unhealthy"
 
 @dataclass(frozen=True, slots=True)
 class PluginDevice:
-    """One device of an extended resource; `nodes` are its NUMA nodes, empty when its plugin named none."""
+    """One device of an extended resource; `nodes` are its NUMA nodes, empty when its plugin named none.
+
+    `has_topology` when its plugin sent a topology at all, be it one without nodes.
+    """
 
     id: str
     health: str = ""
     nodes: tuple[int, ...] = ()
+    has_topology: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,4 +89,5 @@ class Holdings:
 def device_of(device: Any) -> PluginDevice:
     """A device of ListAndWatch; anything but Healthy is unhealthy."""
     health = HEALTHY if device.health == HEALTHY else UNHEALTHY
-    return PluginDevice(device.ID, health, tuple(node.ID for node in device.topology.nodes))
+    nodes = tuple(node.ID for node in device.topology.nodes)
+    return PluginDevice(device.ID, health, nodes, device.HasField("topology"))
