@@ -16,9 +16,10 @@ from pydra_testbed.objects import Selection
 __all__ = ["kubelet", "world"]
 
 QUICK = """
-from pydra_core._legacy import releasing
+from pydra_core._legacy import dual, releasing
 
 releasing.EVERY, releasing.APART, releasing._LEAST = 0.1, 0.1, 0.05
+dual._FIRST = 0.5
 """
 HELD, SICK = f"{DRIVER}/device-plugin", f"{DRIVER}/unhealthy"
 
@@ -75,6 +76,26 @@ async def test_what_a_pod_has_is_tainted_beside_what_else_is_wrong_and_until_it_
     del pods.held["a"]
     await taints(world)
     assert world.spec_files() == {}
+
+
+async def test_what_another_device_plugin_gave_is_tainted_in_what_is_published_first(world, pods):
+    """Claims that have waited for the driver are allocated at once."""
+    pods.held["a"] = {CARD: ["card-1"]}
+    driver = await world.start(PROGRAM, STATE=str(world.root), ENABLE_DEVICE_PLUGIN="true")
+    await driver.registered()
+    async for event in world.api.watch("resourceslices", Selection()):
+        if event.type == "ADDED":
+            devices = event.object["spec"]["devices"]
+            break
+    found = {d["name"]: [t["key"] for t in d["taints"]] for d in devices if "taints" in d}
+    assert found == {"card-1": [HELD]}
+
+
+async def test_devices_are_published_also_if_the_driver_cannot_say_what_it_has_for_pods(world):
+    mistake = PROGRAM.replace("        cards = [", "        raise RuntimeError\n        cards = [")
+    driver = await world.start(QUICK + mistake, STATE=str(world.root), ENABLE_DEVICE_PLUGIN="true")
+    await driver.registered()
+    await driver.says("published slices=1")
 
 
 async def test_an_older_instance_leaves_releases_to_the_younger(world, kubelet, pods):

@@ -179,6 +179,7 @@ async def test_a_runtime_without_cdi_gets_device_nodes_and_mounts(testbed, node)
     assert not given_.cdi_devices
 
 
+@pytest.mark.timeout(120)  # three programs start one after the other
 async def test_what_another_device_plugin_gave_to_a_pod_that_runs_is_given_to_nobody_else(
     testbed, node, tmp_path
 ):

@@ -301,6 +301,20 @@ def test_being_listed_before_and_after_a_time_without_the_kubelet_is_no_proof_ei
     assert set(play(story).given) == {"card-0"}
 
 
+def test_what_a_pod_has_at_the_first_look_is_held_at_once(play):
+    """Claims may be waiting for what is about to be published."""
+
+    async def story(node, look):
+        node.pods["default", "old"] = ["card-0"]
+        await look.look(first=True)
+        assert set(node.given) == {"card-0"}
+        node.pods["default", "late"] = ["card-1"]
+        await look.look()
+        assert set(node.given) == {"card-0"}
+
+    play(story)
+
+
 def test_a_device_in_two_hands_is_an_error_told_once(play, caplog):
     async def story(node, _):
         node.busy = frozenset({"card-0"})

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from pydra_core._api.client import KubeClient
@@ -34,6 +35,8 @@ from pydra_core.settings import Settings
 
 _log = logging.getLogger(__name__)
 _SHOWN = 10
+_FIRST = 3.0
+"""Seconds for which what is published first waits until it is known what pods have."""
 _GATHER = 0.02
 """Seconds in which changes of holders are gathered."""
 
@@ -69,6 +72,7 @@ class Dual:
         self._timer: asyncio.TimerHandle | None = None
         self._taints: Mapping[Key, tuple[Taint, ...]] = {}
         self._left_out: tuple[str, ...] = ()
+        self._has_looked = False
         node = parts.settings.node_name
         self._deciding = Deciding(wish, parts.client, node, parts.registration)
         parts.registration.on_change = self._dra_known
@@ -89,6 +93,20 @@ class Dual:
             self._side.found(inventory)
             self._look_at_holders()  # at once: what is published first has the taints
             self._tell_left_out()
+
+    async def look_first(self) -> None:
+        """Hold what pods have already, of another device plugin's, before claims that wait can get it.
+
+        A kubelet that does not tell holds up what is published for seconds, once.
+        """
+        if self._has_looked or not self._side or not self._releasing:
+            return
+        self._has_looked = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_FIRST):
+                await self._side.offered.wait()
+                await self._releasing.look(first=True)
+        self._look_at_holders()
 
     def health_changed(self) -> None:
         """Take note that devices are sick, well or set aside by now. Cheap."""

@@ -91,6 +91,7 @@ class Releasing:
         self._in_pod = in_pod
         self._clock = clock
         self._wake = asyncio.Event()
+        self._turn = asyncio.Lock()
         self._missing: dict[Name, float] = {}
         self._unknown: dict[Name, float] = {}
         self._admitted: dict[Name, float] = {}
@@ -113,8 +114,12 @@ class Releasing:
             except TimeoutError:
                 continue
 
-    async def look(self) -> None:
-        """Ask once, release what nobody has and hold what somebody has."""
+    async def look(self, *, first: bool = False) -> None:
+        """Ask once, release what nobody has and hold what somebody has: what it has for a while, or at the `first` look."""
+        async with self._turn:
+            await self._look(since=0.0 if first else APART)
+
+    async def _look(self, since: float) -> None:
         held = {(h.resource, h.id): h for h in self._holder.held()}
         if not self.leads() or not (held or self.active()):
             return self._forget()
@@ -131,8 +136,8 @@ class Releasing:
         self._admitted = {n: h.since for n, h in held.items() if self._is_admitted(n, h, listing)}
         gone = self._gone(held, listing, now)
         new = [n for n in listing.held if n not in held and self._offers(n)]
-        self._missing, lost = _lasting(self._missing, gone, now)
-        self._unknown, found = _lasting(self._unknown, new, now)
+        self._missing, lost = _lasting(self._missing, gone, now, APART)
+        self._unknown, found = _lasting(self._unknown, new, now, since)
         await asyncio.gather(*(self._release(held[name]) for name in lost))
         await asyncio.gather(*(self._take(name, listing.held[name]) for name in found))
         return None
@@ -204,8 +209,8 @@ class Releasing:
 
 
 def _lasting(
-    since: dict[Name, float], now_so: Iterable[Name], now: float
+    since: dict[Name, float], now_so: Iterable[Name], now: float, enough: float
 ) -> tuple[dict[Name, float], list[Name]]:
     """Since when each has been so, and for which it has been so for long enough."""
     times = {name: since.get(name, now) for name in now_so}
-    return times, [name for name, first in times.items() if now - first >= APART]
+    return times, [name for name, first in times.items() if now - first >= enough]

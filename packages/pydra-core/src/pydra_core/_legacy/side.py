@@ -65,6 +65,8 @@ class LegacySide:
         """Called when another kubelet than before listens."""
         self.on_given: list[Callable[[], None]] = []
         """Called when a container got something."""
+        self.offered = asyncio.Event()
+        """Set once it is known what the driver offers."""
         self._driver = driver
         self._settings = settings
         self._metrics = metrics
@@ -130,6 +132,7 @@ class LegacySide:
         self._fault = fault
         self._holdings.offer = offer
         self._listing.take(offer)
+        self.offered.set()
         self._wake.set()
 
     def look_again(self) -> None:

@@ -125,6 +125,7 @@ async def _serve(
 async def _look(driver: Driver, settings: Settings, dual: Dual) -> Sequence[Pool]:
     inventory = await driver.discover()
     dual.found(inventory)
+    await dual.look_first()
     return local_pools(inventory, settings.node_name)
 
 
