@@ -27,10 +27,11 @@ def path():
 def waits(monkeypatch):
     """Sets how long silence and doubt are borne."""
 
-    def short(*, silence=NEVER, doubt=NEVER):
+    def short(*, silence=NEVER, doubt=NEVER, settled=0.0):
         monkeypatch.setattr(registration, "_LOOK", 0.01)
         monkeypatch.setattr(registration, "_SILENCE", silence)
         monkeypatch.setattr(registration, "_DOUBT", doubt)
+        monkeypatch.setattr(registration, "_SETTLED", settled)
 
     return short
 
@@ -82,6 +83,21 @@ async def test_a_kubelet_that_wiped_the_slices_and_does_not_ask_is_shown_the_soc
     assert [r.why for r in caplog.records if hasattr(r, "why")] == [
         "the kubelet wiped the slices and does not ask"
     ]
+
+
+async def test_a_kubelet_that_starts_asks_before_it_wipes_and_knows_the_driver_all_the_same(
+    path, waits
+):
+    """Kubelet 1.36 does both at once; to be shown anew would be to be unknown for a second or two."""
+    waits(doubt=0.0, settled=NEVER)
+    async with served(path) as made:
+        await tell(path, registered=True)
+        await made.wait()
+        before = identity(path)
+        made.doubt()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await shown_anew(path, before)
 
 
 async def test_a_refusal_ends_a_registration_until_the_kubelet_is_content_again(path, waits):

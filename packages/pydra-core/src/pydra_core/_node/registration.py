@@ -40,6 +40,9 @@ _SILENCE = 60.0
 """Seconds without a word of an unknowing kubelet until it is shown the socket anew."""
 _DOUBT = 10.0
 """Seconds in which a kubelet that wiped our slices because it restarted asks again."""
+_SETTLED = 25.0
+"""Seconds after which a kubelet that asked has also wiped what it wipes when it starts; it loses a connection for 30
+before it wipes for that."""
 
 
 class Registration:
@@ -92,10 +95,12 @@ class Registration:
     def doubt(self) -> None:
         """Take note that the kubelet may have forgotten us: somebody wiped our slices.
 
-        A kubelet that restarts wipes them and asks GetInfo within seconds; one that believes our connection
-        lost wipes them and never asks.
+        A kubelet that restarts wipes them and asks GetInfo, in either order, within seconds; one that believes our
+        connection lost wipes them and never asks.
         """
-        self._doubted_at = time.monotonic()
+        now = time.monotonic()
+        if now - self._heard_at > _SETTLED:
+            self._doubted_at = now
 
     def offer(self, *, offered: bool) -> None:
         """Show the kubelet the socket from now on, or no longer: then it lets go of the driver."""
