@@ -123,7 +123,7 @@ async def test_without_the_kubelets_folder_it_is_shown_in_plugins_registry(world
             "/v1beta1.DevicePlugin/GetDevicePluginOptions",
             response_deserializer=pb.DevicePluginOptions.FromString,
         )
-        assert (await options(b"", timeout=10)).pre_start_required
+        assert (await options(b"", timeout=10)).get_preferred_allocation_available
     assert not (world.root / "kubelet" / "device-plugins").exists()
 
 

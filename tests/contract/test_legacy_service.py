@@ -17,13 +17,19 @@ UUID = "00000000-0000-4000-8000-000000000000"
 async def test_it_serves_before_it_registers_and_tells_all_ids_at_once(world, kubelet):
     await started(world)
     cards, seats = await kubelet.plugin(CARD), await kubelet.plugin(SEAT)
-    assert cards.options.pre_start_required
+    assert not cards.options.pre_start_required
     assert cards.options.get_preferred_allocation_available
     assert cards.health == {"card-0": "Healthy", "card-1": "Healthy", "card-2": "Healthy"}
     assert list(seats.health) == ["card-3::0", "card-3::1", "card-3::2"]
     assert cards.endpoint != seats.endpoint
     hints = {d.ID: [node.ID for node in d.topology.nodes] for d in cards.lists[0].devices}
     assert hints == {"card-0": [0], "card-1": [0], "card-2": [1]}
+
+
+async def test_a_kubelet_without_claims_is_to_tell_of_each_start(world, kubelet):
+    """One with claims would do so too for containers that get theirs by a claim, and start none of them."""
+    await started(world, offers_dra=False, ENABLE_DRA="false")
+    assert (await kubelet.plugin(CARD)).options.pre_start_required
 
 
 async def test_an_unchanged_list_follows_for_a_kubelet_whose_earlier_connection_ends_late(

@@ -524,3 +524,20 @@ def test_a_file_without_it_keeps_nothing_longer_than_the_grace(play):
         assert (node.released, node.renewed) == (["card-0"], [])
 
     play(story)
+
+
+def test_what_a_pod_has_from_another_boot_is_prepared_again_once(play):
+    """Where claims are served too, no kubelet tells of containers that start."""
+
+    async def story(node, _):
+        pod = ("default", "old")
+        node.pods[pod] = ["card-0"]
+        node.given["card-0"] = Given(CARD, "card-0", 0.0)
+        await passed(SOON)
+        assert node.given["card-0"].since > 0
+        since = node.given["card-0"].since
+        await passed(SOON)
+        assert node.given["card-0"].since == since
+        assert node.released == []
+
+    play(story)

@@ -135,7 +135,7 @@ class Releasing:
             return self._forget()
         self._admitted = {n: h.since for n, h in held.items() if self._is_admitted(n, h, listing)}
         gone = self._gone(held, listing, now)
-        new = [n for n in listing.held if n not in held and self._offers(n)]
+        new = [n for n in listing.held if not _is_held(held.get(n)) and self._offers(n)]
         self._missing, lost = _lasting(self._missing, gone, now, APART)
         self._unknown, found = _lasting(self._unknown, new, now, since)
         await asyncio.gather(*(self._release(held[name]) for name in lost))
@@ -206,6 +206,11 @@ class Releasing:
                 extra={"why": text},
             )
         self.problem = text
+
+
+def _is_held(held: Held | None) -> bool:
+    """Whether it is prepared, as far as is known: what was so in another boot has to be prepared again."""
+    return held is not None and held.since > 0
 
 
 def _lasting(

@@ -2,7 +2,8 @@
 
 A kubelet asks for options, reads the list, and calls Allocate while a pod waits for admission: one container at a time,
 without a deadline, and a refusal is final for the pod. PreStartContainer comes before each start of a container, which
-after a reboot is all there is.
+after a reboot is all there is. Where claims are served too it is not asked for: the kubelet (1.36) then also calls it
+for containers that get the resource by a claim (KEP-5004), and starts none of them, because it gave them nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 
 import grpc
 
@@ -32,6 +34,22 @@ _AGAIN = 3.0
 marked all devices unhealthy meanwhile."""
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """How much of a resource's service there is.
+
+    Attributes:
+        gives: Devices are on offer; else the list is empty, and the service only stands behind what pods have.
+        tells_starts: The kubelet is to tell of each container that starts.
+    """
+
+    gives: bool
+    tells_starts: bool
+
+
+WHOLE = Part(gives=True, tells_starts=True)
+
+
 class Service:
     """Serves one resource."""
 
@@ -43,6 +61,7 @@ class Service:
         listing: Listing,
         metrics: Metrics,
         compose: Callable[[Sequence[Prepared]], pb.ContainerAllocateResponse],
+        part: Part = WHOLE,
     ) -> None:
         """Begin.
 
@@ -53,12 +72,14 @@ class Service:
             listing: what is told of them.
             metrics: of this process.
             compose: makes a container's answer from what is prepared.
+            part: how much of the service there is.
         """
         self.on_lost: Callable[[], None] = lambda: None
         """Called when the kubelet, which goes on living, let the newest reader of the list go."""
         self.options = pb.DevicePluginOptions(
-            pre_start_required=True, get_preferred_allocation_available=True
+            pre_start_required=part.tells_starts, get_preferred_allocation_available=True
         )
+        self._part = part
         self._driver = driver
         self._resource = resource
         self._holdings = holdings
@@ -108,7 +129,7 @@ class Service:
         again = time.monotonic() + _AGAIN
         while not self._is_ending:
             news.clear()
-            yield self._listing.whole(self._resource)
+            yield self._listing.whole(self._resource) if self._part.gives else b""
             left = again - time.monotonic()
             try:
                 async with asyncio.timeout(left if left > 0 else None):

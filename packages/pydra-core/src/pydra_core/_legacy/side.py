@@ -1,7 +1,9 @@
 """The device plugin side of one driver process, all parts together: what `dual` starts, asks and closes.
 
 Each resource is served on a socket of its own. Which resources there are follows from each discovery; whether they are
-served is for others to decide (`wanted`).
+served is for others to decide (`wanted`). Where claims take over, a resource of which pods still have something goes on
+being served with an empty list: five minutes after its last connection a kubelet (1.36) starts no container any more
+that has some of it or asks for some, by claim or not, as long as any pod has some.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from pydra_core._legacy import answers
 from pydra_core._legacy.holding import Held, Holdings
 from pydra_core._legacy.listing import Listing
 from pydra_core._legacy.registering import Endpoint
-from pydra_core._legacy.server import Service
+from pydra_core._legacy.server import Part, Service
 from pydra_core._legacy.units import Offer, Offering
 from pydra_core._node.prepare import ClaimPath
 from pydra_core._node.sockets import locate_resource
@@ -75,6 +77,7 @@ class LegacySide:
         self._holdings = Holdings(claims, journal, self._offering, boot)
         self._listing = listing
         self._endpoints: dict[str, tuple[Endpoint, asyncio.Task[None]]] = {}
+        self._parts: dict[str, Part] = {}
         self._fault = ""
         self._adopted_for: Offer | None = None
         self._wake = asyncio.Event()
@@ -82,6 +85,7 @@ class LegacySide:
         self._news = asyncio.Event()
         self._asked: tuple[tuple[Resource, ...], Inventory, bool] | None = None
         journal.changed.append(listing.look_again)
+        journal.changed.append(self._holders_changed)
 
     @property
     def registered(self) -> bool:
@@ -175,17 +179,31 @@ class LegacySide:
             while True:
                 self._wake.clear()
                 await self._adopt()
-                offered = tuple(self._holdings.offer.units) if self.wanted() else ()
-                for name in [n for n in self._endpoints if n not in offered]:
+                served = self._served()
+                for name in [n for n, part in self._parts.items() if served.get(n) != part]:
                     await self._stop(name)
-                for name in offered:
+                for name, part in served.items():
                     if name not in self._endpoints:
-                        self._start(name)
+                        self._start(name, part)
                 await self._wake.wait()
         finally:
             await asyncio.gather(*(self._stop(name) for name in tuple(self._endpoints)))
             self._listing.close()
             await self._holdings.close(self.grace())
+
+    def _served(self) -> dict[str, Part]:
+        """Which resources the kubelet is to know, and how much of them."""
+        beside = self.beside_claims()
+        if self.wanted():
+            return dict.fromkeys(
+                self._holdings.offer.units, Part(gives=True, tells_starts=not beside)
+            )
+        left = {held.resource for held in self.held()} if beside else ()
+        return dict.fromkeys(left, Part(gives=False, tells_starts=False))
+
+    def _holders_changed(self) -> None:
+        if not self.wanted():
+            self._wake.set()
 
     async def _adopt(self) -> None:
         """Once for each offer: what was found late is not in the first."""
@@ -194,7 +212,7 @@ class LegacySide:
             await self._holdings.adopt()
             self._adopted_for = offer
 
-    def _start(self, name: str) -> None:
+    def _start(self, name: str, part: Part) -> None:
         compose = answers.plain if self._settings.device_plugin_answer == "plain" else answers.names
 
         def given(records: Sequence[Prepared]) -> answers.Response:
@@ -203,17 +221,20 @@ class LegacySide:
             return compose(records)
 
         sockets = locate_resource(self._settings, self._driver.name, name)
-        service = Service(self._driver, name, self._holdings, self._listing, self._metrics, given)
+        service = Service(
+            self._driver, name, self._holdings, self._listing, self._metrics, given, part
+        )
         endpoint = Endpoint(name, sockets, service)
         endpoint.superseded = self.superseded
         endpoint.on_change = self._changed
         endpoint.on_kubelet = self._kubelet_changed
         task = asyncio.get_running_loop().create_task(endpoint.run(self.grace))
-        self._endpoints[name] = endpoint, task
+        self._endpoints[name], self._parts[name] = (endpoint, task), part
         self._metrics.set_resource(name, registered=False)
 
     async def _stop(self, name: str) -> None:
         _, task = self._endpoints.pop(name)
+        del self._parts[name]
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         self._metrics.set_resource(name, registered=None)

@@ -89,8 +89,8 @@ class DeviceManager:
         """
         uid, name = uid_of(pod), str(container["name"])
         is_missing = False
-        for resource, count in self._counts(pod, container).items():
-            if count:
+        for resource, amount in limits(container).items():
+            if self._is_known(resource) and amount.value():  # also what a claim serves, KEP-5004
                 await self._pre_start(uid, name, resource)
                 is_missing |= self._holdings.get(uid, name, resource) is None
         if is_missing and self._is_active(uid):
@@ -144,9 +144,12 @@ class DeviceManager:
         """The resources of plugins among the container's limits; claims serve the others."""
         limits = (container.get("resources") or {}).get("limits") or {}
         for resource in limits:
-            known = self._inventory.has(resource) or self._holdings.knows(resource)
-            if known and not served_by_claim(pod, container, resource):
+            if self._is_known(resource) and not served_by_claim(pod, container, resource):
                 yield resource
+
+    def _is_known(self, resource: str) -> bool:
+        """Whether a plugin has, or a pod holds, any device of it."""
+        return self._inventory.has(resource) or self._holdings.knows(resource)
 
     def _counts(self, pod: KubeObject, container: KubeObject) -> dict[str, int]:
         asked = limits(container)
