@@ -1,11 +1,14 @@
 """Pods that ask for extended resources, from the scheduler to the process, with a plugin started by the harness."""
 
+import asyncio
 import sys
 from pathlib import Path
 
 import pytest
 
+from pydra_testbed.clock import settle
 from pydra_testbed.driver_process import DriverDiedError
+from pydra_testbed.objects import ObjectRef, Patch
 
 THING = "probe.example.com/thing"
 COMMAND = (sys.executable, str(Path(__file__).parent / "kubelet" / "deviceplugin.py"), "--alone")
@@ -60,3 +63,37 @@ async def test_a_plugin_that_ends_before_it_offers_anything_is_named_with_what_i
         DriverDiedError, match=r"(?s)ended with code .* it logged last:.*IndexError"
     ):
         await testbed.plugin([sys.executable, COMMAND[1]], THING)
+
+
+async def test_a_plugin_is_started_once_it_is_registered_whatever_the_node_says_of_the_last_one(
+    testbed, tmp_path
+):
+    first = await testbed.plugin([*COMMAND, THING, "a"], THING)
+    await first.stop()
+    began, go = tmp_path / "began", tmp_path / "go"
+    waits_first = f'touch {began}; until test -e {go}; do sleep 0.01; done; exec "$@"'
+    slow = ["sh", "-c", waits_first, "sh", *COMMAND, THING, "a"]
+    starting = asyncio.ensure_future(testbed.plugin(slow, THING))
+    while not began.exists():  # noqa: ASYNC110 (another process makes it)
+        await asyncio.sleep(0.01)
+    await settle()
+    assert not starting.done()
+    go.touch()
+    await starting
+
+
+async def test_the_end_of_an_object_is_waited_for_over_a_watch_that_is_cut(testbed):
+    metadata = {"name": "kept", "finalizers": ["example.com/wait"]}
+    await testbed.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
+    deleting = asyncio.ensure_future(testbed.delete("configmaps", "kept"))
+    await testbed.until(
+        "configmaps", "kept", lambda body: body["metadata"].get("deletionTimestamp")
+    )
+    for _ in range(3):
+        await settle()
+        testbed.server.faults.drop_watches()
+    await settle()
+    assert not deleting.done()
+    patch = Patch({"metadata": {"finalizers": None}})
+    await testbed.api.patch(ObjectRef("configmaps", "kept", "default"), patch)
+    await deleting

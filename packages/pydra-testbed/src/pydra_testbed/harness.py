@@ -21,7 +21,7 @@ from pydra_testbed.driver_process import DriverProcess, offered, published, run_
 from pydra_testbed.kubelet import DriverCall
 from pydra_testbed.manifests import Manifest, apply, read, read_folder
 from pydra_testbed.nodes import KubeletService
-from pydra_testbed.objects import Api, KubeObject, ObjectRef, Selection, key_of
+from pydra_testbed.objects import Api, KubeObject, ObjectRef, Selection, key_of, uid_of
 
 T = TypeVar("T")
 _PATIENCE = 30.0
@@ -120,10 +120,13 @@ class Harness:
             DriverDiedError: it ended before; the text ends with what it logged last.
         """
         where = self.nodes[node] if node else self.cluster.nodes[0]
+        told = len(self.calls)
         plugin = await self._stack.enter_async_context(
             run_driver(self.cluster, where, command, environ)
         )
         await self._along(offered(self.cluster, where, resource, plugin, self.patience))
+        introduced = self._introduced(where, resource, told)
+        await self._patiently(f"registration of {resource} on {where.name}", introduced, [])
         return plugin
 
     async def apply(self, *manifests: Path | KubeObject) -> tuple[ObjectRef, ...]:
@@ -170,9 +173,9 @@ class Harness:
 
     async def delete(self, resource: str, name: str, namespace: str = "default") -> None:
         """Delete an object and wait until it is gone."""
-        listed = await self.api.list(resource, Selection(namespace))
+        uid = uid_of(await self.api.get(resource, name, namespace))
         await self.api.delete(ObjectRef(resource, name, namespace))
-        gone = self._gone(resource, namespace, name, listed.resource_version)
+        gone = self._gone(resource, namespace, name, uid)
         await self._patiently(f"the end of {resource} {namespace}/{name}", gone, [])
 
     async def log(self, pod: str, container: str = "", namespace: str = "default") -> str:
@@ -213,7 +216,14 @@ class Harness:
 
     async def _registered(self, node: Node, told: int) -> None:
         """Slices of a driver that ran before are there at once: only the kubelet's word shows that this one serves."""
-        while not any(_is_welcome(call, node) for call in self.calls[told:]):
+        await self._until_called(told, lambda call: _is_welcome(call, node))
+
+    async def _introduced(self, node: Node, resource: str, told: int) -> None:
+        """The node's status may still be that of a plugin that ran before: the kubelet asks each for its options."""
+        await self._until_called(told, lambda call: _is_introduced(call, node, resource))
+
+    async def _until_called(self, told: int, holds: Callable[[DriverCall], bool]) -> None:
+        while not any(map(holds, self.calls[told:])):
             self._called.clear()
             await self._called.wait()
 
@@ -222,11 +232,15 @@ class Harness:
         self.calls.append(call)
         self._called.set()
 
-    async def _gone(self, resource: str, namespace: str, name: str, version: str) -> None:
+    async def _gone(self, resource: str, namespace: str, name: str, uid: str) -> None:
         selection = Selection(namespace, field_selector=f"metadata.name={name}")
-        async for event in self.api.watch(resource, selection, version):
-            if event.type == "DELETED":
+        while True:  # a watch may be cut by a fault of the test's own
+            listed = await self.api.list(resource, selection)
+            if uid not in map(uid_of, listed.items):
                 return
+            async for event in self.api.watch(resource, selection, listed.resource_version):
+                if event.type == "DELETED":
+                    return
 
     async def _patiently(
         self, what: str, work: Coroutine[Any, Any, T], last: list[KubeObject]
@@ -254,8 +268,16 @@ class Harness:
 
 
 def _is_welcome(call: DriverCall, node: Node) -> bool:
-    is_there = Path(call.endpoint).is_relative_to(node.kubelet_root)
-    return is_there and call.method == "NotifyRegistrationStatus" and call.code == "OK"
+    return _is_on(node, call) and (call.method, call.code) == ("NotifyRegistrationStatus", "OK")
+
+
+def _is_introduced(call: DriverCall, node: Node, resource: str) -> bool:
+    asked = (call.driver, call.method, call.code)
+    return _is_on(node, call) and asked == (resource, "GetDevicePluginOptions", "OK")
+
+
+def _is_on(node: Node, call: DriverCall) -> bool:
+    return Path(call.endpoint).is_relative_to(node.kubelet_root)
 
 
 async def _pass(clock: ManualClock) -> None:
