@@ -1,13 +1,15 @@
 """Pods that ask for extended resources, from the scheduler to the process, with a plugin started by the harness."""
 
 import asyncio
+import os
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 
 from pydra_testbed.clock import settle
-from pydra_testbed.driver_process import DriverDiedError
+from pydra_testbed.driver_process import DriverDiedError, DriverProcess
 from pydra_testbed.objects import ObjectRef, Patch
 
 THING = "probe.example.com/thing"
@@ -97,3 +99,18 @@ async def test_the_end_of_an_object_is_waited_for_over_a_watch_that_is_cut(testb
     patch = Patch({"metadata": {"finalizers": None}})
     await testbed.api.patch(ObjectRef("configmaps", "kept", "default"), patch)
     await deleting
+
+
+def collected(pid):
+    """Wait without the event loop: before Python 3.12 a thread collects a process, and the loop hears of it later."""
+    while sys.version_info < (3, 12) and Path(f"/proc/{pid}").exists():
+        continue
+
+
+async def test_a_driver_that_ended_unheard_before_it_is_killed_is_no_error(tmp_path):
+    process = await asyncio.create_subprocess_exec("sleep", "1000", start_new_session=True)
+    driver = DriverProcess(process, tmp_path / "log")
+    os.kill(process.pid, signal.SIGKILL)
+    collected(process.pid)
+    driver.kill()
+    assert await process.wait() != 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
@@ -43,9 +44,10 @@ class DriverProcess:
         return tuple(content.decode(errors="replace").splitlines())
 
     def kill(self) -> None:
-        """End it as a power cut would: SIGKILL to all its processes."""
+        """End it as a power cut would: SIGKILL to all its processes. One that ended just now is no error."""
         if self.process.returncode is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
 
     async def stop(self) -> int:
         """Ask it to stop, insist after five seconds, and return its exit code."""
