@@ -14,7 +14,7 @@ from nvidia_world import API, error, nvidia, until
 from pydra_core import Allocation, Claim, ClaimRef
 from pydra_core.errors import DeviceError
 from pydra_nvidia.condition import Condition
-from pydra_nvidia.gpus import Gpu, Memory, MigDevice
+from pydra_nvidia.gpus import Gpu, Memory, MigDevice, Mode
 from pydra_nvidia.parts import Part
 from pydra_nvidia.sharing import Limits
 from pydra_nvidia.tenancy import Tenancy
@@ -30,7 +30,8 @@ class Answering:
         self.asked = []
         self.tenants = {}
         self.before_daemons = None
-        self.refuses = ""
+        self.refuses, self.before_refusal = "", lambda: None
+        self.able = {}
         self.over = asyncio.Event()
         self.slowly = asyncio.Event()
         self.slowly.set()
@@ -47,8 +48,11 @@ class Answering:
     async def answer(self, ask):
         if ask["do"] == "capabilities":
             await self.slowly.wait()
+            if self.able:
+                return {"answer": self.able}
             return {"refusal": {"reason": "HostError", "text": "has no tool"}}
         if ask["do"] == self.refuses:
+            self.before_refusal()
             return {"refusal": {"reason": "VendorError", "text": "says nothing"}}
         return {"answer": await getattr(self, ask["do"])(ask)}
 
@@ -63,6 +67,8 @@ class Answering:
 
     async def detach(self, ask):
         gone = self.tenants.pop(ask["claim"], None)
+        if any(one["gpu"]["uuid"] == ask["gpu"] for one in self.tenants.values()):
+            return {"empty": False}
         return {"empty": True, "compute_mode": gone["tenant"]["compute_mode"] if gone else ""}
 
     async def daemons(self, ask):
@@ -150,8 +156,7 @@ async def test_a_lost_gpu_gives_back_its_mig_devices_too_and_is_told_as_a_device
     host.lose(2)
     assert await error(driver.unprepare, one) == ""
     assert "a GPU that is gone is not set back" in driver.logged()
-    keeper.refuses = "attach"
-    host.lose(1)
+    keeper.refuses, keeper.before_refusal = "attach", lambda: host.lose(1)
     said = await error(driver.prepare, three)
     assert f"GPU {host.gpus[1].uuid} is lost" in said
     assert "reason=DeviceGone" in driver.logged()
@@ -207,3 +212,43 @@ async def test_a_device_has_no_daemon_once_its_last_claim_left_while_the_keeper_
     assert not tenancy.verdict(part).healthy
     await tenancy.leave(root, "MIG-1", "uid", last=True)
     assert tenancy.verdict(part).healthy
+
+
+FULL = {
+    "uuid": "GPU-1",
+    "compute_capability": "9.0",
+    "memory": Memory(total=1 << 33),
+    "cores": 132 * 128,
+    "condition": Condition(index=0),
+}
+
+
+async def test_who_is_on_a_gpu_by_the_keepers_word_has_no_daemon_once_that_is_away(keeper):
+    gpu, tenancy = Gpu(index=0, **FULL), Tenancy(NoDriver(), keeper.folder)
+    for uid in ("before", "too"):
+        tenant = {"claim": uid, "name": f"ns/{uid}", "device": "gpu-0"}
+        keeper.tenants[uid] = {"gpu": {"uuid": "GPU-1"}, "tenant": tenant}
+    assert len(await tenancy.look()) == 2
+    await tenancy.leave(Path("/"), "GPU-1", "too", last=False)
+    (keeper.folder / "keeper.sock").unlink()
+    assert await tenancy.look() == []
+    assert tenancy.verdict(Part(gpu)).reason == "MpsKeeperGone"
+    other = Gpu(index=1, **FULL | {"uuid": "GPU-2"})
+    assert tenancy.verdict(Part(other)).healthy
+
+
+async def test_what_the_keeper_cannot_tell_any_more_is_told_with_the_reason(keeper):
+    gpu, tenancy = Gpu(index=0, **FULL), Tenancy(NoDriver(), keeper.folder)
+    keeper.able = {"enforcement": "mps-percent", "unit": 2, "most": 132, "why": ""}
+    able = await tenancy.able([gpu])
+    assert tenancy.told == able
+    assert able["GPU-1"].most == 132
+    keeper.able = {}
+    assert await tenancy.able([gpu]) == able
+    assert tenancy.told == {"GPU-1": "has no tool"}
+
+
+async def test_of_a_gpu_that_is_cut_the_keeper_is_asked_nothing(keeper):
+    modes = Mode(current=True, pending=True)
+    assert await Tenancy(NoDriver(), keeper.folder).able([Gpu(index=0, mig=modes, **FULL)]) == {}
+    assert keeper.asked == []

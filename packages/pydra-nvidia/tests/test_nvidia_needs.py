@@ -10,8 +10,11 @@ import sys
 import pytest
 from mps_keeper_world import fake_host, keeper_world, tenant
 
+from pydra_nvidia.condition import Condition
 from pydra_nvidia.driver import NvidiaDriver
-from pydra_nvidia.needs import keeper_needs
+from pydra_nvidia.gpus import Gpu, Mode
+from pydra_nvidia.needs import held_needs, keeper_needs
+from pydra_nvidia.settings import NvidiaSettings
 
 __all__ = ["fake_host", "keeper_world"]
 
@@ -83,6 +86,17 @@ async def test_what_is_promised_and_not_held_is_said_with_the_reason(needs):
     need = (await ask(SHARES="memory"))[f"shares of {world.uuid}"]
     assert "has no nvidia-cuda-mps-control; install" in need.seen
     assert need.fix
+
+
+def test_of_a_gpu_that_is_cut_or_not_shared_nothing_is_asked_for():
+    shared = NvidiaSettings.of({"NVIDIA_SHARES": "2", "NVIDIA_SHARED_GPUS": "0,1"})
+    gpus = [
+        Gpu(index=n, minor=n, uuid=f"GPU-{n}", condition=Condition(index=n), mig=mig)
+        for n, mig in enumerate((Mode(current=True, pending=True), None, None))
+    ]
+    (need,) = held_needs(gpus, shared, {})
+    assert need.name == "shares of GPU-1"
+    assert "nothing is known of its multiprocessors" in need.seen
 
 
 async def test_a_keeper_that_hangs_is_not_waited_for(keeper_world):

@@ -13,11 +13,12 @@ from pydra_nvidia.condition import Condition
 from pydra_nvidia.gpus import Gpu, Memory, MigDevice
 from pydra_nvidia.neighbours import Neighbours
 from pydra_nvidia.parameters import API_VERSION, GpuConfig, MigDeviceConfig
-from pydra_nvidia.parts import Part
+from pydra_nvidia.parts import Part, divided
 from pydra_nvidia.presence import Presence
 from pydra_nvidia.settings import NvidiaSettings
 from pydra_nvidia.shares import MIB, Offer
 from pydra_nvidia.sharing import Limits, Turns, asks, use
+from pydra_nvidia.using import Using
 
 GIB = 1 << 30
 GPU = Gpu(
@@ -104,6 +105,8 @@ def test_of_a_share_s_part_and_a_percentage_the_tighter_one_holds():
     thirds = Offer(number=3, all_memory=80 * GIB, all_sms=132, enforcement="mps-percent")
     assert used(thirds, shares="1").percent == 33.33
     assert used(thirds, shares="1").memory == 27306 * MIB
+    sixths = Offer(number=6, all_memory=80 * GIB, all_sms=132, enforcement="mps-percent")
+    assert used(sixths, shares="1").percent == 16.66  # six of them are no more than the GPU
 
 
 SLICES = {"timeSlicingConfig": {"interval": "Long"}}
@@ -248,6 +251,20 @@ async def test_shares_of_another_number_count_as_the_part_of_the_gpu_they_are(
         await found.join(claim(uid="uid-2"), "GPU-1", [took(left)], divided)
 
 
+async def test_who_is_coming_with_shares_of_another_number_counts_as_the_part_they_are():
+    using = Using(Journal(held(1), held(2)), None)
+    eight = Offer(number=8, all_memory=80 * GIB, all_sms=132)
+    for uid, offer, shares, fits in (
+        ("uid-1", FOUR, 1, True),
+        ("uid-2", eight, 7, False),
+        ("uid-2", eight, 6, True),
+    ):
+        one = allocation(share_id=f"s-{uid}", consumed={"shares": str(shares)})
+        chosen = [(one, Part(GPU, offer=offer), Turns())]
+        with contextlib.nullcontext() if fits else pytest.raises(DeviceBusyError, match="2 are"):
+            await using.check(claim(one, uid=uid), chosen)
+
+
 async def test_equal_shares_are_that_part_of_the_memory_where_memory_is_asked_for_now():
     found = Neighbours(Journal(held(1, **under(4, 1)), held(2)))
     for mine, fits in ((60, True), (61, False)):
@@ -257,6 +274,14 @@ async def test_equal_shares_are_that_part_of_the_memory_where_memory_is_asked_fo
     one = Presence("turns", "", {"memory": GIB, "sms": 97})
     with pytest.raises(DeviceBusyError, match=r"97 of 128 sms .* 32 are still"):
         await found.join(claim(uid="uid-2"), "GPU-1", [one], BOTH)
+
+
+def test_what_was_divided_into_equal_shares_is_nothing_else_for_whoever_has_one():
+    before = divided(Part(GPU, offer=BOTH), 4)
+    assert before.offer.most == {"shares": 4}
+    assert used(before.offer, shares="1") == Limits(percent=25, memory=20 * GIB)
+    assert divided(Part(GPU, offer=BOTH), 0).offer == BOTH
+    assert divided(Part(GPU), 4).offer is None
 
 
 async def test_what_memory_was_taken_may_be_all_where_equal_shares_are_asked_for_now():
