@@ -218,6 +218,17 @@ async def test_a_server_without_the_api_is_enough_to_know_and_is_asked_again(sit
         await made.until(dra=True, legacy=False, decided=True)
 
 
+async def test_a_server_that_serves_the_api_no_longer_is_believed_after_a_while(
+    site, decided, monkeypatch
+):
+    await site.says(registered=True)
+    await decided.until(dra=True, legacy=False, decided=True)
+    site.groups = [CORE]
+    monkeypatch.setattr(deciding, "_RETRY", SHORT)
+    await decided.until(dra=False, legacy=True, decided=True)
+    await site.hidden()
+
+
 async def test_a_server_that_is_lost_later_changes_nothing(site, decided):
     site.patience(SHORT)
     await decided.until(dra=False, decided=True)

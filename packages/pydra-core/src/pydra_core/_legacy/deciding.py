@@ -25,7 +25,8 @@ _GROUP, _VERSION = "resource.k8s.io", "v1"
 _SOON, _RARELY = 1.0, 60.0
 """Seconds between two looks while something is waited for, and when nothing is."""
 _RETRY = 600.0
-"""Seconds after which a kubelet that did not confirm is asked again, in case it was only slow."""
+"""Seconds after which a kubelet that did not confirm is asked again, in case it was only slow; and an API server that
+serves DRA, in case it does so no longer."""
 _ASK = 5.0
 """Seconds between two questions to an API server that did not answer."""
 
@@ -51,7 +52,7 @@ class Deciding:
         self._registration = registration
         self._api = Served.UNKNOWN
         self._version = ""
-        self._asked = -_RARELY
+        self._asked = -math.inf
         self._since = time.monotonic()
         self._gave_up = False
         self._said = ""
@@ -79,7 +80,7 @@ class Deciding:
     def kubelet_changed(self) -> None:
         """Take note that another kubelet may run from now on: it is asked whether it knows DRA. Cheap."""
         self._begin_again()
-        self._asked = -_RARELY
+        self._asked = -math.inf
         self._wake.set()
 
     def registration_changed(self, registered: bool) -> None:  # noqa: FBT001 (a state, not an option)
@@ -134,9 +135,7 @@ class Deciding:
     async def _ask(self) -> None:
         """Ask what has to be known now, and not more often than that: many nodes ask one API server."""
         now = time.monotonic()
-        if self._api is Served.YES and self._registration.registered:
-            return
-        if now - self._asked < (_ASK if self._api is Served.UNKNOWN else _RARELY):
+        if now - self._asked < self._pause():
             return
         self._asked = now
         before, self._api = self._api, await _served(self._client)
@@ -144,6 +143,12 @@ class Deciding:
             self._begin_again()
         if not self.mode.dra:
             await self._look_at_version()
+
+    def _pause(self) -> float:
+        if self._api is Served.UNKNOWN:
+            return _ASK
+        confirmed = self._api is Served.YES and self._registration.registered
+        return _RETRY if confirmed else _RARELY
 
     async def _look_at_version(self) -> None:
         try:
