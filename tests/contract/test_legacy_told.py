@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import legacy_world
@@ -14,11 +15,11 @@ from pydra_core import main
 kubelet = legacy_world.kubelet
 
 
-def run(capsys, world, command, *arguments):
-    """What a sub-command writes, as JSON, and its exit code."""
+async def run(capsys, world, command, *arguments):
+    """What a sub-command writes, as JSON, and its exit code; its event loop is its own."""
     flags = ("--kubelet-root", str(world.root / "kubelet"), "--cdi-dir", str(world.cdi))
     with pytest.raises(SystemExit) as ended:
-        main(None, [command, *arguments, *flags, "-o", "json"])
+        await asyncio.to_thread(main, None, [command, *arguments, *flags, "-o", "json"])
     return json.loads(capsys.readouterr().out), ended.value.code
 
 
@@ -30,7 +31,7 @@ async def test_top_tells_the_resource_and_the_id(world, kubelet, capsys, monkeyp
     claim = await world.claim("card-1")
     await driver.prepare(claim)
     monkeypatch.setenv("KUBECONFIG", str(world.kubeconfig))
-    report, code = run(capsys, world, "top", "--node-name", NODE)
+    report, code = await run(capsys, world, "top", "--node-name", NODE)
     rows = {row["device"]: row for row in report["devices"]}
     assert rows["card-0"]["resource"] == {"name": CARD, "id": "card-0"}
     assert rows["card-3"]["resource"] == {"name": SEAT, "id": "card-3::1"}
@@ -45,7 +46,7 @@ async def test_unstick_waits_for_no_pod_that_ends_without_it(world, kubelet, cap
     driver = await started(world)
     await (await kubelet.plugin(CARD)).allocate(["card-0"])
     await driver.stop()
-    report, code = run(capsys, world, "unstick", DRIVER, "--dry-run")
+    report, code = await run(capsys, world, "unstick", DRIVER, "--dry-run")
     assert report == {"driver": DRIVER, "released": [], "left": []}
     assert code == 0
 
