@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import pytest
@@ -129,6 +130,13 @@ async def test_what_went_well_on_trial_and_fails_for_the_first_tenant_ends_in_le
     world.host.mps.mend()
     two = await world.keeper.attach(world.gpu(), tenant(2, sms=66))
     assert two.enforcement == "mps-percent"
+    for claim in ("uid-1", "uid-2"):
+        last = await world.keeper.detach(world.uuid, claim)
+    assert last.empty
+    assert await world.keeper.capabilities(world.gpu()) == found
+    kept = world.own / "capabilities.json"
+    kept.write_text(json.dumps(json.loads(kept.read_text()) | {"until": 1}))  # it is later
+    assert (await world.keeper.capabilities(world.gpu())).enforcement == "mps-v3-namespace"
 
 
 async def test_where_paths_are_too_long_for_sockets_of_namespaces_there_are_none(keeper_world):

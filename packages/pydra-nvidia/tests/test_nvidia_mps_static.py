@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from mps_keeper_world import GIB, fake_host, keeper_world, tenant
 
-from pydra_core.errors import ClaimError, DeviceBusyError
+from pydra_core.errors import ClaimError, DeviceBusyError, VendorTimeoutError
 
 __all__ = ["fake_host", "keeper_world"]
 
@@ -49,6 +49,23 @@ async def test_a_partition_in_use_is_kept_until_its_programs_have_ended(world):
     await program.wait()
     assert not (await world.keeper.detach(world.uuid, "uid-1")).empty
     assert len(world.partitions()) == 1
+
+
+async def test_what_cannot_be_had_and_a_tool_that_hangs_say_nothing_of_what_partitions_are_good_for(
+    keeper_world,
+):
+    world = keeper_world("595.71.05")
+    await world.start("--patience", "3")
+    with pytest.raises(ClaimError, match=r"17 chunks .* 16 of 16 are left"):
+        await world.keeper.attach(world.gpu(), tenant(1, sms=136))
+    world.host.mps.hang("sm_partition add")
+    with pytest.raises(VendorTimeoutError, match="does not end within 3 s"):
+        await world.keeper.attach(world.gpu(), tenant(1, sms=64))
+    world.host.mps.mend()
+    assert (await world.keeper.capabilities(world.gpu())).enforcement == "mps-static"
+    world.host.mps.refuse("sm_partition add", "an internal error 15")
+    one = await world.keeper.attach(world.gpu(), tenant(1, sms=64))
+    assert (one.enforcement, one.percent) == ("mps-percent", 48.49)
 
 
 async def test_who_leaves_is_let_go_also_when_the_tool_fails_and_what_was_his_is_free_for_the_next(
