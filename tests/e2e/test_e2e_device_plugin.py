@@ -14,6 +14,7 @@ ONLY = {"ENABLE_DRA": "false", "ENABLE_DEVICE_PLUGIN": "true"}
 BOTH = {"ENABLE_DRA": "true", "ENABLE_DEVICE_PLUGIN": "true"}
 SAY = "echo $PIZZA"
 STAY = "echo $PIZZA; exec sleep 600"
+CLAIMS = {"ENABLE_DRA": "true", "ENABLE_DEVICE_PLUGIN": "false"}
 MENU = ["bianca", "capricciosa", "diavola", "giardino", "margherita"]
 
 
@@ -201,3 +202,28 @@ async def test_what_one_side_has_the_other_side_shows(cluster):
     await cluster.delete("Pod", "bob")
     await tidy(cluster)
     await tainted(cluster)
+
+
+async def test_pods_move_to_claims_by_the_name_of_the_resource(cluster, both):
+    await cluster.must_be_since(36, "DRAExtendedResource is on from Kubernetes 1.36")
+    named = {
+        "apiVersion": "resource.k8s.io/v1",
+        "kind": "DeviceClass",
+        "metadata": {"name": f"{cluster.namespace}-counted"},
+        "spec": {
+            "extendedResourceName": PIZZA,
+            "selectors": [{"cel": {"expression": f"device.driver == '{DRIVER}'"}}],
+        },
+    }
+    await cluster.create(named, pod("ada"))
+    await cluster.pod("ada", "Running")
+    await tainted(cluster, await eaten(cluster, "ada"))
+    await both.end(signal.SIGTERM)
+    await start(cluster, **CLAIMS)
+    await cluster.offered(PIZZA, 0)
+    await cluster.create(pod("bob", 4))
+    moved = await cluster.pod("bob", "Running")
+    assert moved["status"]["extendedResourceClaimStatus"]["resourceClaimName"]
+    await cluster.delete("Pod", "ada")
+    await cluster.delete("Pod", "bob")
+    await tidy(cluster)

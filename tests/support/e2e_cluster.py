@@ -188,6 +188,12 @@ class Cluster:
         if self.testbed is None:
             pytest.skip(why)
 
+    async def must_be_since(self, minor, why):
+        """Skip the test on a real cluster that is older than Kubernetes 1.`minor`."""
+        version = decode_object("version", await self.client.get("/version"))
+        if self.testbed is None and int(version["minor"].rstrip("+")) < minor:
+            pytest.skip(why)
+
     async def restart_kubelet(self):
         await self.testbed.kubelets[self.node].restart()
 
@@ -196,6 +202,8 @@ class Cluster:
         return self.testbed.server.faults.unreachable()
 
     def folder(self, kind):
+        if kind == "DeviceClass":
+            return f"{DRA}/deviceclasses"
         group = "/api/v1" if kind == "Pod" else DRA
         return f"{group}/namespaces/{self.namespace}/{kind.lower()}s"
 
