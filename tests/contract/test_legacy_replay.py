@@ -74,12 +74,18 @@ async def said(plugin, record):
     return await call(bytes.fromhex(record["request_hex"]), timeout=20)
 
 
+async def alone(world):
+    """The driver as what was recorded: it serves no claims, beside which it would not be told of containers' starts."""
+    modes = {"ENABLE_DRA": "false", "ENABLE_DEVICE_PLUGIN": "true"}
+    await world.start(PROGRAM, offers_dra=False, STATE=str(world.root), **modes)
+
+
 def unhealthy(response):
     return sorted(device.ID for device in response.devices if device.health == "Unhealthy")
 
 
 async def test_the_recorded_conversation_is_answered_alike(world, kubelet):
-    await world.start(PROGRAM, ENABLE_DEVICE_PLUGIN="true", STATE=str(world.root))
+    await alone(world)
     plugin = await kubelet.plugin(PROBE)
     told = {"calls": 0, "lists": 0, "restarts": 0}
     for record in recorded():
@@ -118,7 +124,7 @@ async def test_the_registration_is_the_recorded_one_but_for_the_sockets_name(wor
     (first, *_) = (r for r in recorded() if r.get("method") == "Register" and r["code"] == "OK")
     heard = []
     kubelet.on_register = heard.append
-    await world.start(PROGRAM, ENABLE_DEVICE_PLUGIN="true", STATE=str(world.root))
+    await alone(world)
     await kubelet.plugin(PROBE)
     theirs = pb.RegisterRequest.FromString(bytes.fromhex(first["request_hex"]))
     theirs.endpoint = heard[0].endpoint
@@ -126,7 +132,7 @@ async def test_the_registration_is_the_recorded_one_but_for_the_sockets_name(wor
 
 
 async def test_a_request_that_is_none_is_refused_and_the_next_is_answered(world, kubelet):
-    await world.start(PROGRAM, ENABLE_DEVICE_PLUGIN="true", STATE=str(world.root))
+    await alone(world)
     plugin = await kubelet.plugin(PROBE)
     call = plugin.channel.unary_unary("/v1beta1.DevicePlugin/Allocate")
     with pytest.raises(grpc.aio.AioRpcError) as refused:
