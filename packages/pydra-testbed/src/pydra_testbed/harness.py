@@ -102,7 +102,9 @@ class Harness:
             run_driver(self.cluster, where, command, environ)
         )
         await self._along(published(self.cluster, where, driver, self.patience))
-        await self._patiently(f"registration on {where.name}", self._registered(where, told), [])
+        # Slices of a driver that ran before are there at once: only the kubelet's word shows that this one serves.
+        registered = self._until_called(told, lambda call: _is_welcome(call, where))
+        await self._patiently(f"registration on {where.name}", registered, [])
         return driver
 
     async def plugin(
@@ -125,7 +127,8 @@ class Harness:
             run_driver(self.cluster, where, command, environ)
         )
         await self._along(offered(self.cluster, where, resource, plugin, self.patience))
-        introduced = self._introduced(where, resource, told)
+        # The node's status may still be that of a plugin that ran before: the kubelet asks each for its options.
+        introduced = self._until_called(told, lambda call: _is_introduced(call, where, resource))
         await self._patiently(f"registration of {resource} on {where.name}", introduced, [])
         return plugin
 
@@ -214,14 +217,6 @@ class Harness:
                 if event.type in ("ADDED", "MODIFIED") and holds(event.object):
                     return event.object
 
-    async def _registered(self, node: Node, told: int) -> None:
-        """Slices of a driver that ran before are there at once: only the kubelet's word shows that this one serves."""
-        await self._until_called(told, lambda call: _is_welcome(call, node))
-
-    async def _introduced(self, node: Node, resource: str, told: int) -> None:
-        """The node's status may still be that of a plugin that ran before: the kubelet asks each for its options."""
-        await self._until_called(told, lambda call: _is_introduced(call, node, resource))
-
     async def _until_called(self, told: int, holds: Callable[[DriverCall], bool]) -> None:
         while not any(map(holds, self.calls[told:])):
             self._called.clear()
@@ -277,7 +272,7 @@ def _is_introduced(call: DriverCall, node: Node, resource: str) -> bool:
 
 
 def _is_on(node: Node, call: DriverCall) -> bool:
-    return Path(call.endpoint).is_relative_to(node.kubelet_root)
+    return Path(call.endpoint).resolve().is_relative_to(node.kubelet_root.resolve())
 
 
 async def _pass(clock: ManualClock) -> None:

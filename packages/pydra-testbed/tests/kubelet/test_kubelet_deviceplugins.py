@@ -386,9 +386,17 @@ async def test_pod_resources_answer_ten_calls_at_once_and_no_more(stepped):
     await ask(stepped, "List")
 
 
-async def test_a_resource_that_a_claim_serves_is_none_of_the_plugins_business(node, plugins):
+@pytest.mark.parametrize("announced", [False, True])
+async def test_a_resource_that_a_claim_serves_is_not_allocated_but_its_start_is_announced(
+    node, plugins, announced
+):
+    """Kubelet 1.36 looks at limits alone when a container starts (KEP-5004): with nothing to announce it fails."""
     await node.start(QUICK)
-    plugin = await plugins(node)
+    plugin = await plugins(node, register=False)
+    await plugin.tell(
+        f"answer GetDevicePluginOptions {json.dumps({'pre_start_required': announced})}"
+    )
+    assert (await plugin.register())["registered"]
     await amounts(node, 4, 4)
     made = await node.pod("p", container=asks(1), bound=False)
     claim = await node.claim("c")
@@ -403,9 +411,13 @@ async def test_a_resource_that_a_claim_serves_is_none_of_the_plugins_business(no
     node.define("c")
     await node.driver()
     await node.bind("p")
-    await node.until_phase("Running")
+    if announced:
+        waiting = await node.until_waiting("CreateContainerConfigError")
+        assert waiting["message"].startswith("no devices found allocated in local cache for pod ")
+    else:
+        await node.until_phase("Running")
     await plugin.tell("end")
-    assert "Allocate" not in plugin.heard()
+    assert not {"Allocate", "PreStartContainer"} & set(plugin.heard())
 
 
 async def test_a_node_that_is_deleted_gets_its_devices_back(stepped, plugins):
