@@ -109,9 +109,22 @@ async def test_words_nobody_expected_end_in_less_enforcement_that_is_said_and_no
     found = await world.keeper.capabilities(world.gpu())
     assert found.enforcement == "mps-percent"
     assert found.why.startswith("mps-v3-namespace: ")
+    assert json.loads((world.own / "capabilities.json").read_text())["until"]  # it is tried again
     one = await world.keeper.attach(world.gpu(), tenant(1, sms=66, memory=10 * GIB))
     assert (one.enforcement, one.percent) == ("mps-percent", 50)
     assert (await world.sees(one.env))["sms"] == 66
+
+
+async def test_a_list_with_a_row_that_nobody_made_is_not_understood(keeper_world):
+    world = keeper_world("615.20.01")
+    world.host.mps.can(static=False)
+    header = "name,server\ndefault,uid_0"
+    world.host.mps.refuse("namespace list", f"{header}\nprobing,uid_0", times=2)
+    world.host.mps.refuse("namespace list", header)
+    await world.start()
+    found = await world.keeper.capabilities(world.gpu())
+    assert found.enforcement == "mps-percent"
+    assert "namespaces are listed that nobody made: {'name'}" in found.why
 
 
 async def test_what_went_well_on_trial_and_fails_for_the_first_tenant_ends_in_less_enforcement(
