@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from pydra_testbed.conformance import QUICK, Failed, Passed, Skipped, Subject, run
 from pydra_testbed.conformance.catalog import select
+from pydra_testbed.conformance.model import Conditions
+from pydra_testbed.conformance.opening import stand
 
 DRIVERS = Path(__file__).parents[2] / "tests/support/broken_drivers"
 ALL = {case.id for case in select(families=["DP"])}
@@ -155,3 +158,15 @@ async def test_a_program_that_ends_at_once_fails_the_first_case_alone():
     assert [o.reason for o in by_outcome(results, Skipped).values()] == [
         "the driver does not get so far: see DP-01"
     ]
+
+
+async def test_the_kits_kubelet_has_its_folders_before_a_driver_can_look_for_them():
+    with tempfile.TemporaryDirectory(prefix="pd-", dir="/tmp") as folder:
+        async with stand(plugin(), QUICK, Path(folder) / "0", Conditions()) as made:
+            there = sorted(path.name for path in made.kubelet_root.iterdir())
+            assert {"device-plugins", "plugins", "plugins_registry"} <= set(there)
+            assert (made.kubelet_root / "device-plugins" / "kubelet.sock").exists()
+            await made.stop_kubelet()
+            made.kubelet.plugins.takes_calls = False
+            await made.start_kubelet()
+            assert not (made.kubelet_root / "device-plugins").exists()

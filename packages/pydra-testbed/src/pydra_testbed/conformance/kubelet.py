@@ -69,6 +69,7 @@ class NodeKubelet:
         self._drivers: DriverRegistry | None = None
         self._wiper: SliceWiper | None = None
         self._usable = False
+        self.opened = asyncio.Event()
         self._health = HealthCache(clock, self._settings.health_timeout, lambda _: None)
 
     async def run(self) -> None:
@@ -88,6 +89,7 @@ class NodeKubelet:
             closing.push_async_callback(self._drivers.close)
             closing.push_async_callback(self.plugins.close)
             await self.plugins.open()
+            self.opened.set()
             handlers: dict[str, RegistrationHandler] = {
                 "DRAPlugin": self,
                 "DevicePlugin": self.plugins,

@@ -63,7 +63,7 @@ async def stand(
         made = Stand(
             subject, limits, root, kubelet_root, server, kubeconfig, kubelet, variables, front
         )
-        made.start_kubelet()
+        await made.start_kubelet()
         try:
             yield made
         finally:

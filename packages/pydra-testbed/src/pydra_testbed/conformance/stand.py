@@ -183,13 +183,17 @@ class Stand:
         """A new kubelet on the same root; returns once the driver is registered with it."""
         await self.stop_kubelet()
         before = len(self.kubelet.calls)
-        self.start_kubelet()
+        await self.start_kubelet()
         registration = await self._registration(self.driver.process, before)
         self.running[-1] = Running(self.driver.process, registration, self.limits)
 
-    def start_kubelet(self) -> None:
-        """Let the node's kubelet run."""
+    async def start_kubelet(self) -> None:
+        """Let the node's kubelet run; returns once its folders are as drivers find them."""
+        self.kubelet.opened.clear()
         self._kubelet_task = asyncio.get_running_loop().create_task(self.kubelet.run())
+        opened = asyncio.ensure_future(self.kubelet.opened.wait())
+        await asyncio.wait({self._kubelet_task, opened}, return_when=asyncio.FIRST_COMPLETED)
+        opened.cancel()
 
     async def stop_kubelet(self) -> None:
         """End the node's kubelet; drivers are not told."""

@@ -120,7 +120,7 @@ async def _restart(stand: Stand) -> None:
     seen = len(stand.kubelet.plugins.introductions)
     await stand.stop_kubelet()
     await asyncio.sleep(stand.limits.moment)
-    stand.start_kubelet()
+    await stand.start_kubelet()
     await until_served(stand, seen)
 
 
@@ -177,7 +177,7 @@ async def _listed(stand: Stand, name: str, what: str, ids: set[str], *, sick: bo
 async def _registers_by_the_registry(stand: Stand) -> None:
     stand.kubelet.plugins.takes_calls = False
     await stand.stop_kubelet()
-    stand.start_kubelet()
+    await stand.start_kubelet()
     await launch(stand)
     asked = stand.kubelet.calls
     try:
