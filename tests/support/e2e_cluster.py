@@ -103,7 +103,7 @@ class Cluster:
         driver = Driver(process)
         self._drivers.append((driver, asyncio.create_task(driver.read())))
         if published:
-            await driver.registered()
+            await driver.says(f"registered with the kubelet driver={DRIVER}")
             await self.until(f"{DRA}/resourceslices", f"spec.nodeName={self.node}", _is_pizza)
         return driver
 
