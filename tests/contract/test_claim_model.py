@@ -33,7 +33,7 @@ def test_no_device_is_given_twice_no_claim_is_lost_and_nothing_is_left_over(zygo
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=5000 if LONG else 60,
+            max_examples=5000 if LONG else 40,
             stateful_step_count=60 if LONG else 30,
             derandomize=not LONG,
             database=None,

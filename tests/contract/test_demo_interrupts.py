@@ -1,6 +1,6 @@
 """Interruptions all over the run of the demo: no process, socket or file is left by any.
 
-A dozen, or with PYDRA_THOROUGH=1 fifty; how the moments fall on what it does differs from run to run.
+Eight, or with PYDRA_THOROUGH=1 fifty; how the moments fall on what it does differs from run to run.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pytest
 from leftovers import processes_of
 from thoroughness import THOROUGH
 
-RUNS, AT_ONCE = 50 if THOROUGH else 12, 2
+RUNS, AT_ONCE = 50 if THOROUGH else 8, 2
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 UNDISTURBED = 120.0
 """Seconds within which a demo that nobody interrupts has surely ended."""
