@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import grpc
 import pytest
+from dialling import dial
 from doctor_node import answering
 
 from pydra_core._api.access import Access, find
@@ -59,7 +59,7 @@ class Site:
         """Say what a kubelet says after GetInfo, once the socket is there."""
         while not self.socket.exists():  # noqa: ASYNC110 (a kubelet watches the directory)
             await asyncio.sleep(0.01)
-        async with grpc.aio.insecure_channel(f"unix:{self.socket}") as channel:
+        async with dial(self.socket) as channel:
             await channel.unary_unary(
                 "/pluginregistration.Registration/NotifyRegistrationStatus",
                 request_serializer=pb.RegistrationStatus.SerializeToString,

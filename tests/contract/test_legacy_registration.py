@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 import time
 
-import grpc
 import legacy_world
 import pytest
+from dialling import dial
 from driver_world import DRIVER
 from legacy_world import CARD, SEAT, started
 
@@ -118,7 +118,7 @@ async def test_without_the_kubelets_folder_it_is_shown_in_plugins_registry(world
     confirmed = registration.RegistrationStatus(plugin_registered=True)
     await driver.call(path, registration, "Registration", "NotifyRegistrationStatus", confirmed)
     await driver.says(f"registered with the kubelet resource={CARD}")
-    async with grpc.aio.insecure_channel(f"unix:{info.endpoint}") as channel:
+    async with dial(info.endpoint) as channel:
         options = channel.unary_unary(
             "/v1beta1.DevicePlugin/GetDevicePluginOptions",
             response_deserializer=pb.DevicePluginOptions.FromString,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import grpc
 import pytest
+from dialling import dial
 from legacy_pods import allocated, claiming, containers, given, offered, pod, taints, variables
 from mps_keeper_world import fake_host, keeper_world
 from nvidia_world import until
@@ -164,7 +164,7 @@ async def test_a_runtime_without_cdi_gets_device_nodes_and_mounts(testbed, node)
         place.kubelet_root / "device-plugins/kubelet.sock"
     }
     one = pb.ContainerAllocateRequest(devices_ids=[host.gpus[0].uuid])
-    async with grpc.aio.insecure_channel(f"unix:{socket}") as channel:
+    async with dial(socket) as channel:
         allocate = channel.unary_unary(
             "/v1beta1.DevicePlugin/Allocate",
             request_serializer=pb.AllocateRequest.SerializeToString,

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from dialling import dial
 
 from pydra_core._proto import dra_v1_pb2
 from pydra_core._proto import pluginregistration_v1_pb2 as registration
@@ -112,7 +113,7 @@ class DriverUnderTest:
         descriptor = api.DESCRIPTOR.services_by_name[service]
         found = descriptor.methods_by_name[method]
         types = [getattr(api, t.name) for t in (found.input_type, found.output_type)]
-        async with grpc.aio.insecure_channel(f"unix:{path}") as channel:
+        async with dial(path) as channel:
             stub = channel.unary_unary(
                 f"/{descriptor.full_name}/{method}",
                 request_serializer=types[0].SerializeToString,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
-import grpc
+from dialling import dial
 
 from pydra_core._proto import dra_health_v1_pb2, dra_health_v1alpha1_pb2
 
@@ -77,7 +77,7 @@ async def health_stream(path, api=dra_health_v1alpha1_pb2):
     """Open the health stream as the kubelet does."""
     package = "v1alpha1" if api is dra_health_v1alpha1_pb2 else "v1"
     assert api in (dra_health_v1alpha1_pb2, dra_health_v1_pb2)
-    async with grpc.aio.insecure_channel(f"unix:{path}") as channel:
+    async with dial(path) as channel:
         stub = channel.unary_stream(
             f"/{package}.DRAResourceHealth/NodeWatchResources",
             request_serializer=api.NodeWatchResourcesRequest.SerializeToString,

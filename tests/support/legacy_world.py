@@ -8,6 +8,7 @@ import sys
 
 import grpc
 import pytest
+from dialling import dial
 
 from pydra_core._proto import deviceplugin_v1beta1_pb2 as pb
 
@@ -106,7 +107,7 @@ class Registered:
         self.kubelet = kubelet
         self.resource = request.resource_name
         self.endpoint = request.endpoint
-        self.channel = grpc.aio.insecure_channel(f"unix:{kubelet.folder / request.endpoint}")
+        self.channel = dial(kubelet.folder / request.endpoint)
         self.lists = []
         self.ended = False
         self.reading = None

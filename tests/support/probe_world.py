@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from unittest.mock import patch
 
-import grpc
 from driver_world import World
 
 NODE = "node1"
@@ -109,7 +108,3 @@ def _next_uid(uid):
 async def send(channel, path, request, seconds):
     """Call with these bytes and return the answer's, nothing decoded on the way."""
     return await channel.unary_unary(path)(request, timeout=seconds, wait_for_ready=True)
-
-
-def dial(path):
-    return grpc.aio.insecure_channel(f"unix:{path}")

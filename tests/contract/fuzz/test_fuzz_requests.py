@@ -5,12 +5,13 @@ import re
 
 import grpc
 import pytest
+from dialling import dial
 from driver_world import DRIVER, Claim
 from google.protobuf.message import DecodeError
 from hostile_strategies import bounded, damaged_bytes, texts
 from hypothesis import event, given
 from hypothesis import strategies as st
-from probe_world import dial, send
+from probe_world import send
 
 from pydra_core._proto import dra_v1_pb2, dra_v1beta1_pb2
 from pydra_core._proto import pluginregistration_v1_pb2 as registration

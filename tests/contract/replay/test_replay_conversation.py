@@ -6,7 +6,8 @@ from contextlib import AsyncExitStack
 
 import pytest
 import recorded_kubelet as recorded
-from probe_world import dial, send
+from dialling import dial
+from probe_world import send
 
 from pydra_core._proto import dra_v1_pb2, dra_v1beta1_pb2
 from pydra_core._proto import pluginregistration_v1_pb2 as registration
