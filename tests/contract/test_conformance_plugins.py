@@ -16,7 +16,7 @@ from pydra_testbed.conformance.opening import stand
 
 DRIVERS = Path(__file__).parents[2] / "tests/support/broken_drivers"
 ALL = {case.id for case in select(families=["DP"])}
-IMPATIENT = dataclasses.replace(QUICK, start=6.0, notice=2.0, recovery=3.0)
+IMPATIENT = dataclasses.replace(QUICK, start=6.0, notice=3.0, recovery=3.0)
 JOBS = 4
 """Mistakes are mostly waited for."""
 
